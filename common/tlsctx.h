@@ -1,0 +1,41 @@
+/*
+ * TLS 1.3 contexts for both ends: certificates on both sides, own CA only, no tickets, no early data,
+ * no resumption (it would skip the certificate checks).
+ */
+#ifndef HIRUNDO_COMMON_TLSCTX_H
+#define HIRUNDO_COMMON_TLSCTX_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "common/mem.h"
+
+struct tlsctx_options {
+	bool server;
+	const char *ca_file;   /* PEM, one or more */
+	const char *cert_file; /* PEM, leaf first */
+	const char *key_file;  /* PEM, mode must not let group or others read */
+	const char *crl_file;  /* PEM, may be NULL; an expired CRL fails closed */
+};
+
+/** Loads and checks everything: files readable, key belongs to certificate, EKU fits the side, the
+ *  certificate is valid now.
+ *  @param ret_reason  heap text on error: which file and why
+ *  @return 0, -EINVAL, -EACCES, -ENOENT ... */
+int tlsctx_new(const struct tlsctx_options *o, SSL_CTX **ret, char **ret_reason) MUST_CHECK;
+
+#define TLS_NAME_MAX 63u /* of a sensor: [a-z0-9] then [a-z0-9-]{0,62} */
+
+enum tls_peer_res {
+	TLS_PEER_OK = 0,
+	TLS_PEER_NO_CERT = 1,
+	TLS_PEER_NO_URI = 2,    /* no URI SAN */
+	TLS_PEER_MANY_URI = 3,  /* exactly one is allowed (SPIFFE X509-SVID, 2) */
+	TLS_PEER_FOREIGN = 4,   /* not urn:hirundo:sensor:NAME, or NAME out of shape */
+};
+
+/** The sensor's name from the one URI SAN of the verified peer certificate. */
+enum tls_peer_res tls_peer_sensor(const SSL *ssl, char ret_name[TLS_NAME_MAX + 1]) MUST_CHECK;
+const char *tls_peer_res_str(enum tls_peer_res r);
+
+#endif

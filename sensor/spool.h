@@ -1,0 +1,166 @@
+/*
+ * The spool: records (frames, byte for byte) in segment files, kept until they are acknowledged as
+ * committed and for a while after. No position file: the position is what the scan finds, and what
+ * WELCOME says.
+ *
+ *   DIR/lock                                  flock: one process
+ *   DIR/reserve                               preallocated, so that a LOSS can be written on a full disk
+ *   DIR/GGGGGGGG-EEEEEEEEEEEEEEEE-FFFFFFFFFFFFFFFF/   a stream: generation (order), epoch, and the last
+ *                                             sequence that it shares with the generation before
+ *   .../SSSSSSSSSSSSSSSS.seg                  records from sequence S on
+ *   .../SSSSSSSSSSSSSSSS.loss                 one LOSS record that took the place of records from S on
+ *   .../NAME.bad                              a segment with damaged bytes, set aside for the owner
+ *
+ * Rules. A record is durable (fdatasync) before spool_append returns, so before anything sends it. A
+ * LOSS is durable before what it replaces is unlinked. Only whole segments are dropped: acknowledged
+ * ones first, then the oldest. An fdatasync that failed is never tried again on that file: the record
+ * is written to a new segment. Opening scans one segment at a time; memory does not depend on the
+ * backlog. Damaged bytes never block a start: what is readable behind them is kept, the hole becomes a
+ * LOSS whose count follows from the cumulative totals.
+ *
+ * A torn tail (no valid record behind it) was never durable: it is cut off without a LOSS.
+ *
+ * Fork. When the collector has other records under our numbers (a spool rolled back or cloned), the
+ * stream ends at the last shared record; those behind it are sealed again, one for one, in a new
+ * epoch: new number n belongs to old number n + F. A crash in between continues at the next start.
+ */
+#ifndef HIRUNDO_SENSOR_SPOOL_H
+#define HIRUNDO_SENSOR_SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/buf.h"
+#include "common/mem.h"
+#include "proto/frame.h"
+
+/** The system calls that matter, so that tests can log them and replay every legal crash state, or
+ *  make them fail. NULL in the options = the real ones. Each returns -1 and sets errno on failure. */
+struct spool_io {
+	void *arg;
+	int (*open)(void *arg, const char *path, int flags, mode_t mode);
+	ssize_t (*pwrite)(void *arg, int fd, const void *p, size_t n, off_t at);
+	int (*fdatasync)(void *arg, int fd);
+	int (*fsync_dir)(void *arg, const char *path);
+	int (*rename)(void *arg, const char *from, const char *to);
+	int (*unlink)(void *arg, const char *path);
+	int (*mkdir)(void *arg, const char *path);
+	int (*fallocate)(void *arg, int fd, off_t n);
+	int (*ftruncate)(void *arg, int fd, off_t n);
+	int (*close)(void *arg, int fd);
+	int64_t (*free_bytes)(void *arg, const char *path);
+};
+
+struct spool_options {
+	const char *dir;
+	uint64_t max_bytes;      /* of all segments, retained ones included; at least 4 segments */
+	uint64_t min_free_bytes; /* of the file system */
+	uint64_t segment_bytes;  /* default 8 MiB; made smaller where max_bytes asks for it */
+	int64_t retain_us;       /* acknowledged segments stay this long, room permitting */
+	uint64_t first_seq;      /* tests: the first number of a new epoch; 0 = 1 */
+	const struct spool_io *io;
+};
+
+struct spool;
+
+struct spool_counters {
+	uint64_t bytes;           /* of all segments now */
+	uint64_t records_lost;    /* replaced by LOSS since open */
+	uint64_t packets_lost;
+	uint64_t segments_bad;    /* set aside since open */
+	uint64_t write_errors;
+	uint64_t torn_bytes;      /* cut off at open */
+};
+
+enum spool_res {
+	SPOOL_OK = 0,
+	SPOOL_LOCKED = 1,  /* another process has it: exit 75 */
+	SPOOL_END = 2,     /* no record behind the cursor */
+	SPOOL_REFUSED = 3, /* the disk did not take the record: its packets will be in the next LOSS */
+};
+
+/** Opens, locks, recovers, finishes an interrupted fork; makes directory and first epoch if needed.
+ *  @param ret_reason  heap text on error
+ *  @return 0, SPOOL_LOCKED, -errno */
+int spool_open(const struct spool_options *o, struct spool **ret, char **ret_reason) MUST_CHECK;
+
+/** Closes without writing anything. */
+struct spool *spool_close(struct spool *s);
+
+/** Appends one record to the newest stream and makes it durable.
+ *  @param type     FRAME_BATCH or FRAME_STATUS
+ *  @param packets  packets in it
+ *  @param record   FRAME_HEADER_SIZE bytes of room and then the payload; the header is written there
+ *  @return 0; SPOOL_REFUSED (counted); -errno for a programmer's error only */
+int spool_append(
+	struct spool *s, enum frame_type type, uint64_t packets, uint8_t *record, size_t n) MUST_CHECK;
+
+/** One stream of the spool, oldest generation first. */
+struct spool_stream {
+	uint64_t epoch;
+	uint64_t oldest_seq;       /* first number still held in a record or LOSS; newest_seq + 1 = none */
+	uint64_t newest_seq;       /* 0 = nothing yet */
+	uint64_t newest_checksum;  /* chain checksum of the newest (of a LOSS: the one it stands for) */
+	uint64_t packets_total;    /* at newest_seq */
+	uint64_t acked_seq;        /* highest acknowledgement known in this process */
+};
+
+size_t spool_streams_n(const struct spool *s);
+struct spool_stream spool_stream(const struct spool *s, size_t i);
+
+/** The chain checksum of record seq (for a LOSS that ends at seq: the one it stands for).
+ *  @return false where the spool no longer holds that number, or holds it inside a LOSS */
+bool spool_checksum_at(struct spool *s, size_t stream, uint64_t seq, uint64_t *ret) MUST_CHECK;
+
+/**
+ * The collector's answer for one stream: committed up to seq with this checksum and total. Moves the
+ * send cursor behind it, trims a LOSS that the position lies in, and makes a LOSS (RETENTION) where
+ * numbers behind it are no longer held.
+ *  @return 0; SPOOL_FORK_NEEDED... see enum; -errno
+ */
+enum spool_position {
+	SPOOL_POSITION_OK = 0,
+	SPOOL_POSITION_FOREIGN = 1, /* the collector's record is not ours: search (spool_checksum_at), fork */
+};
+int spool_resume(struct spool *s, size_t stream, uint64_t seq, uint64_t checksum,
+	uint64_t packets_total) MUST_CHECK;
+
+/** Ends the stream at shared_seq (0 = nothing shared) and seals what is behind it again in a new
+ *  epoch. Only the newest stream may fork into the new one; older streams that disagree are handled
+ *  the same way: their unshared records move to the new epoch in order.
+ *  @return 0, -errno */
+int spool_fork(struct spool *s, size_t stream, uint64_t shared_seq) MUST_CHECK;
+
+/** Reads the record at the send cursor into out (cleared first) and moves the cursor behind it.
+ *  Streams are delivered oldest first.
+ *  @return 0 with header; SPOOL_END; -errno. Damaged bytes found here are set aside and become a LOSS,
+ *  which is then what is read. */
+int spool_next(struct spool *s, struct buf *out, struct frame_header *ret) MUST_CHECK;
+
+/** Committed up to seq: segments wholly below it may go, after retain_us. Needs no write. */
+void spool_ack(struct spool *s, uint64_t epoch, uint64_t seq);
+
+/** Drops acknowledged segments whose time has come. Call it now and then.
+ *  @param now_us  CLOCK_MONOTONIC */
+void spool_expire(struct spool *s, int64_t now_us);
+
+/** Connection gone: nothing is in flight. The cursor stays until spool_resume. */
+void spool_disconnected(struct spool *s);
+
+/** True when a segment had to be dropped that is in flight: the uplink must connect again. */
+bool spool_must_reconnect(const struct spool *s);
+
+/** Bytes not acknowledged yet. */
+uint64_t spool_unacked_bytes(const struct spool *s);
+bool spool_all_acked(const struct spool *s);
+
+/** The payload of the newest BATCH or STATUS record for which match() returns true, searched
+ *  backwards; for the capture position and the clean-stop mark at start.
+ *  @return 0; SPOOL_END where none matches; -errno */
+int spool_find_last(struct spool *s,
+	bool (*match)(void *arg, const struct frame_header *h, const uint8_t *payload), void *arg) MUST_CHECK;
+
+const struct spool_counters *spool_counters(const struct spool *s);
+
+#endif
