@@ -36,8 +36,8 @@ enum frame_type {
 	FRAME_PONG = 23,
 };
 
-/** A header in host order. Control frames have zero in epoch, first_seq, seq, totals and
- *  prev_checksum except where PROTOCOL.md says otherwise. */
+/** A header in host order. Control frames have zero in epoch, first_seq, seq, packets_total and
+ *  prev_checksum; ACK alone has epoch and seq, and no payload. */
 struct frame_header {
 	uint8_t version;
 	uint8_t type;
@@ -46,8 +46,8 @@ struct frame_header {
 	uint64_t epoch;         /* 1 to 2^63-1 */
 	uint64_t first_seq;     /* = seq, but for LOSS: the first number that it replaces */
 	uint64_t seq;           /* 1 to 2^63-1 */
-	uint64_t packets_total; /* packets in records 1..seq of the epoch, lost ones included */
-	uint64_t prev_checksum; /* checksum of record first_seq - 1 of the epoch; 0 for the first */
+	uint64_t packets_total; /* packets in records 1..seq of the epoch, lost ones included; < 2^63 */
+	uint64_t prev_checksum; /* chain checksum of record first_seq - 1; 0 for the first */
 	uint64_t checksum;      /* XXH3-64 of the frame with these 8 bytes left out */
 };
 
@@ -67,12 +67,12 @@ const char *frame_type_str(uint8_t type);
 bool frame_type_is_record(uint8_t type);
 
 /** Writes header and checksum in front of a payload: buf holds FRAME_HEADER_SIZE bytes of room and
- *  then h->payload_length bytes of payload. Sets h->checksum. */
+ *  then h->payload_length bytes of payload. Sets h->checksum. The caller answers for the fields. */
 void frame_seal(struct frame_header *h, uint8_t *buf);
 
 /** Reads and checks the header alone (not the checksum).
  *  @param max  largest frame accepted, bytes, at most FRAME_MAX
- *  @return FRAME_OK, FRAME_SHORT, or what is wrong */
+ *  @return FRAME_OK, FRAME_SHORT, or what is wrong; a wrong magic is told from its first byte on */
 enum frame_res frame_parse_header(
 	const uint8_t *buf, size_t n, size_t max, struct frame_header *ret) MUST_CHECK;
 
