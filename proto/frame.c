@@ -13,7 +13,7 @@ enum {
 	AT_TYPE = 5,
 	AT_FLAGS = 6,
 	AT_LENGTH = 8,
-	AT_RESERVED = 12,
+	AT_PACKETS = 12,
 	AT_EPOCH = 16,
 	AT_FIRST_SEQ = 24,
 	AT_SEQ = 32,
@@ -76,13 +76,13 @@ static bool fields_valid(const struct frame_header *h)
 	if (frame_type_is_record(h->type)) {
 		if (!numbered || h->first_seq < 1 || h->first_seq > h->seq)
 			return false;
-		if (h->type != FRAME_LOSS && h->first_seq != h->seq)
+		if (h->type == FRAME_LOSS ? h->packets != 0 : h->first_seq != h->seq)
 			return false;
 		if (h->first_seq == 1 && h->prev_checksum != 0)
 			return false;
-		return h->packets_total <= SEQ_MAX;
+		return h->packets_total <= SEQ_MAX && h->packets <= h->packets_total;
 	}
-	if (h->first_seq != 0 || h->packets_total != 0 || h->prev_checksum != 0)
+	if (h->first_seq != 0 || h->packets != 0 || h->packets_total != 0 || h->prev_checksum != 0)
 		return false;
 	if (h->type == FRAME_ACK)
 		return numbered && h->payload_length == 0;
@@ -108,7 +108,7 @@ void frame_seal(struct frame_header *h, uint8_t *buf)
 	buf[AT_TYPE] = h->type;
 	store_be16(buf + AT_FLAGS, h->flags);
 	store_be32(buf + AT_LENGTH, h->payload_length);
-	store_be32(buf + AT_RESERVED, 0);
+	store_be32(buf + AT_PACKETS, h->packets);
 	store_be64(buf + AT_EPOCH, h->epoch);
 	store_be64(buf + AT_FIRST_SEQ, h->first_seq);
 	store_be64(buf + AT_SEQ, h->seq);
@@ -133,13 +133,13 @@ enum frame_res frame_parse_header(
 {
 	struct bytes b = bytes_of(buf, n);
 	struct frame_header h;
-	uint32_t magic, reserved;
+	uint32_t magic;
 
 	if (!magic_possible(buf, n))
 		return FRAME_BAD_MAGIC;
 	if (!bytes_u32(&b, &magic) || !bytes_u8(&b, &h.version) || !bytes_u8(&b, &h.type) ||
 		!bytes_u16(&b, &h.flags) || !bytes_u32(&b, &h.payload_length) ||
-		!bytes_u32(&b, &reserved) || !bytes_u64(&b, &h.epoch) ||
+		!bytes_u32(&b, &h.packets) || !bytes_u64(&b, &h.epoch) ||
 		!bytes_u64(&b, &h.first_seq) || !bytes_u64(&b, &h.seq) ||
 		!bytes_u64(&b, &h.packets_total) || !bytes_u64(&b, &h.prev_checksum) ||
 		!bytes_u64(&b, &h.checksum))
@@ -152,7 +152,7 @@ enum frame_res frame_parse_header(
 		max = FRAME_MAX;
 	if (max < FRAME_HEADER_SIZE || h.payload_length > max - FRAME_HEADER_SIZE)
 		return FRAME_BAD_LENGTH;
-	if (reserved != 0 || !fields_valid(&h))
+	if (!fields_valid(&h))
 		return FRAME_BAD_FIELD;
 	*ret = h;
 	return FRAME_OK;

@@ -43,6 +43,8 @@ struct frame_header {
 	uint8_t type;
 	uint16_t flags; /* zero; others are refused */
 	uint32_t payload_length;
+	uint32_t packets;       /* BATCH, STATUS: in this record, so packets_total grows by it; others: 0.
+	                         * Without it a hole in front of this record could not be counted */
 	uint64_t epoch;         /* 1 to 2^63-1 */
 	uint64_t first_seq;     /* = seq, but for LOSS: the first number that it replaces */
 	uint64_t seq;           /* 1 to 2^63-1 */
