@@ -44,16 +44,16 @@ def echo():
 def exchange(address, data: bytes) -> tuple[bytes, bool]:
     """Sends, half-closes, reads to the end. @return what came back, and whether a RST ended it."""
     got = b""
-    with socket.create_connection(address, timeout=10) as s:
-        try:
+    try:
+        with socket.create_connection(address, timeout=10) as s:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
             while piece := s.recv(65536):
                 got += piece
-        except TimeoutError:
-            raise
-        except OSError:
-            return got, True
+    except TimeoutError:
+        raise
+    except OSError:
+        return got, True
     return got, False
 
 
