@@ -63,9 +63,9 @@ struct registry_hello {
 	size_t addresses_n;
 	bool has_capture;
 	uint64_t capture_xxh3; /* in */
-	uint32_t capture_generation;
-	uint64_t capture_ordinal; /* out */
-	bool capture_complete;    /* out */
+	uint32_t capture_generation; /* out: the latest one of this file, 0 where it is not known */
+	uint64_t capture_ordinal;    /* out: of that generation */
+	bool capture_complete;       /* out */
 
 	struct registry_sensor sensor; /* out */
 	uint64_t connection;           /* out: for registry_disconnected() */

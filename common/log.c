@@ -46,6 +46,15 @@ int log_level_parse(const char *name, enum log_level *ret)
 	return -EINVAL;
 }
 
+const char *log_level_check(const void *value)
+{
+	enum log_level level;
+
+	return log_level_parse(*(char *const *)value, &level) == 0
+		? NULL
+		: "must be error, warning, notice, info or debug";
+}
+
 /* systemd.exec(5), $JOURNAL_STREAM: device and inode number of the stream, so that a program whose
  * stderr was redirected since can tell. */
 static bool stderr_is_journal(void)

@@ -29,6 +29,9 @@ void log_set_level(enum log_level level);
 /** @return 0, or -EINVAL where the name is none of error, warning, notice, info, debug. */
 int log_level_parse(const char *name, enum log_level *ret) MUST_CHECK;
 
+/** For option tables (common/conf.h): value points to a char *. */
+const char *log_level_check(const void *value);
+
 void log_write(enum log_level level, const char *module, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /** Room for a quoted string of up to 80 bytes; longer ones are cut and end in "...". */

@@ -1,0 +1,91 @@
+#include "sensor/sensor_conf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/hostport.h"
+#include "common/log.h"
+
+static const char *check_fold(const void *value)
+{
+	int64_t us = *(const int64_t *)value;
+
+	return us == 0 || 60 * US_PER_S % us == 0 ? NULL : "must be 0 or divide 60s";
+}
+
+#define AT(member) offsetof(struct sensor_conf, member)
+#define MIB (INT64_C(1) << 20)
+
+const struct conf_option sensor_options[] = {
+	{"collector", CONF_STRING, AT(collector), NULL, 0, 0, CONF_RESTART,
+		"collector to deliver to, HOST:PORT", hostport_check},
+	{"ca_file", CONF_PATH, AT(ca_file), NULL, 0, 0, CONF_RELOAD,
+		"certificate of the CA that signed the collector's", NULL},
+	{"cert_file", CONF_PATH, AT(cert_file), NULL, 0, 0, CONF_RELOAD,
+		"this sensor's certificate", NULL},
+	{"key_file", CONF_PATH, AT(key_file), NULL, 0, 0, CONF_RELOAD,
+		"its key; others must not be able to read it", NULL},
+	{"addresses", CONF_LIST, AT(addresses), NULL, 0, 0, CONF_RESTART,
+		"own addresses and prefixes; \"captured = public\" where NAT makes them differ",
+		NULL},
+	{"interface", CONF_STRING, AT(interface), "", 0, 0, CONF_RESTART,
+		"interface to capture on (not needed with --read)", NULL},
+	{"spool_dir", CONF_PATH, AT(spool_dir), "/var/lib/hirundo-sensor/spool", 0, 0, CONF_RESTART,
+		"where records wait until they are committed", NULL},
+	{"spool_max", CONF_SIZE, AT(spool_max), "2GiB", MIB / 2, INT64_MAX, CONF_RESTART,
+		"largest size of the spool; beyond it the oldest go, counted", NULL},
+	{"spool_min_free", CONF_SIZE, AT(spool_min_free), "64MiB", 0, INT64_MAX, CONF_RESTART,
+		"room to leave on its file system", NULL},
+	{"spool_retain", CONF_DURATION, AT(spool_retain), "1h", 0, 30 * US_PER_DAY, CONF_RESTART,
+		"how long committed records stay, for a database that is restored", NULL},
+	{"fold", CONF_DURATION, AT(fold), "1s", 0, 60 * US_PER_S, CONF_RESTART,
+		"window in which equal packets become one row; 0s keeps every packet", check_fold},
+	{"max_rows", CONF_INT, AT(max_rows), "50000", 100, 10000000, CONF_RESTART,
+		"rows in a second before a flood is kept coarsely", NULL},
+	{"snaplen", CONF_INT, AT(snaplen), "2048", 96, 262144, CONF_RESTART,
+		"bytes captured of a packet", NULL},
+	{"ring_size", CONF_SIZE, AT(ring_size), "8MiB", MIB, 1024 * MIB, CONF_RESTART,
+		"kernel's ring of captured packets", NULL},
+	{"samples", CONF_BOOL, AT(samples), "true", 0, 0, CONF_RESTART,
+		"whether masked payload samples are sent", NULL},
+	{"status_interval", CONF_DURATION, AT(status_interval), "60s", US_PER_S, 60 * US_PER_S,
+		CONF_RESTART, "how often the books are sent", NULL},
+	{"user", CONF_STRING, AT(user), "hirundo", 0, 0, CONF_RESTART,
+		"unprivileged user to run as, when started by root", NULL},
+	{"log_level", CONF_STRING, AT(log_level), "info", 0, 0, CONF_RELOAD,
+		"error, warning, notice, info or debug", log_level_check},
+	{0},
+};
+
+int sensor_conf_load(
+	const char *file, struct sensor_conf *c, struct targets **ret_targets, char **ret_error)
+{
+	struct targets *t = NULL;
+	const char *reason = NULL;
+	size_t i;
+	int r;
+
+	r = conf_load(sensor_options, file, c, ret_error);
+	if (r < 0)
+		return r;
+	r = targets_new(&t);
+	for (i = 0; r == 0 && i < c->addresses.n; i++)
+		r = targets_add(t, c->addresses.items[i], &reason);
+	if (r == 0 && c->addresses.n == 0) {
+		r = -EINVAL;
+		reason = "no address is given";
+	}
+	if (r < 0) {
+		/* The entry's number, not the address: errors end up in logs. */
+		if (asprintf(ret_error, "%s: addresses, entry %zu: %s", file, i,
+			    reason ? reason : strerror(-r)) < 0)
+			*ret_error = NULL;
+		targets_free(t);
+		conf_done(sensor_options, c);
+		return r;
+	}
+	*ret_targets = t;
+	return 0;
+}
