@@ -1,0 +1,63 @@
+-- Roles and their settings. Run by `db init` and `db migrate` before the migrations, each time: roles
+-- belong to the cluster (another database of it may have made them), settings to this database (a
+-- restored dump comes without them).
+
+DO $$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('hirundo_owner', 'NOLOGIN'),
+            ('hirundo_ingest', 'LOGIN'),
+            ('hirundo_analyst', 'LOGIN'),
+            ('hirundo_dashboard', 'LOGIN')) AS r (name, login)
+    LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted.name) THEN
+                EXECUTE format('CREATE ROLE %I %s', wanted.name, wanted.login);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- another database of this cluster made it at the same moment
+        END;
+    END LOOP;
+    FOR wanted IN
+        SELECT rolname FROM pg_catalog.pg_roles
+        WHERE rolname IN ('hirundo_owner', 'hirundo_ingest', 'hirundo_analyst', 'hirundo_dashboard')
+            AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication)
+    LOOP
+        RAISE EXCEPTION 'role % is there already and may do too much: take its attributes away', wanted.rolname;
+    END LOOP;
+    IF NOT pg_catalog.pg_has_role('hirundo_owner', 'MEMBER') THEN
+        EXECUTE format('GRANT hirundo_owner TO %I', current_user);
+    END IF;
+
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO hirundo_owner', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO hirundo_ingest, hirundo_dashboard', current_database());
+    EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO hirundo_analyst', current_database());
+
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            -- A lost client must not hold its sensor's row; a stuck server must be noticed.
+            ('hirundo_ingest', 'search_path', 'hirundo, pg_temp'),
+            ('hirundo_ingest', 'statement_timeout', '2min'),
+            ('hirundo_ingest', 'lock_timeout', '10s'),
+            ('hirundo_ingest', 'idle_in_transaction_session_timeout', '30s'),
+            -- Acknowledged means committed means on disk, whatever the cluster's default is.
+            ('hirundo_ingest', 'synchronous_commit', 'on'),
+            ('hirundo_analyst', 'search_path', 'hirundo, report, pg_temp'),
+            ('hirundo_analyst', 'default_transaction_read_only', 'on'),
+            ('hirundo_analyst', 'statement_timeout', '30min'),
+            ('hirundo_analyst', 'idle_in_transaction_session_timeout', '10min'),
+            ('hirundo_dashboard', 'search_path', 'report, pg_temp'),
+            ('hirundo_dashboard', 'default_transaction_read_only', 'on'),
+            ('hirundo_dashboard', 'statement_timeout', '10s'),
+            ('hirundo_dashboard', 'idle_in_transaction_session_timeout', '10s')) AS s (role, name, value)
+    LOOP
+        -- search_path is a list: its words are identifiers, not one string.
+        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET %I = ', wanted.role, current_database(), wanted.name)
+            || CASE WHEN wanted.name = 'search_path' THEN wanted.value ELSE quote_literal(wanted.value) END;
+    END LOOP;
+END
+$$;
