@@ -20,9 +20,9 @@
 #define BATCH_MAX_SAMPLES 1024u
 
 struct capture_position {
-	uint64_t xxh3;    /* of the whole file */
+	uint64_t xxh3; /* of the whole file */
 	uint64_t ordinal; /* packets read up to and including this batch */
-	bool complete;    /* the file ends here */
+	bool complete; /* the file ends here */
 	uint32_t generation;
 };
 
@@ -67,12 +67,13 @@ int codec_decode_batch(struct codec *c, const uint8_t *payload, size_t n, struct
  * Control and STATUS, LOSS payloads are the generated protobuf-c structs. These wrap unpack with
  * the bounded allocator, refuse unknown fields and check ranges as PROTOCOL.md says.
  */
-struct ProtobufCMessageDescriptor;
-struct ProtobufCMessage;
 
-/** @return the message (free with codec_message_free), or NULL with *ret_reason set. */
-void *codec_unpack(const void *descriptor, const uint8_t *payload, size_t n, const char **ret_reason)
-	MUST_CHECK;
+/** @param descriptor  a ProtobufCMessageDescriptor of hirundo.pb-c.h; not Batch: codec_decode_batch
+ *                     is for that
+ *  @return the message (free with codec_message_free), or NULL with *ret_reason set (static text)
+ */
+void *codec_unpack(const void *descriptor, const uint8_t *payload, size_t n,
+	const char **ret_reason) MUST_CHECK;
 void codec_message_free(void *message);
 
 /** Appends a whole frame with header and checksum: packs message (NULL: empty payload) behind h.

@@ -12,7 +12,7 @@
 #include "common/mem.h"
 
 #define FRAME_MAGIC 0x48524446u /* "HRDF" */
-#define FRAME_VERSION 1u        /* of header and payload; in every record, which may wait for days */
+#define FRAME_VERSION 1u /* of header and payload; in every record, which may wait for days */
 #define FRAME_HEADER_SIZE 64u
 /** Header and payload together, bytes. A protocol constant: bounds memory on both ends. */
 #define FRAME_MAX (1024u * 1024u)
@@ -26,13 +26,13 @@ enum frame_type {
 	FRAME_STATUS = 2,
 	FRAME_LOSS = 3,
 	/* Control: never in the spool. */
-	FRAME_HELLO = 16,     /* sensor -> collector */
-	FRAME_WELCOME = 17,   /* collector -> sensor */
-	FRAME_ACK = 18,       /* collector -> sensor: epoch and seq in the header are committed */
-	FRAME_CONFIRM = 19,   /* sensor -> collector: which of these records are yours? */
+	FRAME_HELLO = 16, /* sensor -> collector */
+	FRAME_WELCOME = 17, /* collector -> sensor */
+	FRAME_ACK = 18, /* collector -> sensor: epoch and seq in the header are committed */
+	FRAME_CONFIRM = 19, /* sensor -> collector: which of these records are yours? */
 	FRAME_CONFIRMED = 20, /* collector -> sensor */
-	FRAME_REFUSED = 21,   /* either way: reason; the connection closes after it */
-	FRAME_PING = 22,      /* either way, answered by PONG with the same payload */
+	FRAME_REFUSED = 21, /* either way: reason; the connection closes after it */
+	FRAME_PING = 22, /* either way, answered by PONG with the same payload */
 	FRAME_PONG = 23,
 };
 
@@ -43,24 +43,25 @@ struct frame_header {
 	uint8_t type;
 	uint16_t flags; /* zero; others are refused */
 	uint32_t payload_length;
-	uint32_t packets;       /* BATCH, STATUS: in this record, so packets_total grows by it; others: 0.
-	                         * Without it a hole in front of this record could not be counted */
-	uint64_t epoch;         /* 1 to 2^63-1 */
-	uint64_t first_seq;     /* = seq, but for LOSS: the first number that it replaces */
-	uint64_t seq;           /* 1 to 2^63-1 */
-	uint64_t packets_total; /* packets in records 1..seq of the epoch, lost ones included; < 2^63 */
+	uint32_t packets; /* BATCH, STATUS: in this record, so packets_total grows by it; others: 0.
+			   * Without it a hole in front of this record could not be counted */
+	uint64_t epoch; /* 1 to 2^63-1 */
+	uint64_t first_seq; /* = seq, but for LOSS: the first number that it replaces */
+	uint64_t seq; /* 1 to 2^63-1 */
+	uint64_t packets_total; /* packets in records 1..seq of the epoch, lost ones included; <
+				   2^63 */
 	uint64_t prev_checksum; /* chain checksum of record first_seq - 1; 0 for the first */
-	uint64_t checksum;      /* XXH3-64 of the frame with these 8 bytes left out */
+	uint64_t checksum; /* XXH3-64 of the frame with these 8 bytes left out */
 };
 
 enum frame_res {
 	FRAME_OK = 0,
-	FRAME_SHORT = 1,        /* more bytes needed */
-	FRAME_BAD_MAGIC = 2,    /* not a frame: resynchronise or close */
+	FRAME_SHORT = 1, /* more bytes needed */
+	FRAME_BAD_MAGIC = 2, /* not a frame: resynchronise or close */
 	FRAME_BAD_VERSION = 3,
 	FRAME_BAD_TYPE = 4,
-	FRAME_BAD_LENGTH = 5,   /* payload_length over the limit */
-	FRAME_BAD_FIELD = 6,    /* flags, epoch, seq or first_seq out of range for the type */
+	FRAME_BAD_LENGTH = 5, /* payload_length over the limit */
+	FRAME_BAD_FIELD = 6, /* flags, epoch, seq or first_seq out of range for the type */
 	FRAME_BAD_CHECKSUM = 7,
 };
 
