@@ -87,7 +87,7 @@ static PRINTF_LIKE(3, 4) void fail(struct parse *p, int line, const char *fmt, .
 	va_end(ap);
 }
 
-static void on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
+static PRINTF_LIKE(2, 0) void on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	vfail(parsing, cfg ? cfg->line : 0, fmt, ap);
 }
