@@ -534,6 +534,8 @@ static const char *decode_dict(
 
 	if (!bytes_u8(in, &last))
 		return "dictionary is cut";
+	if (last >= n)
+		return "more entries than values";
 	for (unsigned k = 0; k <= last; k++)
 		if (!take_value(in, value_bytes, &entries[k]))
 			return "dictionary is cut";

@@ -223,6 +223,8 @@ static int decode_profile(
 
 	if (!varint_decode(&in, &mask) || !bytes_u8(&in, &last))
 		return malformed(c, "profile", "is cut");
+	if (last >= n) /* and so the scratch, made for n values, has room */
+		return malformed(c, "profile", "more tuples than rows");
 	if (mask == 0 || mask >> COLUMNS_N != 0 || (mask & *seen))
 		return malformed(c, "profile", "unknown column or one that came already");
 	*seen |= mask;

@@ -277,7 +277,8 @@ static unsigned find_groups(
 		}
 		for (unsigned t = 0; t < g->d; t++)
 			all_or |= e->values[g->first[t]];
-		if (all_or == 0) /* left out: zero in every row that has it */
+		/* Zero in every row that has it: left out. A batch without shapes is none. */
+		if (all_or == 0 && k != COLUMN_SHAPE)
 			continue;
 		by_column[k] = (struct candidate){
 			.column = k,
