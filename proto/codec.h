@@ -68,8 +68,8 @@ int codec_decode_batch(struct codec *c, const uint8_t *payload, size_t n, struct
  * the bounded allocator, refuse unknown fields and check ranges as PROTOCOL.md says.
  */
 
-/** @param descriptor  a ProtobufCMessageDescriptor of hirundo.pb-c.h; not Batch: codec_decode_batch
- *                     is for that
+/** @param descriptor  a ProtobufCMessageDescriptor of hirundo.pb-c.h that is a payload of its own.
+ * Of a Batch the columns stay as they are: codec_decode_batch reads those
  *  @return the message (free with codec_message_free), or NULL with *ret_reason set (static text)
  */
 void *codec_unpack(const void *descriptor, const uint8_t *payload, size_t n,

@@ -150,6 +150,8 @@ enum frame_res frame_parse_header(
 		return FRAME_BAD_TYPE;
 	if (max > FRAME_MAX)
 		max = FRAME_MAX;
+	if (!frame_type_is_record(h.type) && max > FRAME_MAX_EARLY)
+		max = FRAME_MAX_EARLY;
 	if (max < FRAME_HEADER_SIZE || h.payload_length > max - FRAME_HEADER_SIZE)
 		return FRAME_BAD_LENGTH;
 	if (!fields_valid(&h))

@@ -16,7 +16,7 @@
 #define FRAME_HEADER_SIZE 64u
 /** Header and payload together, bytes. A protocol constant: bounds memory on both ends. */
 #define FRAME_MAX (1024u * 1024u)
-/** Largest frame before WELCOME other than HELLO and CONFIRM lists, bytes. */
+/** Largest control frame, so also of HELLO, bytes. */
 #define FRAME_MAX_EARLY (64u * 1024u)
 #define SEQ_MAX UINT64_C(0x7fffffffffffffff)
 

@@ -375,6 +375,8 @@ static const char *range_check(const ProtobufCMessage *m)
 		return confirmed_check((const Hirundo__V1__Confirmed *)m);
 	if (type == &hirundo__v1__refused__descriptor)
 		return refused_check((const Hirundo__V1__Refused *)m);
+	if (type == &hirundo__v1__batch__descriptor)
+		return capture_check(((const Hirundo__V1__Batch *)m)->capture);
 	return type == &hirundo__v1__ping__descriptor ? NULL : "not a message of its own";
 }
 

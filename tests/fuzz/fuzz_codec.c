@@ -85,7 +85,7 @@ static bool make_row(struct bytes *in, int64_t *now, struct observation *ret)
 	SET(IP_LENGTH, k->ip_length, (uint16_t)b);
 	SET(PAYLOAD_LENGTH, k->payload_length, (uint16_t)(b >> 16));
 	SET(IP_ID, row.ip_id, (uint16_t)c);
-	SET(IP_FLAGS, k->ip_flags, c >> 29);
+	SET(IP_FLAGS, k->ip_flags, (uint8_t)(c >> 29));
 	SET(TCP_SEQ, k->tcp_seq, c);
 	SET(TCP_ACK, k->tcp_ack, d);
 	SET(TCP_WINDOW, k->tcp_window, (uint16_t)d);
