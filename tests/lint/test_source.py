@@ -67,8 +67,6 @@ def test_text(path):
             problems.append(f"line {number}: white space at the end")
         if path.suffix in {".py", ".sql", ".proto", ".md", ".yml"} and "\t" in line:
             problems.append(f"line {number}: tab")
-        if path.suffix in {".c", ".h"} and line.startswith("        "):
-            problems.append(f"line {number}: spaces instead of tabs")
         if path.resolve() != pathlib.Path(__file__).resolve() and BETRAYING.search(line):
             problems.append(f"line {number}: {BETRAYING.search(line)[0]}")
     if path.suffix in {".c", ".h", ".py"} and text.count("\n") > LONGEST:
@@ -120,3 +118,23 @@ def test_guards():
     assert not [str(path) for path, guard in guards.items() if guard is None]
     names = [guard[1] for guard in guards.values()]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("kind,prefix", [("unit", "test"), ("fuzz", "fuzz"), ("bench", "bench")])
+def test_every_test_is_built(kind, prefix):
+    """A file that nobody listed is a test that nobody runs."""
+    lines = (ROOT / "tests" / kind / "meson.build").read_text().split("\n")
+    listed = set(re.findall(r"\w+\.c", "\n".join(line for line in lines if not line.startswith("#"))))
+    present = {path.name for path in (ROOT / "tests" / kind).glob(f"{prefix}_*.c")}
+    assert present == {name for name in listed if name.startswith(prefix)}
+
+
+def test_every_fuzz_target_has_seeds():
+    targets = {path.stem.removeprefix("fuzz_") for path in (ROOT / "tests" / "fuzz").glob("fuzz_*.c")}
+    assert targets == {path.name for path in (ROOT / "tests" / "corpus").iterdir() if any(path.iterdir())}
+
+
+def test_every_folder_says_what_it_holds():
+    folders = {path.relative_to(ROOT).parts[0] for path in files() if len(path.relative_to(ROOT).parts) > 1}
+    missing = [name for name in folders if not name.startswith(".") and not (ROOT / name / "README.md").is_file()]
+    assert not missing

@@ -1,0 +1,52 @@
+"""From a capture to rows: the same packets, once."""
+import pytest
+
+from harness.packets import background, write_pcap
+
+ADDRESSES = ["203.0.113.7", "203.0.113.64/28"]
+DESTINATIONS = ["203.0.113.7", "203.0.113.64", "203.0.113.70", "203.0.113.79"]
+
+
+@pytest.fixture
+def capture(tmp_path):
+    # One packet in a hundred is for somebody else.
+    packets = background(1, DESTINATIONS, 3960) + background(2, ["198.51.100.1"], 40)
+    return write_pcap(tmp_path / "capture.pcap", sorted(packets))
+
+
+@pytest.mark.parametrize("fold", ["0s", "1s"])
+def test_capture_becomes_rows(installation, capture, fold):
+    enrolled = installation.enroll("jp1", "JP", ADDRESSES)
+    collector = installation.collector()
+    sensor = installation.sensor(enrolled, collector.address, fold=fold)
+    assert sensor.read(capture) == 0, sensor.log
+    installation.check(enrolled, capture, exact=fold == "0s")
+    ((rows, packets),) = installation.query("SELECT count(*), sum(packets) FROM hirundo.observation")
+    assert packets == 3960
+    assert rows == 3960 if fold == "0s" else rows < 3960
+
+
+def test_same_capture_again_delivers_nothing(installation, capture):
+    enrolled = installation.enroll("jp1", "JP", ADDRESSES)
+    collector = installation.collector()
+    sensor = installation.sensor(enrolled, collector.address)
+    for _ in range(2):
+        assert sensor.read(capture) == 0, sensor.log
+        installation.check(enrolled, capture)
+    assert sensor.read(capture, "--again") == 0, sensor.log
+    installation.check(enrolled, capture, capture)
+
+
+def test_sensors_do_not_mix(installation, tmp_path):
+    collector = installation.collector()
+    sensors = []
+    for number, region in enumerate(("JP", "LK", "GH")):
+        address = f"203.0.113.{number + 1}"
+        enrolled = installation.enroll(f"sensor-{number}", region, [address])
+        capture = write_pcap(tmp_path / f"{number}.pcap", background(number, [address], 500))
+        sensor = installation.sensor(enrolled, collector.address)
+        sensors.append((enrolled, capture, sensor.start("--read", capture)))
+    for enrolled, capture, sensor in sensors:
+        assert sensor.wait() == 0, sensor.log
+        installation.check(enrolled, capture)
+    assert installation.query("SELECT count(DISTINCT target) FROM hirundo.observation") == [(3,)]

@@ -1,0 +1,119 @@
+"""The first command of the README, as a newcomer's scripts call it."""
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import time
+import urllib.request
+
+import psycopg
+import pytest
+
+from harness.packets import background, write_pcap
+from harness.paths import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+QUICKSTART = ROOT / "deploy" / "quickstart"
+
+
+def quickstart(folder: pathlib.Path, *argv, check: bool = True) -> subprocess.CompletedProcess:
+    run = subprocess.run([QUICKSTART, "--dir", folder, *map(str, argv)], stdin=subprocess.DEVNULL, capture_output=True,
+                         text=True, timeout=800)
+    if check:
+        assert run.returncode == 0, run.stdout + run.stderr
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "run"
+    yield folder
+    quickstart(folder, "--purge")
+    assert not folder.exists()
+
+
+def answer(run: subprocess.CompletedProcess) -> dict:
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def verify(where: dict) -> None:
+    run = subprocess.run([f"{where['bin']}/hirundo-admin", "--config", where["admin_config"], "verify"],
+                         capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_quickstart(folder):
+    """Ten sensors, ten regions, rows in SQL; again: quick, and nothing is stored twice."""
+    run = quickstart(folder, "--json")
+    where = answer(run)
+    assert len(where["sensors"]) == 10 and where["dashboard"] is None
+    assert "23/TCP" in run.stdout
+    with psycopg.connect(where["analyst_dsn"]) as analyst:
+        assert analyst.execute("SELECT count(DISTINCT region) FROM hirundo.sensor").fetchone() == (10,)
+        (packets,) = analyst.execute("SELECT sum(packets) FROM hirundo.observation").fetchone()
+        assert packets > 20000
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            analyst.execute("SELECT * FROM hirundo.sensor_address")
+    verify(where)
+    assert b"hirundo" in urllib.request.urlopen(where["metrics"], timeout=10).read()
+    # A key lies where only its owner reads it.
+    for key in pathlib.Path(where["admin_config"]).parent.rglob("*.key"):
+        assert key.stat().st_mode & 0o077 == 0, key
+
+    begin = time.monotonic()
+    assert answer(quickstart(folder, "--json")) == where
+    assert time.monotonic() - begin < 20
+    with psycopg.connect(where["analyst_dsn"]) as analyst:
+        assert analyst.execute("SELECT sum(packets) FROM hirundo.observation").fetchone() == (packets,)
+
+    quickstart(folder, "--stop")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(where["dsn"])
+    assert answer(quickstart(folder, "--no-feed", "--json")) == where
+    verify(where)
+
+
+def test_own_sensors_and_captures(folder, tmp_path):
+    sensors = tmp_path / "sensors.csv"
+    with open(sensors, "w", newline="") as file:
+        csv.writer(file).writerows([("name", "region", "addresses"),
+                                    ("north", "JP", "203.0.113.7 2001:db8:77::/64"), ("south", "LK", "198.51.100.0/28")])
+    where = answer(quickstart(folder, "--sensors", sensors, "--no-feed", "--json"))
+    assert sorted(where["sensors"]) == ["north", "south"]
+    capture = write_pcap(tmp_path / "own.pcap", background(3, ["192.0.2.1", "203.0.113.7"], 1000))
+    os.chmod(capture, 0o600)
+    run = quickstart(folder, "--sensors", sensors, "--read", capture, "--read", f"north={capture}", "--json")
+    assert {"north", "south", "mine"} == set(answer(run)["sensors"])
+    with psycopg.connect(where["dsn"]) as owner:
+        stored = dict(owner.execute(
+            "SELECT name, sum(packets) FROM hirundo.observation JOIN hirundo.sensor USING (sensor_id) GROUP BY 1"))
+    assert stored["mine"] == 1000 and 0 < stored["north"] < 1000
+    # A script delivers more by itself.
+    other = write_pcap(tmp_path / "other.pcap", background(4, ["198.51.100.3"], 300))
+    delivery = subprocess.run([f"{where['bin']}/hirundo-sensor", "--config", where["sensors"]["south"], "--read", other],
+                              capture_output=True, text=True)
+    assert delivery.returncode == 0, delivery.stderr
+    verify(where)
+
+
+def test_two_side_by_side(folder, tmp_path):
+    second = tmp_path / "second"
+    try:
+        one, two = (answer(quickstart(path, "--no-feed", "--json")) for path in (folder, second))
+        assert one["collector"] != two["collector"] and one["dsn"] != two["dsn"]
+        verify(one)
+        verify(two)
+    finally:
+        quickstart(second, "--purge")
+
+
+def test_mistakes(tmp_path):
+    folder = tmp_path / "run"
+    assert quickstart(folder, "--nonsense", check=False).returncode == 64
+    assert quickstart(folder, "--read", tmp_path / "absent.pcap", check=False).returncode == 1
+    (tmp_path / "bad.csv").write_text("name;region\n")
+    run = quickstart(folder, "--sensors", tmp_path / "bad.csv", check=False)
+    assert run.returncode == 1 and "name,region,addresses" in run.stderr
+    assert not folder.exists()
+    assert "nothing at" in quickstart(folder, "--purge").stdout
