@@ -260,7 +260,7 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 		fail(p, cfg->line, "%s: set twice, first in line %d", o->name, p->lines[i]);
 	else if (strlen(s) > CONF_VALUE_MAX)
 		fail(p, cfg->line, "%s: value longer than %u bytes", o->name, CONF_VALUE_MAX);
-	else if (*s == '\0' && (list || !o->fallback))
+	else if (*s == '\0' && (list || !o->fallback || *o->fallback))
 		fail(p, cfg->line, "%s: must not be empty", o->name);
 	for (const char *c = s; *c && !p->error; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
@@ -278,8 +278,14 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 
 static void parse_text(struct parse *p, cfg_t *cfg, const char *text)
 {
-	if (*text && cfg_parse_buf(cfg, text) != CFG_SUCCESS && !p->error)
-		p->no_memory = true; /* the only failure that libconfuse does not report */
+	errno = 0;
+	if (!*text || cfg_parse_buf(cfg, text) == CFG_SUCCESS || p->error)
+		return;
+	/* libconfuse says nothing where memory ran out, and where an option's name is "". */
+	if (errno == ENOMEM)
+		p->no_memory = true;
+	else
+		fail(p, cfg->line, "syntax error");
 }
 
 /* A default: scalars as they are, or in quotes; lists by the parser. */

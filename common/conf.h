@@ -1,7 +1,8 @@
 /*
  * Configuration files: one option table a program, over libconfuse. The table is the single source:
  * defaults, ranges, --help of options, the sample file's test and the manual page's test read it.
- * Errors carry file:line. Unknown options are errors.
+ * Errors carry file:line. Unknown options are errors, and so is an option that is set twice (lists
+ * may be continued by "+="). In double quotes ${NAME} stands for a variable of the environment.
  */
 #ifndef HIRUNDO_COMMON_CONF_H
 #define HIRUNDO_COMMON_CONF_H
@@ -13,13 +14,13 @@
 #include "common/mem.h"
 
 enum conf_type {
-	CONF_STRING,   /* char *, heap */
-	CONF_PATH,     /* char *, heap; relative ones are taken from the configuration file's folder */
-	CONF_INT,      /* int64_t */
-	CONF_BOOL,     /* bool */
+	CONF_STRING, /* char *, heap */
+	CONF_PATH, /* char *, heap; relative ones are taken from the configuration file's folder */
+	CONF_INT, /* int64_t */
+	CONF_BOOL, /* bool */
 	CONF_DURATION, /* int64_t, microseconds: "500ms", "1s", "10min", "2h", "200d" */
-	CONF_SIZE,     /* uint64_t, bytes: "256KiB", "2GiB", "1000" */
-	CONF_LIST,     /* struct conf_list, strings */
+	CONF_SIZE, /* uint64_t, bytes: "256KiB", "2GiB", "1000" */
+	CONF_LIST, /* struct conf_list, strings */
 };
 
 struct conf_list {
@@ -27,17 +28,22 @@ struct conf_list {
 	size_t n;
 };
 
-enum conf_reload { CONF_RELOAD, CONF_RESTART }; /* whether SIGHUP may change it */
+enum conf_reload {
+	CONF_RELOAD,
+	CONF_RESTART
+}; /* whether SIGHUP may change it */
 
 struct conf_option {
 	const char *name;
 	enum conf_type type;
-	size_t offset;          /* of the member in the program's struct */
-	const char *fallback;   /* as text in the file's syntax; NULL = required; "" = none (NULL/empty) */
-	int64_t min, max;       /* CONF_INT, CONF_DURATION (us), CONF_SIZE; both 0 = any */
+	size_t offset; /* of the member in the program's struct */
+	const char *fallback; /* as text in the file's syntax; NULL = required; "" = none
+			       * (NULL/empty); only then may the file set it to "" */
+	int64_t min, max; /* CONF_INT, CONF_DURATION (us), CONF_SIZE; both 0 = any */
 	enum conf_reload reload;
-	const char *help;       /* one line */
-	/** Optional check of the value (pointer to the member). @return NULL or static text what is wrong */
+	const char *help; /* one line */
+	/** Optional check of the value (pointer to the member). @return NULL or static text what is
+	 * wrong */
 	const char *(*check)(const void *value);
 };
 
@@ -45,7 +51,8 @@ struct conf_option {
  *  @param options    ends with name NULL
  *  @param ret_error  heap text "FILE:LINE: what", on error
  *  @return 0, -EINVAL, -ENOENT, ... ; `to` is zeroed on error */
-int conf_load(const struct conf_option *options, const char *file, void *to, char **ret_error) MUST_CHECK;
+int conf_load(
+	const struct conf_option *options, const char *file, void *to, char **ret_error) MUST_CHECK;
 
 /** Reads from memory; name stands for the file in errors. For the fuzz target and tests. */
 int conf_load_text(const struct conf_option *options, const char *name, const char *text, void *to,

@@ -14,7 +14,7 @@ struct tlsctx_options {
 	bool server;
 	const char *ca_file;   /* PEM, one or more */
 	const char *cert_file; /* PEM, leaf first */
-	const char *key_file;  /* PEM, mode must not let group or others read */
+	const char *key_file;  /* PEM, without pass phrase; mode 0600, or 0640 and owned by root */
 	const char *crl_file;  /* PEM, may be NULL; an expired CRL fails closed */
 };
 
@@ -24,7 +24,11 @@ struct tlsctx_options {
  *  @return 0, -EINVAL, -EACCES, -ENOENT ... */
 int tlsctx_new(const struct tlsctx_options *o, SSL_CTX **ret, char **ret_reason) MUST_CHECK;
 
+/** What the URI SAN of a sensor's certificate begins with; its name follows. */
+#define TLS_SENSOR_URN "urn:hirundo:sensor:"
 #define TLS_NAME_MAX 63u /* of a sensor: [a-z0-9] then [a-z0-9-]{0,62} */
+
+bool tls_sensor_name_valid(const char *name, size_t n);
 
 enum tls_peer_res {
 	TLS_PEER_OK = 0,

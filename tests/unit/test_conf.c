@@ -174,6 +174,7 @@ static void test_errors(void **state)
 	expect_error(REQUIRED "on = maybe", "dir/x.conf:2: on = maybe: must be true or false");
 	expect_error("name = a!\naddresses = {x}", "dir/x.conf:1: name: no exclamation marks");
 	expect_error("name = \"\"\naddresses = {x}", "dir/x.conf:1: name: must not be empty");
+	expect_error(REQUIRED "path = \"\"", "dir/x.conf:2: path: must not be empty");
 	expect_error("name = \"a\\nb\"\naddresses = {x}",
 		"dir/x.conf:1: name: control character in the value");
 	expect_error("name = a\n\naddresses = {}\n", "dir/x.conf:3: addresses: must not be empty");
