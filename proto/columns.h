@@ -33,7 +33,7 @@
 	X(TCP_HEADER_LENGTH, tcp_header_length, 1, U8, key.tcp_header_length,             \
 		HAS_TCP_HEADER_LENGTH)                                                    \
 	X(TCP_MSS, tcp_mss, 2, U16, key.tcp_mss, HAS_TCP_MSS)                             \
-	X(PAYLOAD_LENGTH, payload_length, 2, U32, key.payload_length, HAS_PAYLOAD_LENGTH) \
+	X(PAYLOAD_LENGTH, payload_length, 4, U32, key.payload_length, HAS_PAYLOAD_LENGTH) \
 	X(PACKETS, packets, 4, U32, packets, 0)                                           \
 	X(LAST, last, 4, LAST, last_us, 0)                                                \
 	X(TRAITS, traits, 3, U32, key.traits, 0)

@@ -372,7 +372,7 @@ static const char *take_sample(const Hirundo__V1__Sample *m, struct sample *ret)
 	if (m->src.len != 0 && m->src.len != (m->family == 6 ? 16 : 4))
 		return "src: wrong length";
 	if (m->protocol > 255 || m->src_port > 65535 || m->dst_port > 65535 || m->icmp_type > 255 ||
-		m->icmp_code > 255 || m->payload_length > 65535 || m->payload.len > SAMPLE_MAX ||
+		m->icmp_code > 255 || m->payload.len > SAMPLE_MAX ||
 		m->duration_us >= (uint64_t)TIME_END_US)
 		return "value is too large";
 	*ret = (struct sample){

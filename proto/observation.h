@@ -59,13 +59,14 @@ struct observation_key {
 	uint8_t ttl; /* IPv6: hop limit */
 	uint8_t ip_flags; /* IPv4: 4 reserved, 2 DF, 1 MF */
 	uint8_t tcp_flags; /* FIN 0x01 ... CWR 0x80 */
-	uint8_t tcp_header_length; /* bytes, 20 to 60 */
+	uint8_t tcp_header_length; /* bytes, 20 to 60; below 20 in a malformed header */
 };
 
 struct observation {
 	struct observation_key key;
 	int64_t observed_us; /* first packet, microseconds since 1970 UTC */
-	int64_t last_us; /* last packet; equals observed_us when packets = 1 */
+	int64_t last_us; /* last packet, less than 60 s behind; equals observed_us when packets = 1
+			  */
 	uint32_t packets; /* 1 to 2^31-1 */
 	uint16_t
 		ip_id; /* of the first packet; absent (HAS_IP_ID clear) for IPv6 and where masked */

@@ -65,10 +65,9 @@ static const char *check_tcp(const struct observation_key *k)
 	if ((k->present & HAS_TCP_ACK) && (k->present & HAS_TCP_FLAGS) && k->tcp_ack == 0 &&
 		!(k->tcp_flags & TCP_ACK_FLAG))
 		return "tcp_ack: 0 without the flag is absent";
-	/* RFC 9293 3.1: data offset counts 32-bit words, 5 to 15. */
-	if ((k->present & HAS_TCP_HEADER_LENGTH) &&
-		(k->tcp_header_length < 20 || k->tcp_header_length > 60 ||
-			k->tcp_header_length % 4 != 0))
+	/* RFC 9293 3.1: data offset counts 32-bit words, at most 15; below 5 in malformed headers.
+	 */
+	if (k->tcp_header_length > 60 || k->tcp_header_length % 4 != 0)
 		return "tcp_header_length: out of range";
 	return NULL;
 }
@@ -95,6 +94,8 @@ const char *row_check(const struct observation *row)
 		return "traits: unknown bit";
 	if (k->ip_length > IP_LENGTH_MAX)
 		return "ip_length: out of range";
+	if (k->payload_length > INT32_MAX) /* jumbograms, RFC 2675 */
+		return "payload_length: out of range";
 	if (k->ip_flags > 7)
 		return "ip_flags: out of range";
 	if ((k->present & HAS_PORTS) && !protocol_has_ports(k->protocol))
@@ -114,6 +115,8 @@ const char *sample_check(const struct sample *s)
 		return "time: out of range";
 	if (s->packets < 1 || s->packets > INT32_MAX)
 		return "packets: out of range";
+	if (s->payload_length > INT32_MAX)
+		return "payload_length: out of range";
 	if (s->has_ports ? !protocol_has_ports(s->protocol) : s->src_port || s->dst_port)
 		return "protocol: has ports and is none that has";
 	if (!icmp && (s->icmp_type || s->icmp_code))
