@@ -195,6 +195,14 @@ int pipeline_seal(struct pipeline *p, bool complete)
 	struct batch b = {0};
 	int r;
 
+	if (complete && p->sampler) {
+		sampler_flush(p->sampler);
+		while (sampler_queued(p->sampler) > BATCH_SAMPLES) {
+			r = pipeline_seal(p, false);
+			if (r < 0)
+				return r;
+		}
+	}
 	fold_batch(p->fold, &b);
 	if (p->sampler) {
 		b.samples = p->samples;

@@ -1,0 +1,729 @@
+/*
+ * hirundo-sensor: arguments, configuration, capture opened, privileges dropped, and the loop that
+ * moves packets from capture through the pipeline into the spool, and the uplink that sends them.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/daemon.h"
+#include "common/hostport.h"
+#include "common/log.h"
+#include "common/sandbox.h"
+#include "common/tlsctx.h"
+#include "sensor/capture.h"
+#include "sensor/issued.h"
+#include "sensor/pipeline.h"
+#include "sensor/print.h"
+#include "sensor/sensor_conf.h"
+#include "sensor/spool.h"
+#include "sensor/uplink.h"
+
+/* Live: packets of one turn of the loop, and how often the clocks are looked at. */
+#define TURN_PACKETS 4096
+#define TICK_MS 100
+/* A clean stop waits this long for its last acknowledgements; the rest stays in the spool. */
+#define DRAIN_US (5 * US_PER_S)
+/* --read waits while this much is not committed, so that the spool's bound is never met. */
+#define READ_AHEAD (8u << 20)
+
+struct arguments {
+	const char *config, *read, *cover;
+	bool print, again, check;
+};
+
+enum phase {
+	WAITING,   /* --read: for WELCOME; live: for target ordinals */
+	LISTENING, /* packets are read */
+	DRAINING,  /* everything is sealed; acknowledgements are awaited */
+	STOPPING,
+};
+
+struct sensor {
+	uv_loop_t loop;
+	struct daemon daemon;
+	uv_timer_t tick;
+	uv_poll_t poll;  /* live */
+	uv_idle_t idle;  /* --read */
+	const char *config_file;
+	struct sensor_conf conf;
+	struct targets *targets;
+	struct capture *capture;
+	struct spool *spool;
+	struct pipeline *pipeline;
+	struct uplink *uplink;
+	char *issued_path;
+
+	enum phase phase;
+	int exit_code;
+	bool live, again, down, complete;
+	struct pipeline_resume resumed;
+	struct capture_position position; /* --read: of the packets before it, all are sealed */
+	uint64_t read_ordinal;
+	int64_t first_us, last_us;           /* --read: times of the capture */
+	int64_t cover_from_us, cover_to_us;  /* --cover */
+	int64_t listening_us;                /* live, wall clock: covered since; 0 = not covered */
+	int64_t status_due_us, drain_until_us, started_us; /* monotonic */
+};
+
+static void stop(struct sensor *s, int exit_code);
+
+static void fail(struct sensor *s, int exit_code, const char *what, int r)
+{
+	log_error("sensor", "reason=%s error=%s", log_quote(what), log_quote(strerror(-r)));
+	stop(s, exit_code);
+}
+
+/* --- books ---------------------------------------------------------------------------------------- */
+
+/* Live: closes the interval that is covered so far and begins the next. */
+static int status(struct sensor *s, bool final)
+{
+	uint64_t kernel = 0, interface = 0;
+	int64_t from = 0, to = 0;
+
+	if (s->live) {
+		capture_drops(s->capture, &kernel, &interface);
+		from = s->listening_us;
+		to = from ? clock_wall_us() : 0;
+		s->listening_us = to;
+	} else if (s->complete) {
+		from = s->cover_to_us ? s->cover_from_us : s->first_us;
+		to = s->cover_to_us ? s->cover_to_us : s->last_us + 1;
+	}
+	s->status_due_us = clock_mono_us() + s->conf.status_interval;
+	/* A clock that was set back leaves nothing that could be called covered. */
+	return pipeline_status(s->pipeline, kernel, interface, to > from ? from : 0, to > from ? to : 0,
+		final);
+}
+
+/* --- the end --------------------------------------------------------------------------------------- */
+
+static void on_handle_closed(uv_handle_t *h)
+{
+	(void)h;
+}
+
+static void on_uplink_closed(void *arg)
+{
+	struct sensor *s = arg;
+
+	daemon_close(&s->daemon);
+	uv_close((uv_handle_t *)&s->tick, on_handle_closed);
+}
+
+static void stop(struct sensor *s, int exit_code)
+{
+	if (s->phase == STOPPING)
+		return;
+	s->phase = STOPPING;
+	s->exit_code = exit_code;
+	uv_close((uv_handle_t *)(s->live ? (void *)&s->poll : (void *)&s->idle), on_handle_closed);
+	uplink_close(s->uplink, on_uplink_closed, s);
+}
+
+/* Seals everything and waits for the acknowledgements: --read until they are there, live for a while. */
+static void drain(struct sensor *s, int exit_code)
+{
+	int r;
+
+	if (s->phase >= DRAINING)
+		return;
+	if (s->live)
+		(void)uv_poll_stop(&s->poll);
+	else
+		(void)uv_idle_stop(&s->idle);
+	notify_stopping();
+	r = s->phase == LISTENING && s->complete ? pipeline_seal(s->pipeline, true) : 0;
+	if (r == 0 && s->phase == LISTENING)
+		r = status(s, true);
+	s->phase = DRAINING;
+	s->exit_code = exit_code;
+	s->drain_until_us = s->complete ? INT64_MAX : clock_mono_us() + DRAIN_US;
+	if (r < 0) {
+		fail(s, EX_IOERR, "sealing the last records", r);
+		return;
+	}
+	uplink_kick(s->uplink);
+	if (spool_all_acked(s->spool))
+		stop(s, exit_code);
+}
+
+static void on_stop(void *arg)
+{
+	struct sensor *s = arg;
+
+	log_notice("sensor", "state=stopping");
+	drain(s, EX_OK);
+	if (s->phase == DRAINING && !s->live) {
+		s->exit_code = EX_TEMPFAIL;
+		s->drain_until_us = clock_mono_us() + DRAIN_US;
+	}
+}
+
+/* --- live ------------------------------------------------------------------------------------------- */
+
+static void interface_state(struct sensor *s, bool down)
+{
+	if (down == s->down)
+		return;
+	s->down = down;
+	log_warn("capture", "interface=%s state=%s", log_quote(s->conf.interface), down ? "down" : "up");
+	if (down) {
+		if (status(s, false) < 0)
+			log_error("sensor", "reason=\"writing the books\"");
+		s->listening_us = 0;
+	} else {
+		s->listening_us = clock_wall_us();
+	}
+}
+
+static void read_live(struct sensor *s)
+{
+	struct capture_packet p;
+	int r = CAPTURE_NONE;
+
+	for (int i = 0; i < TURN_PACKETS; i++) {
+		r = capture_read(s->capture, &p);
+		if (r != CAPTURE_PACKET)
+			break;
+		interface_state(s, false);
+		r = pipeline_packet(s->pipeline, &p);
+		if (r < 0) {
+			fail(s, EX_OSERR, "taking a packet", r);
+			return;
+		}
+	}
+	if (r == CAPTURE_DOWN) {
+		interface_state(s, true);
+	} else if (r == CAPTURE_NONE) {
+		interface_state(s, false);
+	} else if (r == CAPTURE_VANISHED) {
+		log_error("capture", "interface=%s reason=\"the interface is gone\"",
+			log_quote(s->conf.interface));
+		drain(s, EX_TEMPFAIL);
+	} else if (r < 0) {
+		log_error("capture", "interface=%s reason=%s", log_quote(s->conf.interface),
+			log_quote(capture_error(s->capture)));
+		drain(s, EX_TEMPFAIL);
+	}
+}
+
+static void on_readable(uv_poll_t *p, int events_status, int events)
+{
+	(void)events_status;
+	(void)events;
+	read_live(p->data);
+}
+
+static void listen_live(struct sensor *s)
+{
+	int r = uv_poll_start(&s->poll, UV_READABLE, on_readable);
+
+	if (r < 0) {
+		fail(s, EX_OSERR, "watching the capture", r);
+		return;
+	}
+	s->phase = LISTENING;
+	s->listening_us = clock_wall_us();
+	s->status_due_us = clock_mono_us(); /* the first books at once: they tell of an unclean start */
+	log_notice("sensor", "state=listening interface=%s", log_quote(s->conf.interface));
+	notify_ready();
+}
+
+/* --- --read ------------------------------------------------------------------------------------------ */
+
+static void summary(struct sensor *s)
+{
+	const struct pipeline_books *b = pipeline_books(s->pipeline);
+
+	printf("packets=%" PRIu64 " stored=%" PRIu64 " ignored=%" PRIu64 " observations=%" PRIu64
+		" batches=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f\n",
+		b->captured, b->sealed, b->ignored, b->observations, b->batches,
+		uplink_bytes_sent(s->uplink), (double)(clock_mono_us() - s->started_us) / 1e6);
+	(void)fflush(stdout);
+}
+
+static void read_file(struct sensor *s)
+{
+	struct capture_packet p;
+	int r = CAPTURE_NONE;
+
+	for (int i = 0; i < TURN_PACKETS; i++) {
+		r = capture_read(s->capture, &p);
+		if (r != CAPTURE_PACKET)
+			break;
+		if (s->read_ordinal == 0 || p.time_us < s->first_us)
+			s->first_us = p.time_us;
+		if (s->read_ordinal == 0 || p.time_us > s->last_us)
+			s->last_us = p.time_us;
+		if (s->read_ordinal++ < s->position.ordinal)
+			continue; /* sealed before */
+		r = pipeline_packet(s->pipeline, &p);
+		if (r < 0) {
+			fail(s, EX_IOERR, "taking a packet; start again to go on behind the last sealed one", r);
+			return;
+		}
+	}
+	uplink_kick(s->uplink);
+	if (r == CAPTURE_PACKET)
+		return;
+	s->complete = true;
+	if (r != CAPTURE_END) {
+		log_error("capture", "reason=%s packet=%" PRIu64 " note=\"the packets before it are delivered\"",
+			log_quote(capture_error(s->capture)), s->read_ordinal + 1);
+		drain(s, EX_DATAERR);
+	} else {
+		drain(s, EX_OK);
+	}
+}
+
+static void on_idle(uv_idle_t *h)
+{
+	read_file(h->data);
+}
+
+/* Reads on while the collector follows. */
+static void pace(struct sensor *s)
+{
+	uint64_t limit = s->conf.spool_max / 4 < READ_AHEAD ? s->conf.spool_max / 4 : READ_AHEAD;
+
+	if (s->phase != LISTENING || s->live)
+		return;
+	if (spool_unacked_bytes(s->spool) < limit)
+		(void)uv_idle_start(&s->idle, on_idle);
+	else
+		(void)uv_idle_stop(&s->idle);
+}
+
+static bool behind(const struct capture_position *a, const struct capture_position *b)
+{
+	if (a->generation != b->generation)
+		return a->generation < b->generation;
+	return a->ordinal != b->ordinal ? a->ordinal < b->ordinal : !a->complete && b->complete;
+}
+
+static int make_pipeline(struct sensor *s)
+{
+	const struct pipeline_options o = {
+		.targets = s->targets,
+		.spool = s->spool,
+		.fold_us = s->conf.fold,
+		.max_rows = (uint32_t)s->conf.max_rows,
+		.samples = s->conf.samples,
+		.unclean_start = !s->resumed.clean,
+		.from_capture = !s->live,
+		.capture = s->position,
+	};
+
+	return pipeline_new(&o, &s->pipeline);
+}
+
+/* The position is the later one of what the spool holds and what the collector has. */
+static void start_reading(struct sensor *s, const struct capture_position *committed)
+{
+	uint64_t xxh3 = s->position.xxh3;
+	int r;
+
+	s->position = *committed;
+	if (s->resumed.has_capture && behind(&s->position, &s->resumed.capture))
+		s->position = s->resumed.capture;
+	s->position.xxh3 = xxh3;
+	if (s->position.complete && s->again)
+		s->position = (struct capture_position){
+			.xxh3 = xxh3, .generation = s->position.generation + 1};
+	r = make_pipeline(s);
+	if (r < 0) {
+		fail(s, EX_OSERR, "starting the pipeline", r);
+		return;
+	}
+	if (s->position.complete) {
+		log_notice("sensor", "reason=\"this capture is sealed already; --again sends it once more\"");
+		s->complete = true; /* drain() waits for what is still on its way */
+		s->phase = WAITING;
+		drain(s, EX_OK);
+		return;
+	}
+	if (s->position.ordinal > 0)
+		log_notice("sensor", "state=continuing packet=%" PRIu64, s->position.ordinal + 1);
+	s->phase = LISTENING;
+	notify_ready();
+	pace(s);
+}
+
+/* --- uplink ------------------------------------------------------------------------------------------- */
+
+static void on_welcome(void *arg, const struct capture_position *capture)
+{
+	struct sensor *s = arg;
+	int r = issued_save(s->issued_path, s->targets);
+
+	if (r < 0)
+		log_warn("sensor", "reason=\"the target ordinals can not be kept\" error=%s",
+			log_quote(strerror(-r)));
+	if (s->phase != WAITING)
+		return;
+	if (s->live)
+		listen_live(s);
+	else
+		start_reading(s, capture);
+}
+
+static void on_acked(void *arg)
+{
+	struct sensor *s = arg;
+
+	if (s->phase == DRAINING && spool_all_acked(s->spool))
+		stop(s, s->exit_code);
+	else
+		pace(s);
+}
+
+static void on_peer(void *arg, uint8_t family, const uint8_t *addr, uint16_t port)
+{
+	struct sensor *s = arg;
+
+	if (s->live)
+		pipeline_set_collector(s->pipeline, family, addr, port);
+}
+
+static void on_refused(void *arg, const char *reason)
+{
+	struct sensor *s = arg;
+
+	log_error("uplink", "reason=%s", log_quote(reason));
+	if (!s->live)
+		stop(s, EX_NOPERM);
+}
+
+static const struct uplink_callbacks uplink_calls = {
+	.on_welcome = on_welcome,
+	.on_acked = on_acked,
+	.on_peer = on_peer,
+	.on_refused = on_refused,
+};
+
+/* --- time, signals -------------------------------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *t)
+{
+	struct sensor *s = t->data;
+	int64_t now = clock_mono_us();
+	int r = 0;
+
+	if (s->phase == LISTENING && s->live)
+		read_live(s);
+	if (s->phase == LISTENING)
+		r = pipeline_tick(s->pipeline);
+	if (r == 0 && s->phase == LISTENING && s->live && now >= s->status_due_us)
+		r = status(s, false);
+	if (r < 0) {
+		fail(s, EX_OSERR, "sealing", r);
+		return;
+	}
+	spool_expire(s->spool, now);
+	if (s->phase != STOPPING)
+		uplink_kick(s->uplink);
+	if (s->phase == DRAINING && now >= s->drain_until_us) {
+		log_notice("sensor", "state=stopped unacknowledged_bytes=%" PRIu64, spool_unacked_bytes(s->spool));
+		stop(s, s->exit_code);
+	}
+}
+
+static int make_tls(const struct sensor_conf *c, SSL_CTX **ret)
+{
+	const struct tlsctx_options o = {
+		.ca_file = c->ca_file, .cert_file = c->cert_file, .key_file = c->key_file};
+	AUTO_FREE char *reason = NULL;
+	int r = tlsctx_new(&o, ret, &reason);
+
+	if (r < 0)
+		log_error("tls", "reason=%s", log_quote(reason));
+	return r;
+}
+
+static void on_reload(void *arg)
+{
+	struct sensor *s = arg;
+	struct sensor_conf fresh = {0};
+	struct targets *targets = NULL;
+	AUTO_FREE char *error = NULL;
+	const char *restart;
+	enum log_level level;
+	SSL_CTX *ctx;
+
+	notify_reloading();
+	if (sensor_conf_load(s->config_file, &fresh, &targets, &error) < 0) {
+		log_error("config", "reason=%s note=\"the old configuration stays\"", log_quote(error));
+	} else if (make_tls(&fresh, &ctx) < 0) {
+		log_error("config", "note=\"the old certificates stay\"");
+		conf_done(sensor_options, &fresh);
+	} else {
+		restart = conf_changed_restart(sensor_options, &s->conf, &fresh);
+		if (restart)
+			log_warn("config", "option=%s note=\"changes at the next start\"", restart);
+		uplink_set_tls(s->uplink, ctx);
+		if (log_level_parse(fresh.log_level, &level) == 0)
+			log_set_level(level);
+		conf_done(sensor_options, &fresh);
+		log_notice("config", "state=reloaded");
+	}
+	targets_free(targets);
+	notify_ready();
+}
+
+/* --- start ---------------------------------------------------------------------------------------------- */
+
+static const char usage[] =
+	"Usage: hirundo-sensor --config FILE [--read CAPTURE [--again] [--cover FROM/TO]]\n"
+	"       hirundo-sensor --read CAPTURE --print csv\n"
+	"Captures packets that arrive at unused addresses and delivers them to a collector.\n\n"
+	"  -c, --config FILE   configuration\n"
+	"      --check-config  check the configuration and exit\n"
+	"      --read CAPTURE  deliver a pcap or pcapng file instead of an interface's packets\n"
+	"      --again         ... also when it was delivered before\n"
+	"      --cover FROM/TO ... and state the time it covers (ISO 8601, UTC: 2024-06-01T00:00:00Z/...)\n"
+	"      --print csv     print a line a packet to standard output; nothing is sent or masked\n"
+	"  -h, --help          this text and the options of the configuration\n"
+	"      --version\n\n";
+
+static bool parse_time(const char *s, const char *end, int64_t *ret)
+{
+	struct tm tm = {0};
+	const char *rest = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+	if (rest != end)
+		return false;
+	*ret = (int64_t)timegm(&tm) * US_PER_S;
+	return true;
+}
+
+static bool parse_cover(const char *text, int64_t *ret_from, int64_t *ret_to)
+{
+	const char *slash = strchr(text, '/');
+
+	return slash && parse_time(text, slash, ret_from) &&
+		parse_time(slash + 1, text + strlen(text), ret_to) && *ret_from < *ret_to;
+}
+
+/* @return -1 to go on, or the exit code */
+static int parse_arguments(int argc, char **argv, struct arguments *a)
+{
+	enum { CHECK = 256, READ, AGAIN, COVER, PRINT, VERSION };
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check-config", no_argument, NULL, CHECK},
+		{"read", required_argument, NULL, READ},
+		{"again", no_argument, NULL, AGAIN},
+		{"cover", required_argument, NULL, COVER},
+		{"print", required_argument, NULL, PRINT},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, VERSION},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'c': a->config = optarg; break;
+		case CHECK: a->check = true; break;
+		case READ: a->read = optarg; break;
+		case AGAIN: a->again = true; break;
+		case COVER: a->cover = optarg; break;
+		case PRINT:
+			a->print = true;
+			if (strcmp(optarg, "csv") != 0) {
+				(void)fprintf(stderr, "hirundo-sensor: --print knows csv only\n");
+				return EX_USAGE;
+			}
+			break;
+		case VERSION: puts("hirundo-sensor " HIRUNDO_VERSION); return EX_OK;
+		case 'h':
+			fputs(usage, stdout);
+			conf_print_help(sensor_options);
+			return EX_OK;
+		default: fputs("Try hirundo-sensor --help.\n", stderr); return EX_USAGE;
+		}
+	}
+	if (optind < argc || (a->print && !a->read) || (!a->print && !a->config) ||
+		((a->again || a->cover) && !a->read)) {
+		fputs(usage, stderr);
+		return EX_USAGE;
+	}
+	return -1;
+}
+
+static int open_input(struct sensor *s, const struct arguments *a)
+{
+	AUTO_FREE char *reason = NULL;
+	AUTO_FREE char *filter = NULL;
+	int r;
+
+	if (!s->live) {
+		if (a->cover && !parse_cover(a->cover, &s->cover_from_us, &s->cover_to_us)) {
+			log_error("sensor", "reason=\"--cover wants FROM/TO such as "
+				"2024-06-01T00:00:00Z/2024-06-02T00:00:00Z\"");
+			return EX_USAGE;
+		}
+		r = capture_file_hash(a->read, &s->position.xxh3);
+		if (r < 0) {
+			log_error("capture", "file=%s reason=%s", log_quote(a->read), log_quote(strerror(-r)));
+			return EX_NOINPUT;
+		}
+		r = capture_open_file(a->read, &s->capture, &reason);
+		if (r < 0) {
+			log_error("capture", "file=%s reason=%s", log_quote(a->read), log_quote(reason));
+			return EX_DATAERR;
+		}
+		return EX_OK;
+	}
+	if (!s->conf.interface || !*s->conf.interface) {
+		log_error("config", "reason=\"no interface is given (and no --read)\"");
+		return EX_CONFIG;
+	}
+	filter = targets_bpf(s->targets, NULL, 0);
+	r = filter ? capture_open_live(s->conf.interface, (int)s->conf.snaplen, s->conf.ring_size, filter,
+			     &s->capture, &reason)
+		   : -ENOMEM;
+	if (r < 0) {
+		log_error("capture", "interface=%s reason=%s", log_quote(s->conf.interface),
+			log_quote(reason ? reason : strerror(-r)));
+		return r == -EPERM || r == -EACCES ? EX_NOPERM : EX_UNAVAILABLE;
+	}
+	return EX_OK;
+}
+
+/* Runs as the unprivileged user: everything that it makes belongs to that user. */
+static int open_spool(struct sensor *s)
+{
+	const struct spool_options o = {
+		.dir = s->conf.spool_dir,
+		.max_bytes = s->conf.spool_max,
+		.min_free_bytes = s->conf.spool_min_free,
+		.retain_us = s->conf.spool_retain,
+	};
+	AUTO_FREE char *reason = NULL;
+	int r = spool_open(&o, &s->spool, &reason);
+
+	if (r == SPOOL_LOCKED) {
+		log_error("spool", "dir=%s reason=\"another process uses it\"", log_quote(o.dir));
+		return EX_TEMPFAIL;
+	}
+	if (r < 0) {
+		log_error("spool", "dir=%s reason=%s", log_quote(o.dir), log_quote(reason ? reason : strerror(-r)));
+		return EX_CANTCREAT;
+	}
+	if (asprintf(&s->issued_path, "%s/targets", s->conf.spool_dir) < 0) {
+		s->issued_path = NULL;
+		return EX_OSERR;
+	}
+	r = issued_load(s->issued_path, s->targets);
+	if (r == 0)
+		r = pipeline_resume(s->spool, s->live ? 0 : s->position.xxh3, &s->resumed);
+	if (r < 0) {
+		log_error("spool", "dir=%s reason=%s", log_quote(o.dir), log_quote(strerror(-r)));
+		return EX_IOERR;
+	}
+	return EX_OK;
+}
+
+static int start_loop(struct sensor *s)
+{
+	struct uplink_options o = {
+		.spool = s->spool,
+		.targets = s->targets,
+		.has_capture = !s->live,
+		.capture = s->position,
+	};
+	SSL_CTX *ctx;
+	int r;
+
+	if (hostport_parse(s->conf.collector, &o.collector) < 0 || make_tls(&s->conf, &ctx) < 0)
+		return EX_CONFIG;
+	r = uv_loop_init(&s->loop);
+	if (r == 0)
+		r = daemon_init(&s->daemon, &s->loop, on_reload, on_stop, s);
+	if (r == 0)
+		r = uv_timer_init(&s->loop, &s->tick);
+	if (r == 0)
+		r = s->live ? uv_poll_init(&s->loop, &s->poll, capture_fd(s->capture))
+			    : uv_idle_init(&s->loop, &s->idle);
+	if (r == 0)
+		r = uplink_new(&s->loop, &o, ctx, &uplink_calls, s, &s->uplink);
+	if (r == 0 && s->live)
+		r = make_pipeline(s);
+	if (r < 0) {
+		log_error("sensor", "reason=%s", log_quote(uv_strerror(r)));
+		return EX_OSERR;
+	}
+	s->tick.data = s->poll.data = s->idle.data = s;
+	s->started_us = clock_mono_us();
+	(void)uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+	if (s->live && targets_all_issued(s->targets))
+		listen_live(s);
+	uplink_start(s->uplink);
+	return EX_OK;
+}
+
+static int run(struct sensor *s, const struct arguments *a)
+{
+	const struct sandbox_options sandbox = {.user = s->conf.user, .kind = SANDBOX_SENSOR};
+	AUTO_FREE char *reason = NULL;
+	enum log_level level;
+	int code, r;
+
+	if (log_level_parse(s->conf.log_level, &level) == 0)
+		log_set_level(level);
+	code = open_input(s, a);
+	if (code != EX_OK)
+		return code;
+	r = sandbox_enter(&sandbox, &reason);
+	if (r < 0) {
+		log_error("sandbox", "reason=%s", log_quote(reason));
+		return EX_NOUSER;
+	}
+	code = open_spool(s);
+	if (code == EX_OK)
+		code = start_loop(s);
+	if (code != EX_OK)
+		return code;
+	(void)uv_run(&s->loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&s->loop);
+	if (!s->live && s->exit_code != EX_NOPERM && s->pipeline)
+		summary(s);
+	return s->exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = {0};
+	static struct sensor s;
+	AUTO_FREE char *error = NULL;
+	int code = parse_arguments(argc, argv, &a);
+
+	if (code >= 0)
+		return code;
+	if (a.print)
+		return print_capture(a.read, stdout, stderr);
+	s.config_file = a.config;
+	s.live = !a.read;
+	s.again = a.again;
+	if (sensor_conf_load(a.config, &s.conf, &s.targets, &error) < 0) {
+		(void)fprintf(stderr, "%s\n", error ? error : "out of memory");
+		return EX_CONFIG;
+	}
+	code = a.check ? EX_OK : run(&s, &a);
+	uplink_free(s.uplink);
+	pipeline_free(s.pipeline);
+	spool_close(s.spool);
+	capture_close(s.capture);
+	targets_free(s.targets);
+	free(s.issued_path);
+	conf_done(sensor_options, &s.conf);
+	return code;
+}
