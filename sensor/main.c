@@ -639,6 +639,8 @@ static int start_loop(struct sensor *s)
 		.targets = s->targets,
 		.has_capture = !s->live,
 		.capture = s->position,
+		.retry_min_ms = (uint32_t)(s->conf.retry_min / US_PER_MS),
+		.retry_max_ms = (uint32_t)(s->conf.retry_max / US_PER_MS),
 	};
 	SSL_CTX *ctx;
 	int r;

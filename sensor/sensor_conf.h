@@ -19,6 +19,7 @@ struct sensor_conf {
 	uint64_t ring_size;
 	bool samples;
 	int64_t status_interval;
+	int64_t retry_min, retry_max;
 	char *user;
 	char *log_level;
 };

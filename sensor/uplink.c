@@ -23,9 +23,6 @@
 #define PING_AFTER_US (15 * US_PER_S)
 #define DEAD_AFTER_US (45 * US_PER_S)
 #define TICK_MS 1000
-/* First wait and longest wait between two tries. A refused sensor waits the longest at once. */
-#define BACKOFF_BASE_MS 250
-#define BACKOFF_CAP_MS 30000
 /* Frames in flight, whatever their size: bounds the list below. */
 #define FLIGHT_MAX 1024u
 /* Sequence numbers in one CONFIRM. */
@@ -722,7 +719,7 @@ static void resolve(struct uplink *u)
 
 static void schedule(struct uplink *u)
 {
-	uint32_t ms = u->again_now ? 0 : u->refused ? BACKOFF_CAP_MS : backoff_next(&u->backoff);
+	uint32_t ms = u->again_now ? 0 : u->refused ? u->o.retry_max_ms : backoff_next(&u->backoff);
 
 	(void)uv_timer_start(&u->timer, on_timer, ms, 0);
 }
@@ -740,7 +737,7 @@ int uplink_new(uv_loop_t *loop, const struct uplink_options *o, SSL_CTX *ctx,
 	u->cb = *cb;
 	u->arg = arg;
 	buf_init(&u->out, FRAME_MAX);
-	backoff_init(&u->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, 0);
+	backoff_init(&u->backoff, o->retry_min_ms, o->retry_max_ms, 0);
 	(void)uv_timer_init(loop, &u->timer); /* cannot fail */
 	u->timer.data = u;
 	u->handles = 1;

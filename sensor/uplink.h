@@ -36,6 +36,7 @@ struct uplink_options {
 	struct targets *targets;
 	bool has_capture;
 	struct capture_position capture; /* xxh3 of the file to ask for */
+	uint32_t retry_min_ms, retry_max_ms; /* between two tries; a refused sensor waits the longest */
 };
 
 /** @param ctx  taken over (a reference) */

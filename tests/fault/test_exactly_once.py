@@ -1,0 +1,349 @@
+"""None lost, none twice: whatever is killed, cut, restored or copied, the rows in the end are the
+packets of the captures, and the books balance. Real processes, a real PostgreSQL with fsync."""
+import pathlib
+import random
+import shutil
+import threading
+import time
+
+import pytest
+
+from harness import packets
+from harness.proxy import DOWN, UP, Fault, FaultProxy
+
+ADDRESS = "203.0.113.7"
+# Short waits: thousands of connections are cut here.
+QUICK = {"retry_min": "1ms", "retry_max": "20ms", "fold": "0s"}
+
+
+def capture(folder: pathlib.Path, seed: int, n: int = 30_000) -> pathlib.Path:
+    return packets.write_pcap(folder / f"capture-{seed}.pcap", packets.background(seed, [ADDRESS], n))
+
+
+def read_to_the_end(sensor, file, tries: int = 5) -> None:
+    """A sensor may be refused while the other side starts; it tries again by itself."""
+    assert sensor.read(file) == 0, sensor.last_log[-3000:]
+
+
+class Chaos:
+    """Something that breaks again and again until the work is done."""
+
+    def __init__(self, seed: int, act, shortest: float, longest: float):
+        self.random = random.Random(seed)
+        self.act, self.shortest, self.longest = act, shortest, longest
+        self.times = 0
+        self.error: BaseException | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self._end.wait(self.random.uniform(self.shortest, self.longest)):
+                self.act(self.random)
+                self.times += 1
+        except BaseException as error:
+            self.error = error
+
+    def __enter__(self) -> "Chaos":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._end.set()
+        self._thread.join()
+        if self.error:
+            raise self.error
+
+
+def test_undisturbed(private_installation, tmp_path):
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    file = capture(tmp_path, 1)
+    sensor = private_installation.sensor(enrolled, collector.address, **QUICK)
+    read_to_the_end(sensor, file)
+    assert int(sensor.summary()["packets"]) == 30_000
+    private_installation.check(enrolled, file, exact=True)
+    assert sensor.read(file) == 0, "delivered already"
+    private_installation.check(enrolled, file, exact=True)
+    assert sensor.read(file, "--again") == 0
+    private_installation.check(enrolled, file, file, exact=True)
+
+
+def kill_sensor_loop(installation, tmp_path, kills: int, seed: int) -> None:
+    collector = installation.collector()
+    enrolled = installation.enroll("jp1")
+    sensor = installation.sensor(enrolled, collector.address, **QUICK)
+    chance = random.Random(seed)
+    done, files = 0, []
+    while done < kills:
+        files.append(capture(tmp_path, seed + len(files), 60_000))
+        while True:
+            sensor.start("--read", files[-1])
+            try:
+                assert sensor.wait(chance.uniform(0.005, 0.35)) == 0, sensor.last_log[-3000:]
+                break
+            except Exception as stopped:
+                if "timed out" not in str(stopped):
+                    raise
+                sensor.kill()
+                done += 1
+    installation.check(enrolled, *files, exact=True)
+
+
+def test_sensor_killed(private_installation, tmp_path):
+    kill_sensor_loop(private_installation, tmp_path, 25, 100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_sensor_killed_200_times(private_installation, tmp_path):
+    kill_sensor_loop(private_installation, tmp_path, 200, 1000)
+
+
+def disturbed_collector(installation, tmp_path, act, seed: int, shortest=0.15, longest=0.5, files=6):
+    """Captures one after the other while `act` breaks things."""
+    collector = installation.collector()
+    enrolled = installation.enroll("jp1")
+    sensor = installation.sensor(enrolled, collector.address, **QUICK)
+    sent = [capture(tmp_path, seed + i, 60_000) for i in range(files)]
+    with Chaos(seed, lambda chance: act(collector, chance), shortest, longest) as chaos:
+        for file in sent:
+            read_to_the_end(sensor, file)
+    assert chaos.times >= 3, "too quick: nothing was broken"
+    installation.check(enrolled, *sent, exact=True)
+
+
+def test_collector_killed(private_installation, tmp_path):
+    def act(collector, _chance):
+        collector.kill()
+        collector.start().ready()
+    disturbed_collector(private_installation, tmp_path, act, 200)
+
+
+def test_backend_killed(private_installation, tmp_path):
+    server = private_installation.server
+
+    def act(_collector, chance):
+        backends = server.backends(private_installation.dbname)
+        if backends:
+            server.kill_backend(chance.choice(backends))
+    disturbed_collector(private_installation, tmp_path, act, 300, 0.5, 1.0, files=8)
+
+
+def test_postgres_stopped_at_once(private_installation, tmp_path):
+    def act(_collector, _chance):
+        private_installation.server.restart("immediate")
+    disturbed_collector(private_installation, tmp_path, act, 400, 0.3, 0.9, files=8)
+
+
+def test_cut_at_every_byte_up(private_installation, tmp_path):
+    """A whole connection of a small batch, cut behind each byte that the sensor sends."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = []
+    with FaultProxy(collector.address) as proxy:
+        sensor = private_installation.sensor(enrolled, proxy.address, **QUICK)
+        files.append(capture(tmp_path, 500, 40))
+        read_to_the_end(sensor, files[0])
+        whole = proxy.links[-1].up
+        assert whole > 1000
+        files.append(capture(tmp_path, 501, 40))
+        proxy.fail(*[Fault("rst", after, UP) for after in range(1, whole + 1)])
+        sensor.start("--read", files[1])
+        assert sensor.wait(240) == 0, sensor.last_log[-3000:]
+        assert len(proxy.links) > whole // 2
+    private_installation.check(enrolled, *files, exact=True)
+
+
+def test_cut_at_every_byte_of_the_answer(private_installation, tmp_path):
+    """The ACK is cut behind each of its bytes: committed, but the sensor does not know."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 600 + i, 20) for i in range(121)]
+    with FaultProxy(collector.address) as proxy:
+        sensor = private_installation.sensor(enrolled, proxy.address, **QUICK)
+        read_to_the_end(sensor, files[0])
+        whole = proxy.links[-1].down
+        for i, file in enumerate(files[1:]):
+            proxy.fail(Fault("rst", whole - i, DOWN))
+            read_to_the_end(sensor, file)
+    private_installation.check(enrolled, *files, exact=True)
+
+
+@pytest.mark.parametrize("action", ["close", "half_close", "trickle"])
+def test_bad_connections(private_installation, tmp_path, action):
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    file = capture(tmp_path, 700, 60_000)
+    with FaultProxy(collector.address) as proxy:
+        proxy.fail(*[Fault(action, after, direction, 0.001) for after in (0, 100, 2500, 4000, 60_000, 300_000)
+                     for direction in (UP, DOWN)])
+        sensor = private_installation.sensor(enrolled, proxy.address, **QUICK)
+        if action == "half_close":  # the side that hears nothing gives up after 45 s
+            sensor.write(retry_max="5ms")
+        read_to_the_end(sensor, file)
+    private_installation.check(enrolled, file, exact=True)
+
+
+@pytest.mark.slow
+def test_stalled_peer(private_installation, tmp_path):
+    """Neither end waits for ever: 45 s of silence, and the sensor connects again."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    file = capture(tmp_path, 800, 60_000)
+    with FaultProxy(collector.address) as proxy:
+        proxy.fail(Fault("stall", 50_000, UP))
+        sensor = private_installation.sensor(enrolled, proxy.address, **QUICK)
+        begin = time.monotonic()
+        read_to_the_end(sensor, file)
+        assert 15 < time.monotonic() - begin < 75
+    private_installation.check(enrolled, file, exact=True)
+
+
+def test_two_processes_of_one_sensor(private_installation, tmp_path):
+    """The same certificate from two hosts with spools of their own, at the same time."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 900 + i, 60_000) for i in range(2)]
+    sensors = [private_installation.sensor(enrolled, collector.address, name=f"host{i}", **QUICK) for i in range(2)]
+    for sensor, file in zip(sensors, files):
+        sensor.start("--read", file)
+    for sensor in sensors:
+        assert sensor.wait(120) == 0, sensor.last_log[-3000:]
+    private_installation.check(enrolled, *files, exact=True)
+
+
+def test_spool_rolled_back(private_installation, tmp_path):
+    """A virtual machine's snapshot: the spool goes back, and capturing goes on."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 1000 + i) for i in range(4)]
+    sensor = private_installation.sensor(enrolled, collector.address, **QUICK)
+    read_to_the_end(sensor, files[0])
+    shutil.copytree(sensor.spool, tmp_path / "snapshot")
+    read_to_the_end(sensor, files[1])
+    shutil.rmtree(sensor.spool)
+    shutil.copytree(tmp_path / "snapshot", sensor.spool)
+    read_to_the_end(sensor, files[2])
+    read_to_the_end(sensor, files[3])
+    private_installation.check(enrolled, *files, exact=True)
+    epochs = private_installation.query("SELECT count(DISTINCT epoch) FROM hirundo.ingest_batch")[0][0]
+    assert epochs == 2
+
+
+def test_spool_rolled_back_with_unsent_records(private_installation, tmp_path):
+    """What was captured after the snapshot, before the collector could be reached, is not lost."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 1100 + i, 60_000) for i in range(3)]
+    with FaultProxy(collector.address) as proxy:
+        sensor = private_installation.sensor(enrolled, proxy.address, **QUICK)
+        read_to_the_end(sensor, files[0])
+        shutil.copytree(sensor.spool, tmp_path / "snapshot")
+        read_to_the_end(sensor, files[1])
+        shutil.rmtree(sensor.spool)
+        shutil.copytree(tmp_path / "snapshot", sensor.spool)
+        # Records are sealed under numbers that the collector has already, and the host dies.
+        proxy.fail(Fault("stall", 1, UP))
+        sensor.start("--read", files[2])
+        time.sleep(0.3)
+        sensor.kill()
+        read_to_the_end(sensor, files[2])
+    private_installation.check(enrolled, *files, exact=True)
+
+
+def test_spool_cloned(private_installation, tmp_path):
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 1200 + i) for i in range(5)]
+    first = private_installation.sensor(enrolled, collector.address, **QUICK)
+    read_to_the_end(first, files[0])
+    second = private_installation.sensor(enrolled, collector.address, name="clone", **QUICK)
+    shutil.copytree(first.spool, second.spool)
+    for turn in (1, 3):
+        first.start("--read", files[turn])
+        second.start("--read", files[turn + 1])
+        assert first.wait(60) == 0, first.last_log[-3000:]
+        assert second.wait(60) == 0, second.last_log[-3000:]
+    private_installation.check(enrolled, *files, exact=True)
+
+
+def test_database_restored(private_installation, tmp_path):
+    """The database goes back to an earlier dump; the sensor sends again what it still keeps."""
+    server, name = private_installation.server, private_installation.dbname
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 1300 + i) for i in range(4)]
+    sensor = private_installation.sensor(enrolled, collector.address, **QUICK)
+    read_to_the_end(sensor, files[0])
+    read_to_the_end(sensor, files[1])
+    server.dump(tmp_path / "dump", name)
+    read_to_the_end(sensor, files[2])
+    collector.stop()
+    server.drop(name)
+    server.create(name)
+    server.restore(tmp_path / "dump", name)
+    collector.start().ready()
+    read_to_the_end(sensor, files[3])
+    private_installation.check(enrolled, *files, exact=True)
+
+
+def test_database_restored_under_a_running_collector(private_installation, tmp_path):
+    """As above, while a sensor is connected and the collector knows the later state."""
+    server, name = private_installation.server, private_installation.dbname
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 1400 + i) for i in range(3)]
+    sensor = private_installation.sensor(enrolled, collector.address, **QUICK)
+    read_to_the_end(sensor, files[0])
+    server.dump(tmp_path / "dump", name)
+    read_to_the_end(sensor, files[1])
+    server.query(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false', dbname="postgres")
+    server.terminate_backends(name)
+    server.query(f'DROP DATABASE "{name}"', dbname="postgres")
+    server.create(name)
+    server.restore(tmp_path / "dump", name)
+    read_to_the_end(sensor, files[2])
+    private_installation.check(enrolled, *files, exact=True)
+
+
+def records_in(spool: pathlib.Path) -> list[tuple[pathlib.Path, int, int]]:
+    """(segment, offset, size) of every record, by the frame header alone."""
+    found = []
+    for segment in sorted(spool.glob("*/*.seg")):
+        data, at = segment.read_bytes(), 0
+        while data[at:at + 4] == b"HRDF":
+            size = 64 + int.from_bytes(data[at + 8:at + 12], "big")
+            found.append((segment, at, size))
+            at += size
+    return found
+
+
+@pytest.mark.parametrize("where", ["header", "payload", "many"])
+def test_corrupt_bytes_in_the_spool(private_installation, tmp_path, where):
+    """Records that waited in the spool are damaged: a loss record counts them, exactly."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    file = capture(tmp_path, 1500, 60_000)
+    with FaultProxy(collector.address) as proxy:
+        sensor = private_installation.sensor(enrolled, proxy.address, **QUICK)
+        proxy.fail(Fault("stall", 20_000, UP))  # WELCOME came, then the peer takes nothing more
+        sensor.start("--read", file)
+        end = time.monotonic() + 20
+        while len(records_in(sensor.spool)) < 12:
+            assert time.monotonic() < end, sensor.last_log[-3000:]
+            time.sleep(0.05)
+        sensor.kill()
+        records = records_in(sensor.spool)
+        hit = {"header": [3], "payload": [4], "many": [2, 3, 7]}[where]
+        for i in hit:
+            segment, at, size = records[i]
+            with open(segment, "r+b") as f:
+                f.seek(at + (5 if where == "header" else size // 2))
+                f.write(b"\xff\x00\xff")
+        read_to_the_end(sensor, file)
+    private_installation.check(enrolled, file, exact=True)
+    lost = private_installation.query("SELECT count(*), sum(packets) FROM hirundo.ingest_loss")[0]
+    assert lost[0] == (2 if where == "many" else 1)
+    assert lost[1] == 5000 * len(hit)
+    assert list(sensor.spool.glob("*/*.bad")), "the damaged bytes are kept for the owner"
