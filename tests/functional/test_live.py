@@ -1,0 +1,173 @@
+"""A live sensor on a real interface: two network namespaces and the cable between them."""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import Counter
+
+import pytest
+
+from harness import oracle, packets
+from harness.namespaces import Cable, scan
+
+ADDRESS = "203.0.113.7"
+USER = "nobody"
+OPTIONS = {"interface": "dark0", "user": USER, "fold": "0s", "retry_min": "10ms", "retry_max": "100ms",
+           "status_interval": "1s"}
+
+
+@pytest.fixture
+def cable():
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    cable = Cable()
+    yield cable
+    cable.destroy()
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that an unprivileged user reaches, unlike pytest's."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hirundo-live-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+class Live:
+    """Collector and sensor at the sensor's end of the cable; PostgreSQL by its Unix socket."""
+
+    def __init__(self, installation, cable, folder, **options):
+        self.installation, self.cable = installation, cable
+        self.collector = installation.collector(start=False)
+        cable.inside(self.collector)
+        self.enrolled = installation.enroll("jp1", addresses=(ADDRESS,), capture=False)
+        bundle = folder / "bundle"
+        shutil.copytree(self.enrolled.bundle, bundle)
+        self.enrolled.bundle = bundle
+        installation.folder, before = folder, installation.folder
+        self.sensor = installation.sensor(self.enrolled, self.collector.address, **{**OPTIONS, **options})
+        installation.folder = before
+        for path in [folder / "sensors", *(folder / "sensors").rglob("*"), bundle, *bundle.rglob("*")]:
+            shutil.chown(path, USER)
+        cable.inside(self.sensor)
+
+    def stored(self) -> Counter:
+        with self.installation.connect() as connection:
+            return oracle.stored(connection, "jp1")
+
+    def wait_packets(self, n: int) -> None:
+        self.installation.wait_query("SELECT coalesce(sum(packets), 0)::bigint FROM hirundo.observation", n)
+
+
+def expected(folder: pathlib.Path, datagrams: list[bytes]) -> Counter:
+    file = packets.write_pcap(folder / "sent.pcap", [(i, data) for i, data in enumerate(datagrams)])
+    return oracle.expected(file, [ADDRESS])
+
+
+def test_real_packets(installation, cable, open_folder, tmp_path):
+    live = Live(installation, cable, open_folder)
+    live.collector.start().ready()
+    live.sensor.start().ready()
+    for field in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+        assert int(live.sensor.status(field), 16) == 0, field
+    assert "0" not in live.sensor.status("Uid").split()
+    assert live.sensor.status("NoNewPrivs") == "1"
+    assert live.sensor.status("Seccomp") == "2" or os.environ.get("ASAN_OPTIONS")
+    datagrams = scan(1, [ADDRESS], 2000)
+    other = scan(2, ["203.0.113.8"], 100)  # for a neighbour: not ours
+    cable.send(datagrams[:1000] + other + datagrams[1000:])
+    live.wait_packets(2000)
+    assert live.sensor.stop() == 0, live.sensor.last_log
+    oracle.compare(expected(tmp_path, datagrams), live.stored())
+    installation.admin.verify()
+    ttls = installation.query("SELECT ttl, sum(packets)::int FROM hirundo.observation GROUP BY ttl ORDER BY ttl")
+    assert dict(ttls) == Counter(data[8] for data in datagrams)
+    final = installation.query("SELECT captured, ignored + sealed, kernel_drops, covered_from < covered_to"
+                               " FROM hirundo.sensor_status WHERE final")
+    assert final == [(2000, 2000, 0, True)]
+
+
+def test_interface_down_up_and_gone(installation, cable, open_folder):
+    live = Live(installation, cable, open_folder)
+    live.collector.start().ready()
+    live.sensor.start().ready()
+    cable.send(scan(3, [ADDRESS], 100))
+    live.wait_packets(100)
+    cable.down()
+    live.sensor.wait_log("state=down")
+    time.sleep(1.5)
+    cable.up()
+    live.sensor.wait_log("state=up")
+    cable.send(scan(4, [ADDRESS], 100))
+    live.wait_packets(200)
+    # The time without a cable is not covered.
+    gap = installation.query("""
+        SELECT max(extract(epoch FROM covered_from - before))
+        FROM (SELECT covered_from, lag(covered_to) OVER (ORDER BY covered_from) AS before
+              FROM hirundo.sensor_status WHERE covered_from < covered_to) AS s""")[0][0]
+    assert 1.0 < gap < 10.0
+    cable.unplug()
+    assert live.sensor.wait(30) == 75, live.sensor.last_log
+    installation.admin.verify()
+
+
+def test_collector_away_and_small_spool(installation, cable, open_folder):
+    """The spool is a small file system of its own and gets full while the collector is away: what is
+    lost is counted, exactly; the sensor never stops."""
+    live = Live(installation, cable, open_folder, spool_dir=open_folder / "small" / "spool", spool_max="1GiB",
+                spool_min_free="0")
+    small = open_folder / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", small], check=True)
+    try:
+        live.collector.start().ready()
+        live.sensor.start().ready()
+        sent = cable.send(scan(5, [ADDRESS], 1000))
+        live.wait_packets(sent)
+        live.collector.kill()
+        for turn in range(30):
+            sent += cable.send(scan(10 + turn, [ADDRESS], 5000))
+        time.sleep(1.5)
+        live.collector.start().ready()
+        installation.wait_query("SELECT count(*) > 0 FROM hirundo.ingest_loss WHERE reason = 'spool_full'", True,
+                                timeout=60)
+        assert live.sensor.stop() == 0, live.sensor.last_log
+        installation.admin.verify()
+        stored, lost = installation.query(
+            "SELECT (SELECT sum(packets) FROM hirundo.observation)::bigint,"
+            " (SELECT sum(packets) FROM hirundo.ingest_loss)::bigint")[0]
+        drops = installation.query("SELECT kernel_drops FROM hirundo.sensor_status WHERE final")[0][0]
+        assert lost > 0
+        assert stored + lost + drops == sent
+    finally:
+        live.sensor.finish()
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def test_starts_while_the_collector_is_away(installation, cable, open_folder):
+    """Target ordinals are kept: a sensor that knows them listens at once."""
+    live = Live(installation, cable, open_folder)
+    live.collector.start().ready()
+    live.sensor.start().ready()
+    assert live.sensor.stop() == 0
+    live.collector.stop()
+    live.sensor.start().ready()
+    sent = cable.send(scan(6, [ADDRESS], 500))
+    time.sleep(1.5)
+    live.sensor.kill()
+    live.sensor.start().ready()
+    live.collector.start().ready()
+    live.wait_packets(sent)
+    installation.wait_query("SELECT count(*)::int FROM hirundo.sensor_status WHERE unclean_start", 1)
+    assert live.sensor.stop() == 0
+    installation.admin.verify()
+
+
+def test_any_is_refused(installation, cable, open_folder):
+    live = Live(installation, cable, open_folder, interface="any")
+    live.sensor.start()
+    assert live.sensor.wait(10) not in (0, None)
+    assert "any" in live.sensor.last_log
