@@ -1,0 +1,23 @@
+/* What /metrics says: the collector's counters as OpenMetrics text. Names are listed in the manual page. */
+#ifndef HIRUNDO_COLLECTOR_METRICS_H
+#define HIRUNDO_COLLECTOR_METRICS_H
+
+#include "common/buf.h"
+#include "common/mem.h"
+
+struct ingest;
+struct partitions;
+struct registry;
+struct session_host;
+
+struct metrics_sources {
+	const struct session_host *host;
+	const struct ingest *ingest;
+	const struct registry *registry;
+	const struct partitions *partitions;
+};
+
+/** @return 0, -errno of the buffer */
+int metrics_write(const struct metrics_sources *s, struct buf *out) MUST_CHECK;
+
+#endif

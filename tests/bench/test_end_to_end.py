@@ -1,0 +1,103 @@
+"""From capture to committed rows, against what COPY BINARY alone reaches on this machine in the same run.
+
+Both ends and PostgreSQL share the machine, fsync is on. The rival is a client that sends ready-made
+COPY BINARY bytes into the same partitioned table, with the same writes to the ingest tables, in
+transactions of 5,000 rows: it reads no capture, parses, folds, compresses, spools, encrypts nothing."""
+import os
+import statistics
+import time
+
+import pytest
+
+from harness import packets
+from harness.postgres import Postgres
+
+ADDRESS = "203.0.113.7"
+PACKETS = int(os.environ.get("HIRUNDO_BENCH_PACKETS", 2_000_000))
+PAIRS = int(os.environ.get("HIRUNDO_BENCH_PAIRS", 5))
+LIMIT = 0.6
+BATCH = 5000
+
+COLUMNS = ("observed_at, last_at, tcp_seq, tcp_ack, src_asn, sensor_id, target, src_port, dst_port, ip_length, ip_id,"
+           " tcp_window, tcp_mss, payload_length, packets, traits, protocol, icmp_type, icmp_code, ttl, ip_flags,"
+           " tcp_flags, tcp_header_length, src_region, src")
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A SYN scan in which nothing folds: every packet is a row."""
+    file = tmp_path_factory.mktemp("bench") / "scan.pcap"
+    return packets.write_pcap(file, packets.syn_scan(1, ADDRESS, PACKETS, rate=20000.0))
+
+
+@pytest.fixture
+def private_server():
+    server = Postgres(fsync=True, settings={"max_wal_size": "16GB", "shared_buffers": "512MB"})
+    try:
+        server.allow("hirundo_ingest", "hirundo_analyst", "hirundo_dashboard")
+        yield server.start()
+    finally:
+        server.destroy()
+
+
+def empty(installation) -> None:
+    installation.query("TRUNCATE hirundo.observation, hirundo.ingest_batch, hirundo.ingest_batch_day,"
+                       " hirundo.dirty_mark, hirundo.ingest_state, hirundo.ingest_capture, hirundo.sensor_status")
+    installation.query("CHECKPOINT")
+
+
+def end_to_end(installation, sensor, scan) -> float:
+    empty(installation)
+    import shutil
+    shutil.rmtree(sensor.spool, ignore_errors=True)
+    begin = time.monotonic()
+    assert sensor.read(scan, timeout=600) == 0, sensor.last_log[-2000:]
+    seconds = time.monotonic() - begin
+    assert installation.query("SELECT count(*) FROM hirundo.observation")[0][0] == PACKETS
+    return seconds
+
+
+def copy_alone(installation, blob: bytes, day: str) -> float:
+    empty(installation)
+    with installation.server.connect(installation.dbname, "hirundo_ingest", autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.execute("INSERT INTO hirundo.ingest_state (sensor_id, epoch) VALUES (1, 1)")
+        begin = time.monotonic()
+        for seq in range(1, PACKETS // BATCH + 1):
+            cursor.execute(f"BEGIN; UPDATE hirundo.ingest_state SET last_seq = {seq}, last_checksum = {seq},"
+                           f" packets_total = packets_total + {BATCH}, stored = stored + {BATCH}, updated_at = now()"
+                           f" WHERE sensor_id = 1 AND epoch = 1 AND last_seq = {seq - 1}")
+            with cursor.copy(f"COPY hirundo.observation ({COLUMNS}) FROM STDIN (FORMAT binary)") as copy:
+                copy.write(blob)
+            cursor.execute(
+                f"INSERT INTO hirundo.ingest_batch VALUES (1, 1, {seq}, {seq}, {seq}, {seq * BATCH}, {BATCH}, {BATCH}, 0, 0, 0,"
+                f" now(), now(), now(), {BATCH}, {BATCH}, 0, 0, 100000, NULL, 1);"
+                f" INSERT INTO hirundo.ingest_batch_day VALUES (1, 1, {seq}, '{day}', {BATCH}, {BATCH});"
+                f" INSERT INTO hirundo.dirty_mark VALUES (1, '{day}', 1, {seq}); COMMIT")
+        return time.monotonic() - begin
+
+
+@pytest.mark.timeout(1800)
+def test_end_to_end_against_copy_alone(private_installation, scan):
+    installation = private_installation
+    collector = installation.collector()
+    enrolled = installation.enroll("jp1", addresses=(ADDRESS,))
+    sensor = installation.sensor(enrolled, collector.address)
+    end_to_end(installation, sensor, scan)  # warm: partitions, caches
+    with installation.connect() as connection, connection.cursor().copy(
+            f"COPY (SELECT {COLUMNS} FROM hirundo.observation LIMIT {BATCH}) TO STDOUT (FORMAT binary)") as copy:
+        blob = b"".join(bytes(part) for part in copy)
+    day = installation.query("SELECT (observed_at AT TIME ZONE 'UTC')::date::text FROM hirundo.observation LIMIT 1")[0][0]
+    pairs = []
+    for turn in range(PAIRS):
+        pair = {}
+        for which in ("copy", "hirundo") if turn % 2 else ("hirundo", "copy"):
+            pair[which] = (copy_alone(installation, blob, day) if which == "copy"
+                           else end_to_end(installation, sensor, scan))
+        pairs.append(pair["copy"] / pair["hirundo"])
+        print(f"pair {turn + 1}: hirundo {PACKETS / pair['hirundo']:,.0f} rows/s,"
+              f" COPY alone {PACKETS / pair['copy']:,.0f} rows/s, ratio {pairs[-1]:.2f}")
+    ratio = statistics.median(pairs)
+    print(f"end to end against COPY alone: median {ratio:.2f} of {PAIRS} pairs (limit {LIMIT}, aim 0.9);"
+          f" sensor peak {int(sensor.summary().get('peak_kib', 0))} KiB")
+    assert ratio >= LIMIT
