@@ -20,10 +20,11 @@ struct http {
 	unsigned handles;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
-	const void *body, size_t n)
+static enum MHD_Result answer(
+	struct MHD_Connection *c, unsigned status, const char *type, const void *body, size_t n)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(n, (void *)body, MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(n, (void *)body, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result result = MHD_NO;
 
 	if (r && MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES)
@@ -48,8 +49,8 @@ static enum MHD_Result answer_metrics(struct http *h, struct MHD_Connection *c)
 		result = answer_text(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
 	else
 		result = answer(c, MHD_HTTP_OK,
-			"application/openmetrics-text; version=1.0.0; charset=utf-8", buf_head(&out),
-			buf_len(&out));
+			"application/openmetrics-text; version=1.0.0; charset=utf-8",
+			buf_head(&out), buf_len(&out));
 	buf_done(&out);
 	return result;
 }
@@ -63,8 +64,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	(void)version;
 	(void)upload;
 	(void)state;
-	if (*upload_n != 0 ||
-		(strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0))
+	if (*upload_n != 0 || (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+				      strcmp(method, MHD_HTTP_METHOD_HEAD) != 0))
 		return answer_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET and HEAD only\n");
 	if (strcmp(url, "/metrics") == 0)
 		return answer_metrics(h, c);

@@ -1,6 +1,6 @@
 /*
- * hirundo-collector: arguments, configuration, the listener for sensors, ingest into PostgreSQL, the
- * janitor of partitions, /metrics and /healthz; and the order in which they end.
+ * hirundo-collector: arguments, configuration, the listener for sensors, ingest into PostgreSQL,
+ * the janitor of partitions, /metrics and /healthz; and the order in which they end.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -50,7 +50,8 @@ struct collector {
 	int exit_code;
 };
 
-/* --- the end: sessions drain, ingest commits, then everything closes ------------------------------- */
+/* --- the end: sessions drain, ingest commits, then everything closes
+ * ------------------------------- */
 
 static void on_partitions_closed(void *arg)
 {
@@ -105,7 +106,8 @@ static void on_stop(void *arg)
 	stop(arg, EX_OK);
 }
 
-/* --- the schema, once: is this database ours? --------------------------------------------------------- */
+/* --- the schema, once: is this database ours?
+ * --------------------------------------------------------- */
 
 static void check_schema(uv_work_t *work)
 {
@@ -153,7 +155,8 @@ static void on_schema_timer(uv_timer_t *t)
 		(void)uv_queue_work(&c->loop, &c->schema_work, check_schema, on_schema_checked);
 }
 
-/* --- pages, reload -------------------------------------------------------------------------------------- */
+/* --- pages, reload
+ * -------------------------------------------------------------------------------------- */
 
 static int page_metrics(void *arg, struct buf *out)
 {
@@ -174,7 +177,8 @@ static const char *page_unhealthy(void *arg)
 
 	if (c->stopping)
 		return "stopping\n";
-	if (!c->schema_known || !registry_up(c->registry) || ingest_counters(c->ingest)->connected == 0)
+	if (!c->schema_known || !registry_up(c->registry) ||
+		ingest_counters(c->ingest)->connected == 0)
 		return "the database is away\n";
 	return partitions_unhealthy(c->partitions);
 }
@@ -209,7 +213,8 @@ static void on_reload(void *arg)
 
 	notify_reloading();
 	if (conf_load(collector_options, c->config_file, &fresh, &error) < 0) {
-		log_error("config", "reason=%s note=\"the old configuration stays\"", log_quote(error));
+		log_error("config", "reason=%s note=\"the old configuration stays\"",
+			log_quote(error));
 	} else if (make_tls(&fresh, &ctx) < 0) {
 		log_error("config", "note=\"the old certificates stay\"");
 	} else {
@@ -233,7 +238,9 @@ static void on_disabled(void *arg, int32_t sensor_id)
 	session_disable(&c->host, sensor_id);
 }
 
-/* --- start -------------------------------------------------------------------------------------------------- */
+/* --- start
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static const char usage[] =
 	"Usage: hirundo-collector --config FILE\n"
@@ -246,7 +253,10 @@ static const char usage[] =
 /* @return -1 to go on, or the exit code */
 static int parse_arguments(int argc, char **argv, const char **ret_config, bool *ret_check)
 {
-	enum { CHECK = 256, VERSION };
+	enum {
+		CHECK = 256,
+		VERSION
+	};
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, CHECK},
@@ -293,9 +303,11 @@ static int open_sockets(struct collector *c)
 	int r = hostport_parse(c->conf.listen, &at);
 
 	if (r == 0)
-		r = listener_new(&c->loop, &at, (unsigned)c->conf.max_connections, &c->host, &c->listener);
+		r = listener_new(
+			&c->loop, &at, (unsigned)c->conf.max_connections, &c->host, &c->listener);
 	if (r < 0) {
-		log_error("listener", "listen=%s reason=%s", log_quote(c->conf.listen), log_quote(uv_strerror(r)));
+		log_error("listener", "listen=%s reason=%s", log_quote(c->conf.listen),
+			log_quote(uv_strerror(r)));
 		return EX_UNAVAILABLE;
 	}
 	if (!c->conf.metrics_listen || !*c->conf.metrics_listen)

@@ -1,4 +1,5 @@
-/* What /metrics says: the collector's counters as OpenMetrics text. Names are listed in the manual page. */
+/* What /metrics says: the collector's counters as OpenMetrics text. Names are listed in the manual
+ * page. */
 #ifndef HIRUNDO_COLLECTOR_METRICS_H
 #define HIRUNDO_COLLECTOR_METRICS_H
 

@@ -38,9 +38,9 @@ struct arguments {
 };
 
 enum phase {
-	WAITING,   /* --read: for WELCOME; live: for target ordinals */
+	WAITING, /* --read: for WELCOME; live: for target ordinals */
 	LISTENING, /* packets are read */
-	DRAINING,  /* everything is sealed; acknowledgements are awaited */
+	DRAINING, /* everything is sealed; acknowledgements are awaited */
 	STOPPING,
 };
 
@@ -48,8 +48,8 @@ struct sensor {
 	uv_loop_t loop;
 	struct daemon daemon;
 	uv_timer_t tick;
-	uv_poll_t poll;  /* live */
-	uv_idle_t idle;  /* --read */
+	uv_poll_t poll; /* live */
+	uv_idle_t idle; /* --read */
 	const char *config_file;
 	struct sensor_conf conf;
 	struct targets *targets;
@@ -65,9 +65,9 @@ struct sensor {
 	struct pipeline_resume resumed;
 	struct capture_position position; /* --read: of the packets before it, all are sealed */
 	uint64_t read_ordinal;
-	int64_t first_us, last_us;           /* --read: times of the capture */
-	int64_t cover_from_us, cover_to_us;  /* --cover */
-	int64_t listening_us;                /* live, wall clock: covered since; 0 = not covered */
+	int64_t first_us, last_us; /* --read: times of the capture */
+	int64_t cover_from_us, cover_to_us; /* --cover */
+	int64_t listening_us; /* live, wall clock: covered since; 0 = not covered */
 	int64_t status_due_us, drain_until_us, started_us; /* monotonic */
 };
 
@@ -79,7 +79,8 @@ static void fail(struct sensor *s, int exit_code, const char *what, int r)
 	stop(s, exit_code);
 }
 
-/* --- books ---------------------------------------------------------------------------------------- */
+/* --- books
+ * ---------------------------------------------------------------------------------------- */
 
 /* Live: closes the interval that is covered so far and begins the next. */
 static int status(struct sensor *s, bool final)
@@ -98,11 +99,12 @@ static int status(struct sensor *s, bool final)
 	}
 	s->status_due_us = clock_mono_us() + s->conf.status_interval;
 	/* A clock that was set back leaves nothing that could be called covered. */
-	return pipeline_status(s->pipeline, kernel, interface, to > from ? from : 0, to > from ? to : 0,
-		final);
+	return pipeline_status(
+		s->pipeline, kernel, interface, to > from ? from : 0, to > from ? to : 0, final);
 }
 
-/* --- the end --------------------------------------------------------------------------------------- */
+/* --- the end
+ * --------------------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *h)
 {
@@ -127,7 +129,8 @@ static void stop(struct sensor *s, int exit_code)
 	uplink_close(s->uplink, on_uplink_closed, s);
 }
 
-/* Seals everything and waits for the acknowledgements: --read until they are there, live for a while. */
+/* Seals everything and waits for the acknowledgements: --read until they are there, live for a
+ * while. */
 static void drain(struct sensor *s, int exit_code)
 {
 	int r;
@@ -166,14 +169,16 @@ static void on_stop(void *arg)
 	}
 }
 
-/* --- live ------------------------------------------------------------------------------------------- */
+/* --- live
+ * ------------------------------------------------------------------------------------------- */
 
 static void interface_state(struct sensor *s, bool down)
 {
 	if (down == s->down)
 		return;
 	s->down = down;
-	log_warn("capture", "interface=%s state=%s", log_quote(s->conf.interface), down ? "down" : "up");
+	log_warn("capture", "interface=%s state=%s", log_quote(s->conf.interface),
+		down ? "down" : "up");
 	if (down) {
 		if (status(s, false) < 0)
 			log_error("sensor", "reason=\"writing the books\"");
@@ -231,19 +236,21 @@ static void listen_live(struct sensor *s)
 	}
 	s->phase = LISTENING;
 	s->listening_us = clock_wall_us();
-	s->status_due_us = clock_mono_us(); /* the first books at once: they tell of an unclean start */
+	s->status_due_us =
+		clock_mono_us(); /* the first books at once: they tell of an unclean start */
 	log_notice("sensor", "state=listening interface=%s", log_quote(s->conf.interface));
 	notify_ready();
 }
 
-/* --- --read ------------------------------------------------------------------------------------------ */
+/* --- --read
+ * ------------------------------------------------------------------------------------------ */
 
 static void summary(struct sensor *s)
 {
 	const struct pipeline_books *b = pipeline_books(s->pipeline);
 
 	printf("packets=%" PRIu64 " stored=%" PRIu64 " ignored=%" PRIu64 " observations=%" PRIu64
-		" batches=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f\n",
+	       " batches=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f\n",
 		b->captured, b->sealed, b->ignored, b->observations, b->batches,
 		uplink_bytes_sent(s->uplink), (double)(clock_mono_us() - s->started_us) / 1e6);
 	(void)fflush(stdout);
@@ -266,7 +273,9 @@ static void read_file(struct sensor *s)
 			continue; /* sealed before */
 		r = pipeline_packet(s->pipeline, &p);
 		if (r < 0) {
-			fail(s, EX_IOERR, "taking a packet; start again to go on behind the last sealed one", r);
+			fail(s, EX_IOERR,
+				"taking a packet; start again to go on behind the last sealed one",
+				r);
 			return;
 		}
 	}
@@ -275,7 +284,8 @@ static void read_file(struct sensor *s)
 		return;
 	s->complete = true;
 	if (r != CAPTURE_END) {
-		log_error("capture", "reason=%s packet=%" PRIu64 " note=\"the packets before it are delivered\"",
+		log_error("capture",
+			"reason=%s packet=%" PRIu64 " note=\"the packets before it are delivered\"",
 			log_quote(capture_error(s->capture)), s->read_ordinal + 1);
 		drain(s, EX_DATAERR);
 	} else {
@@ -343,7 +353,8 @@ static void start_reading(struct sensor *s, const struct capture_position *commi
 		return;
 	}
 	if (s->position.complete) {
-		log_notice("sensor", "reason=\"this capture is sealed already; --again sends it once more\"");
+		log_notice("sensor",
+			"reason=\"this capture is sealed already; --again sends it once more\"");
 		s->complete = true; /* drain() waits for what is still on its way */
 		s->phase = WAITING;
 		drain(s, EX_OK);
@@ -356,7 +367,8 @@ static void start_reading(struct sensor *s, const struct capture_position *commi
 	pace(s);
 }
 
-/* --- uplink ------------------------------------------------------------------------------------------- */
+/* --- uplink
+ * ------------------------------------------------------------------------------------------- */
 
 static void on_welcome(void *arg, const struct capture_position *capture)
 {
@@ -408,7 +420,8 @@ static const struct uplink_callbacks uplink_calls = {
 	.on_refused = on_refused,
 };
 
-/* --- time, signals -------------------------------------------------------------------------------------- */
+/* --- time, signals
+ * -------------------------------------------------------------------------------------- */
 
 static void on_tick(uv_timer_t *t)
 {
@@ -430,7 +443,8 @@ static void on_tick(uv_timer_t *t)
 	if (s->phase != STOPPING)
 		uplink_kick(s->uplink);
 	if (s->phase == DRAINING && now >= s->drain_until_us) {
-		log_notice("sensor", "state=stopped unacknowledged_bytes=%" PRIu64, spool_unacked_bytes(s->spool));
+		log_notice("sensor", "state=stopped unacknowledged_bytes=%" PRIu64,
+			spool_unacked_bytes(s->spool));
 		stop(s, s->exit_code);
 	}
 }
@@ -459,7 +473,8 @@ static void on_reload(void *arg)
 
 	notify_reloading();
 	if (sensor_conf_load(s->config_file, &fresh, &targets, &error) < 0) {
-		log_error("config", "reason=%s note=\"the old configuration stays\"", log_quote(error));
+		log_error("config", "reason=%s note=\"the old configuration stays\"",
+			log_quote(error));
 	} else if (make_tls(&fresh, &ctx) < 0) {
 		log_error("config", "note=\"the old certificates stay\"");
 		conf_done(sensor_options, &fresh);
@@ -477,7 +492,8 @@ static void on_reload(void *arg)
 	notify_ready();
 }
 
-/* --- start ---------------------------------------------------------------------------------------------- */
+/* --- start
+ * ---------------------------------------------------------------------------------------------- */
 
 static const char usage[] =
 	"Usage: hirundo-sensor --config FILE [--read CAPTURE [--again] [--cover FROM/TO]]\n"
@@ -487,8 +503,10 @@ static const char usage[] =
 	"      --check-config  check the configuration and exit\n"
 	"      --read CAPTURE  deliver a pcap or pcapng file instead of an interface's packets\n"
 	"      --again         ... also when it was delivered before\n"
-	"      --cover FROM/TO ... and state the time it covers (ISO 8601, UTC: 2024-06-01T00:00:00Z/...)\n"
-	"      --print csv     print a line a packet to standard output; nothing is sent or masked\n"
+	"      --cover FROM/TO ... and state the time it covers (ISO 8601, UTC: "
+	"2024-06-01T00:00:00Z/...)\n"
+	"      --print csv     print a line a packet to standard output; nothing is sent or "
+	"masked\n"
 	"  -h, --help          this text and the options of the configuration\n"
 	"      --version\n\n";
 
@@ -508,13 +526,20 @@ static bool parse_cover(const char *text, int64_t *ret_from, int64_t *ret_to)
 	const char *slash = strchr(text, '/');
 
 	return slash && parse_time(text, slash, ret_from) &&
-		parse_time(slash + 1, text + strlen(text), ret_to) && *ret_from < *ret_to;
+	       parse_time(slash + 1, text + strlen(text), ret_to) && *ret_from < *ret_to;
 }
 
 /* @return -1 to go on, or the exit code */
 static int parse_arguments(int argc, char **argv, struct arguments *a)
 {
-	enum { CHECK = 256, READ, AGAIN, COVER, PRINT, VERSION };
+	enum {
+		CHECK = 256,
+		READ,
+		AGAIN,
+		COVER,
+		PRINT,
+		VERSION
+	};
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, CHECK},
@@ -567,17 +592,19 @@ static int open_input(struct sensor *s, const struct arguments *a)
 	if (!s->live) {
 		if (a->cover && !parse_cover(a->cover, &s->cover_from_us, &s->cover_to_us)) {
 			log_error("sensor", "reason=\"--cover wants FROM/TO such as "
-				"2024-06-01T00:00:00Z/2024-06-02T00:00:00Z\"");
+					    "2024-06-01T00:00:00Z/2024-06-02T00:00:00Z\"");
 			return EX_USAGE;
 		}
 		r = capture_file_hash(a->read, &s->position.xxh3);
 		if (r < 0) {
-			log_error("capture", "file=%s reason=%s", log_quote(a->read), log_quote(strerror(-r)));
+			log_error("capture", "file=%s reason=%s", log_quote(a->read),
+				log_quote(strerror(-r)));
 			return EX_NOINPUT;
 		}
 		r = capture_open_file(a->read, &s->capture, &reason);
 		if (r < 0) {
-			log_error("capture", "file=%s reason=%s", log_quote(a->read), log_quote(reason));
+			log_error("capture", "file=%s reason=%s", log_quote(a->read),
+				log_quote(reason));
 			return EX_DATAERR;
 		}
 		return EX_OK;
@@ -587,8 +614,8 @@ static int open_input(struct sensor *s, const struct arguments *a)
 		return EX_CONFIG;
 	}
 	filter = targets_bpf(s->targets, NULL, 0);
-	r = filter ? capture_open_live(s->conf.interface, (int)s->conf.snaplen, s->conf.ring_size, filter,
-			     &s->capture, &reason)
+	r = filter ? capture_open_live(s->conf.interface, (int)s->conf.snaplen, s->conf.ring_size,
+			     filter, &s->capture, &reason)
 		   : -ENOMEM;
 	if (r < 0) {
 		log_error("capture", "interface=%s reason=%s", log_quote(s->conf.interface),
@@ -615,7 +642,8 @@ static int open_spool(struct sensor *s)
 		return EX_TEMPFAIL;
 	}
 	if (r < 0) {
-		log_error("spool", "dir=%s reason=%s", log_quote(o.dir), log_quote(reason ? reason : strerror(-r)));
+		log_error("spool", "dir=%s reason=%s", log_quote(o.dir),
+			log_quote(reason ? reason : strerror(-r)));
 		return EX_CANTCREAT;
 	}
 	if (asprintf(&s->issued_path, "%s/targets", s->conf.spool_dir) < 0) {

@@ -1,0 +1,98 @@
+#include "collector/metrics.h"
+
+#include "collector/ingest.h"
+#include "collector/partitions.h"
+#include "collector/registry.h"
+#include "collector/session.h"
+#include "common/clock.h"
+#include "common/openmetrics.h"
+
+static void counter(struct openmetrics *m, const char *name, const char *help, uint64_t value)
+{
+	openmetrics_family(m, OPENMETRICS_COUNTER, name, help);
+	openmetrics_value(m, (double)value);
+}
+
+static void gauge(struct openmetrics *m, const char *name, const char *help, double value)
+{
+	openmetrics_family(m, OPENMETRICS_GAUGE, name, help);
+	openmetrics_value(m, value);
+}
+
+static void write_sessions(struct openmetrics *m, const struct session_host *host)
+{
+	const struct session_counters *c = &host->counters;
+	const struct session *s;
+
+	gauge(m, "hirundo_connections", "Connections open now.", host->sessions_n);
+	counter(m, "hirundo_connections_accepted", "Connections accepted.", c->accepted);
+	counter(m, "hirundo_connections_over_limit", "Connections not taken: too many.",
+		c->over_limit);
+	counter(m, "hirundo_handshakes_failed", "Connections that ended before TLS was up.",
+		c->handshake_failed);
+	counter(m, "hirundo_sessions_refused", "Sessions refused: who it is, or what was sent.",
+		c->refused);
+	counter(m, "hirundo_sessions_superseded",
+		"Sessions ended by a newer connection of the same sensor.", c->superseded);
+	counter(m, "hirundo_frames", "Frames received.", c->frames);
+
+	openmetrics_family(
+		m, OPENMETRICS_GAUGE, "hirundo_sensor_connected", "The sensor is connected.");
+	for (s = host->sessions; s; s = session_next(s))
+		if (session_info(s).streaming)
+			openmetrics_labelled(m, "sensor", session_info(s).name, 1);
+	openmetrics_family(m, OPENMETRICS_GAUGE, "hirundo_sensor_clock_offset_seconds",
+		"The sensor's clock less ours, at HELLO.");
+	for (s = host->sessions; s; s = session_next(s))
+		if (session_info(s).streaming)
+			openmetrics_labelled(m, "sensor", session_info(s).name,
+				(double)session_info(s).clock_offset_us / 1e6);
+	openmetrics_family(m, OPENMETRICS_GAUGE, "hirundo_sensor_last_record_timestamp_seconds",
+		"When the sensor's last record came in.");
+	for (s = host->sessions; s; s = session_next(s))
+		if (session_info(s).streaming && session_info(s).last_record_us != 0)
+			openmetrics_labelled(m, "sensor", session_info(s).name,
+				(double)session_info(s).last_record_us / 1e6);
+}
+
+static void write_ingest(struct openmetrics *m, const struct ingest_counters *c)
+{
+	counter(m, "hirundo_records", "Records committed.", c->records);
+	counter(m, "hirundo_rows", "Rows committed.", c->rows);
+	counter(m, "hirundo_packets", "Packets in them.", c->packets);
+	counter(m, "hirundo_record_bytes", "Bytes of the records committed.", c->bytes);
+	counter(m, "hirundo_transactions", "Transactions committed.", c->transactions);
+	counter(m, "hirundo_transaction_retries", "Transactions tried again.", c->retries);
+	counter(m, "hirundo_database_reconnects", "Database connections lost and made again.",
+		c->reconnects);
+	counter(m, "hirundo_quarantined_packets", "Packets with impossible times.",
+		c->quarantined_packets);
+	counter(m, "hirundo_rejected_records", "Records in ingest_reject.", c->rejected_records);
+	counter(m, "hirundo_rejected_packets", "Packets in them.", c->rejected_packets);
+	counter(m, "hirundo_lost_packets", "Packets that loss records count.", c->lost_packets);
+	gauge(m, "hirundo_queue_bytes", "Bytes that wait for the database.",
+		(double)c->queued_bytes);
+	gauge(m, "hirundo_queue_records", "Records that wait for the database.",
+		(double)c->queued_records);
+	gauge(m, "hirundo_database_connections", "Ingest's database connections that are up.",
+		c->connected);
+	gauge(m, "hirundo_commit_lag_seconds",
+		"Longest time from received to committed, last minute.",
+		(double)c->max_lag_us / 1e6);
+	gauge(m, "hirundo_last_commit_timestamp_seconds", "When something was committed last.",
+		(double)c->last_commit_us / 1e6);
+}
+
+int metrics_write(const struct metrics_sources *s, struct buf *out)
+{
+	struct openmetrics m;
+
+	openmetrics_init(&m, out);
+	write_sessions(&m, s->host);
+	write_ingest(&m, ingest_counters(s->ingest));
+	gauge(&m, "hirundo_sensors", "Sensors enrolled and not disabled.",
+		registry_sensors(s->registry));
+	gauge(&m, "hirundo_partition_days_ahead", "Days from tomorrow on that have partitions.",
+		partitions_days_ahead(s->partitions));
+	return openmetrics_end(&m);
+}

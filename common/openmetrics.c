@@ -1,0 +1,86 @@
+#include "common/openmetrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put(struct openmetrics *m, const char *s, size_t n)
+{
+	if (m->error == 0)
+		m->error = buf_add(m->out, s, n);
+}
+
+static void put_text(struct openmetrics *m, const char *s)
+{
+	put(m, s, strlen(s));
+}
+
+void openmetrics_init(struct openmetrics *m, struct buf *out)
+{
+	*m = (struct openmetrics){.out = out};
+}
+
+void openmetrics_family(
+	struct openmetrics *m, enum openmetrics_type type, const char *name, const char *help)
+{
+	m->name = name;
+	m->type = type;
+	put_text(m, "# TYPE ");
+	put_text(m, name);
+	put_text(m, type == OPENMETRICS_COUNTER ? " counter\n# HELP " : " gauge\n# HELP ");
+	put_text(m, name);
+	put_text(m, " ");
+	put_text(m, help);
+	put_text(m, "\n");
+}
+
+static void put_name(struct openmetrics *m)
+{
+	put_text(m, m->name);
+	if (m->type == OPENMETRICS_COUNTER)
+		put_text(m, "_total");
+}
+
+static void put_value(struct openmetrics *m, double value)
+{
+	char text[40];
+
+	/* Whole numbers as such: counters of packets must not be rounded for the reader. */
+	if (value == floor(value) && fabs(value) < 1e15)
+		(void)snprintf(text, sizeof(text), " %.0f\n", value);
+	else
+		(void)snprintf(text, sizeof(text), " %.17g\n", value);
+	put_text(m, text);
+}
+
+void openmetrics_value(struct openmetrics *m, double value)
+{
+	put_name(m);
+	put_value(m, value);
+}
+
+void openmetrics_labelled(
+	struct openmetrics *m, const char *label, const char *label_value, double value)
+{
+	put_name(m);
+	put_text(m, "{");
+	put_text(m, label);
+	put_text(m, "=\"");
+	/* OpenMetrics 1.0, escaping: backslash, quote and line feed. */
+	for (const char *s = label_value; *s; s++) {
+		if (*s == '\n')
+			put_text(m, "\\n");
+		else if (*s == '\\' || *s == '"')
+			put(m, (const char[]){'\\', *s}, 2);
+		else
+			put(m, s, 1);
+	}
+	put_text(m, "\"}");
+	put_value(m, value);
+}
+
+int openmetrics_end(struct openmetrics *m)
+{
+	put_text(m, "# EOF\n");
+	return m->error;
+}
