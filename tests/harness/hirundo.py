@@ -10,6 +10,9 @@ from harness.paths import program
 from harness.postgres import Postgres, free_port
 from harness.process import Process
 
+# Whom daemons become when root runs the tests.
+DAEMON_USER = "nobody"
+
 
 def render(options: dict) -> str:
     """The text of a configuration file."""
@@ -54,6 +57,7 @@ class Collector(Process):
             "listen": f"127.0.0.1:{self.port}",
             "metrics_listen": f"127.0.0.1:{self.metrics_port}",
             "dsn": dsn,
+            "user": DAEMON_USER,
             **certificates,
             **options,
         }
@@ -101,6 +105,7 @@ class Sensor(Process):
             "key_file": enrolled.bundle / "sensor.key",
             "addresses": enrolled.addresses,
             "spool_dir": self.spool,
+            "user": DAEMON_USER,
             **options,
         }
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,8 +137,8 @@ class Installation:
         self.processes: list[Process] = []
         server.create(dbname, template)
         self.admin = Admin(folder, server.dsn(dbname))
-        if template is None:
-            self.admin.run("db", "init")
+        # Settings of roles belong to the database: a copy comes without them until it is migrated.
+        self.admin.run("db", "init" if template is None else "migrate")
         self.admin.run("ca", "init")
 
     def dsn(self, user: str = "postgres") -> str:
