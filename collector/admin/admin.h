@@ -23,7 +23,7 @@ struct command {
 	const char *group, *name;
 	const char *arguments; /* as in --help, lines indented by the caller */
 	const char *help;
-	/** argv[0] is the last word of the command. @return exit code */
+	/** argv[0] is the name of the program. @return exit code */
 	int (*run)(struct admin *a, int argc, char **argv);
 };
 

@@ -57,7 +57,7 @@ int fail(int code, const char *fmt, ...)
 
 int no_arguments(int argc, char **argv)
 {
-	return argc == 1 ? EX_OK : fail(EX_USAGE, "%s: takes no arguments", argv[0]);
+	return argc == 1 ? EX_OK : fail(EX_USAGE, "\"%s\": no argument is taken here", argv[1]);
 }
 
 bool parse_number(const char *text, long min, long max, long *ret)
@@ -140,6 +140,8 @@ static int load(struct admin *a, const char *config)
 	return EX_OK;
 }
 
+static char argv0[] = "hirundo-admin";
+
 static int run(struct admin *a, int argc, char **argv)
 {
 	const struct command *command;
@@ -152,6 +154,7 @@ static int run(struct admin *a, int argc, char **argv)
 		return fail(EX_USAGE, "no command \"%s%s%s\"; try hirundo-admin --help", argv[0],
 			argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
 	optind = 0; /* glibc: start over with the command's own options */
+	argv[words - 1] = argv0; /* for getopt's messages */
 	code = command->run(a, argc - words + 1, argv + words - 1);
 	if (fflush(stdout) != 0 && code == EX_OK)
 		return fail(EX_IOERR, "standard output: %s", strerror(errno));
