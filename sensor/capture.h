@@ -1,6 +1,6 @@
 /*
- * Packets from an interface or a capture file, by libpcap. Live: ring size, snap length and BPF from
- * the caller, read by uv_poll on capture_fd(); kernel and interface drops are cumulative over
+ * Packets from an interface or a capture file, by libpcap. Live: ring size, snap length and BPF
+ * from the caller, read by uv_poll on capture_fd(); kernel and interface drops are cumulative over
  * interface down and up again.
  */
 #ifndef HIRUNDO_SENSOR_CAPTURE_H
@@ -30,7 +30,7 @@ int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
  *  @param snaplen     bytes, 96 to 262144
  *  @param ring_bytes  kernel ring
  *  @param filter      BPF text, NULL = everything
- *  @param inbound     only what arrives, not what this host sends */
+ *  Only what arrives is captured, not what this host sends. */
 int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, const char *filter,
 	struct capture **ret, char **ret_reason) MUST_CHECK;
 
@@ -38,14 +38,17 @@ struct capture *capture_close(struct capture *c);
 
 enum capture_res {
 	CAPTURE_PACKET = 0,
-	CAPTURE_NONE = 1,     /* live: nothing now; the kernel's timeout passed */
-	CAPTURE_END = 2,      /* file: no more packets */
-	CAPTURE_DOWN = 3,     /* live: the interface is down; keep polling, it may come up again */
+	CAPTURE_NONE = 1, /* live: nothing now; the kernel's timeout passed */
+	CAPTURE_END = 2, /* file: no more packets */
+	CAPTURE_DOWN = 3, /* live: the interface is down; keep polling, it may come up again */
 	CAPTURE_VANISHED = 4, /* live: the interface is gone; drain and exit 75 */
 	CAPTURE_BAD_FILE = 5, /* file: damaged here; packets before it were good. capture_error() */
 };
 
-/** Reads the next packet. @return an enum capture_res or -errno */
+/** Reads the next packet; live: never waiting. Where the interface goes down, capture_fd() reports
+ *  POLLERR and libuv stops the poll handle with UV_EBADF: read (CAPTURE_DOWN, as long as it is
+ * down), and start polling again. Packets come again when it is up, without any capability.
+ *  @return an enum capture_res or -errno */
 int capture_read(struct capture *c, struct capture_packet *ret) MUST_CHECK;
 
 const char *capture_error(const struct capture *c);
@@ -55,7 +58,7 @@ int capture_linktype(const struct capture *c);
 /** Cumulative since open. Files: 0. */
 void capture_drops(struct capture *c, uint64_t *ret_kernel, uint64_t *ret_interface);
 
-/** XXH3-64 of a file's bytes, its identity in capture_position. */
+/** XXH3-64 of a file's bytes, its identity in capture_position. @return 0, -errno */
 int capture_file_hash(const char *path, uint64_t *ret) MUST_CHECK;
 
 #endif

@@ -221,9 +221,17 @@ static void read_live(struct sensor *s)
 
 static void on_readable(uv_poll_t *p, int events_status, int events)
 {
-	(void)events_status;
+	struct sensor *s = p->data;
+	int r;
+
 	(void)events;
-	read_live(p->data);
+	read_live(s);
+	if (events_status >= 0 || s->phase != LISTENING)
+		return;
+	/* The interface went down: libuv has stopped the handle (sensor/capture.h). */
+	r = uv_poll_start(p, UV_READABLE, on_readable);
+	if (r < 0)
+		fail(s, EX_OSERR, "watching the capture", r);
 }
 
 static void listen_live(struct sensor *s)

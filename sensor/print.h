@@ -10,4 +10,9 @@ struct packet;
 int print_csv_header(FILE *f);
 int print_csv_packet(FILE *f, const struct packet *p);
 
+/** Prints a capture file's packets to out; to err, errors and one line with the packets that have
+ * no row by reason: "no row: not_ip=3 ip_truncated=1".
+ *  @return a sysexits code; EX_DATAERR where the file is damaged (what came before is printed) */
+int print_capture(const char *path, FILE *out, FILE *err);
+
 #endif

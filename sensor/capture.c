@@ -1,0 +1,366 @@
+#include "sensor/capture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include <pcap/pcap.h>
+#include <xxhash.h>
+
+/** Longest time a packet waits in a block of the ring that is not full, milliseconds. */
+#define CAPTURE_TIMEOUT_MS 100
+
+/** Snap lengths, bytes. Below, TCP options behind IPv6 extension headers would be cut; above,
+ * libpcap takes none (its MAXIMUM_SNAPLEN). */
+#define SNAPLEN_MIN 96
+#define SNAPLEN_MAX 262144
+
+struct capture {
+	pcap_t *pcap;
+	int dlt;
+	int ifindex; /* live; 0 = file */
+	bool failed; /* live: the last read failed too */
+	bool down; /* live: the last look found the interface down */
+	bool from_file; /* a damaged file stays damaged */
+	bool damaged;
+	struct pcap_stat last; /* as libpcap gave it, 32 bits that wrap */
+	uint64_t kernel_drops, interface_drops;
+	char error[PCAP_ERRBUF_SIZE + 64];
+};
+
+static int refuse(int error, char **ret_reason, const char *subject, const char *text)
+{
+	if (asprintf(ret_reason, "%s: %s", subject, text) < 0) {
+		*ret_reason = NULL;
+		return -ENOMEM;
+	}
+	return error;
+}
+
+/* A file as libpcap reads it. libpcap cuts packets to the snap length in the header of a pcap file;
+ * some writers put less there than they captured. The header is handed on with the maximum. */
+struct source {
+	FILE *f;
+	uint8_t head[24];
+	size_t head_n, head_at;
+};
+
+static bool is_pcap(const uint8_t *magic)
+{
+	uint32_t be = (uint32_t)magic[0] << 24 | (uint32_t)magic[1] << 16 |
+		      (uint32_t)magic[2] << 8 | magic[3];
+
+	return be == 0xa1b2c3d4 || be == 0xd4c3b2a1 || be == 0xa1b23c4d || be == 0x4d3cb2a1;
+}
+
+static void widen(struct source *s)
+{
+	static const uint8_t big[4] = {0, 4, 0, 0}, little[4] = {0, 0, 4, 0}; /* SNAPLEN_MAX */
+
+	if (s->head_n == sizeof(s->head) && is_pcap(s->head))
+		memcpy(s->head + 16, s->head[0] == 0xa1 ? big : little, 4);
+}
+
+static ssize_t source_read(void *cookie, char *buf, size_t n)
+{
+	struct source *s = cookie;
+	size_t left = s->head_n - s->head_at;
+
+	if (left == 0) {
+		n = fread(buf, 1, n, s->f);
+		return n == 0 && ferror(s->f) ? -1 : (ssize_t)n;
+	}
+	if (n > left)
+		n = left;
+	memcpy(buf, s->head + s->head_at, n);
+	s->head_at += n;
+	return (ssize_t)n;
+}
+
+static int source_close(void *cookie)
+{
+	struct source *s = cookie;
+	int r = s->f == stdin ? 0 : fclose(s->f);
+
+	free(s);
+	return r;
+}
+
+/* @return a stream that closes f with itself; NULL out of memory (f is left open) */
+static FILE *source_open(FILE *f)
+{
+	const cookie_io_functions_t io = {.read = source_read, .close = source_close};
+	struct source *s = calloc(1, sizeof(*s));
+	FILE *stream;
+
+	if (!s)
+		return NULL;
+	s->f = f;
+	s->head_n = fread(s->head, 1, sizeof(s->head), f);
+	widen(s);
+	stream = fopencookie(s, "rb", io);
+	if (!stream)
+		free(s);
+	return stream;
+}
+
+int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
+{
+	char error[PCAP_ERRBUF_SIZE] = "";
+	bool standard_input = strcmp(path, "-") == 0;
+	FILE *f = standard_input ? stdin : fopen(path, "rbe");
+	struct capture *c = NULL;
+	FILE *stream;
+	int r;
+
+	if (!f)
+		return refuse(-errno, ret_reason, path, strerror(errno));
+	stream = source_open(f);
+	if (!stream) {
+		if (!standard_input)
+			(void)fclose(f);
+		return refuse(-ENOMEM, ret_reason, path, strerror(ENOMEM));
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		r = refuse(-ENOMEM, ret_reason, path, strerror(ENOMEM));
+		goto fail;
+	}
+	c->pcap = pcap_fopen_offline_with_tstamp_precision(
+		stream, PCAP_TSTAMP_PRECISION_MICRO, error);
+	if (!c->pcap) {
+		r = refuse(ferror(f) ? -EIO : -EINVAL, ret_reason, path, error);
+		goto fail;
+	}
+	c->from_file = true;
+	c->dlt = pcap_datalink(c->pcap);
+	*ret = c;
+	return 0;
+fail:
+	(void)fclose(stream);
+	free(c);
+	return r;
+}
+
+static int set_filter(pcap_t *p, const char *filter)
+{
+	struct bpf_program program;
+	int r = pcap_compile(p, &program, filter, 1, PCAP_NETMASK_UNKNOWN);
+
+	if (r == 0) {
+		r = pcap_setfilter(p, &program);
+		pcap_freecode(&program);
+	}
+	return r;
+}
+
+static int errno_of(int pcap_error)
+{
+	switch (pcap_error) {
+	case PCAP_ERROR_PERM_DENIED: return -EPERM;
+	case PCAP_ERROR_NO_SUCH_DEVICE: return -ENODEV;
+	case PCAP_ERROR_IFACE_NOT_UP: return -ENETDOWN;
+	default: return -EIO;
+	}
+}
+
+int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, const char *filter,
+	struct capture **ret, char **ret_reason)
+{
+	char error[PCAP_ERRBUF_SIZE] = "";
+	struct capture *c;
+	int r;
+
+	if (strcmp(interface, "any") == 0)
+		return refuse(-EINVAL, ret_reason, interface,
+			"the pseudo-interface is refused: start one sensor for each interface");
+	if (snaplen < SNAPLEN_MIN || snaplen > SNAPLEN_MAX || ring_bytes > INT32_MAX)
+		return refuse(-EINVAL, ret_reason, interface, "snap length or ring out of range");
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return refuse(-ENOMEM, ret_reason, interface, strerror(ENOMEM));
+	c->ifindex = (int)if_nametoindex(interface);
+	if (c->ifindex == 0) {
+		r = refuse(-ENODEV, ret_reason, interface, "no such interface");
+		goto fail;
+	}
+	c->pcap = pcap_create(interface, error);
+	if (!c->pcap) {
+		r = refuse(-EIO, ret_reason, interface, error);
+		goto fail;
+	}
+	/* Values were checked: before activation these cannot fail. A packet may wait for its block
+	 * of the ring (TPACKET_V3): blocks hold many small packets where immediate mode would give
+	 * each a slot of snap length. */
+	(void)pcap_set_snaplen(c->pcap, snaplen);
+	(void)pcap_set_promisc(c->pcap, 1);
+	(void)pcap_set_timeout(c->pcap, CAPTURE_TIMEOUT_MS);
+	(void)pcap_set_buffer_size(c->pcap, (int)ring_bytes);
+	r = pcap_activate(c->pcap);
+	if (r < 0) {
+		const char *text = pcap_geterr(c->pcap);
+
+		r = refuse(errno_of(r), ret_reason, interface, *text ? text : pcap_statustostr(r));
+		goto fail;
+	}
+	if (pcap_setdirection(c->pcap, PCAP_D_IN) < 0 ||
+		(filter && set_filter(c->pcap, filter) < 0)) {
+		r = refuse(-EINVAL, ret_reason, interface, pcap_geterr(c->pcap));
+		goto fail;
+	}
+	if (pcap_setnonblock(c->pcap, 1, error) < 0) {
+		r = refuse(-EIO, ret_reason, interface, error);
+		goto fail;
+	}
+	c->dlt = pcap_datalink(c->pcap);
+	*ret = c;
+	return 0;
+fail:
+	(void)capture_close(c);
+	return r;
+}
+
+struct capture *capture_close(struct capture *c)
+{
+	if (!c)
+		return NULL;
+	if (c->pcap)
+		pcap_close(c->pcap); /* closes a file too, other than standard input */
+	free(c);
+	return NULL;
+}
+
+/* Asked on the packet socket itself: needs no capability and no other address family (a sandbox may
+ * refuse to make another socket). @return CAPTURE_NONE where it is up, else the reason, or -errno
+ */
+static int interface_state(const struct capture *c)
+{
+	struct ifreq request = {.ifr_ifindex = c->ifindex};
+	int fd = pcap_fileno(c->pcap);
+
+	if (ioctl(fd, SIOCGIFNAME, &request) < 0)
+		return CAPTURE_VANISHED;
+	if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		return errno == ENODEV ? CAPTURE_VANISHED : -errno;
+	return request.ifr_flags & IFF_UP ? CAPTURE_NONE : CAPTURE_DOWN;
+}
+
+/* A live read gave no packet. */
+static int nothing_read(struct capture *c, bool error)
+{
+	int r = error || c->down ? interface_state(c) : CAPTURE_NONE;
+
+	c->down = r == CAPTURE_DOWN;
+	if (error && r == CAPTURE_NONE) {
+		/* Down, and up again before we looked: the kernel reports that once. Twice is
+		 * another trouble. */
+		r = c->failed ? -EIO : CAPTURE_DOWN;
+		c->failed = true;
+	} else {
+		c->failed = false;
+	}
+	return r;
+}
+
+int capture_read(struct capture *c, struct capture_packet *ret)
+{
+	struct pcap_pkthdr *h;
+	const u_char *data;
+	int r;
+
+	if (c->damaged)
+		return CAPTURE_BAD_FILE;
+	r = pcap_next_ex(c->pcap, &h, &data);
+	if (r == 1) {
+		int64_t seconds = h->ts.tv_sec;
+
+		/* libpcap takes the 32 bits of a pcap file as signed: 2038 and later. */
+		if (seconds < 0)
+			seconds += INT64_C(1) << 32;
+		*ret = (struct capture_packet){
+			.time_us = seconds * 1000000 + h->ts.tv_usec,
+			.dlt = c->dlt,
+			.data = data,
+			.captured = h->caplen,
+			.wire = h->len,
+		};
+		c->failed = c->down = false;
+		return CAPTURE_PACKET;
+	}
+	if (r == PCAP_ERROR_BREAK)
+		return CAPTURE_END;
+	if (r != 0)
+		(void)snprintf(c->error, sizeof(c->error), "%s", pcap_geterr(c->pcap));
+	if (c->from_file) {
+		c->damaged = true;
+		return CAPTURE_BAD_FILE;
+	}
+	return nothing_read(c, r != 0);
+}
+
+const char *capture_error(const struct capture *c)
+{
+	return c->error;
+}
+
+int capture_fd(const struct capture *c)
+{
+	return pcap_get_selectable_fd(c->pcap);
+}
+
+int capture_linktype(const struct capture *c)
+{
+	return c->dlt;
+}
+
+/* libpcap's counters have 32 bits and wrap; a driver that begins anew at 0 makes them jump back. */
+static uint64_t advance(unsigned now, unsigned before)
+{
+	uint32_t step = (uint32_t)now - (uint32_t)before;
+
+	return step < UINT32_C(1) << 31 ? step : 0;
+}
+
+void capture_drops(struct capture *c, uint64_t *ret_kernel, uint64_t *ret_interface)
+{
+	struct pcap_stat now;
+
+	if (!c->from_file && pcap_stats(c->pcap, &now) == 0) {
+		c->kernel_drops += advance(now.ps_drop, c->last.ps_drop);
+		c->interface_drops += advance(now.ps_ifdrop, c->last.ps_ifdrop);
+		c->last = now;
+	}
+	*ret_kernel = c->kernel_drops;
+	*ret_interface = c->interface_drops;
+}
+
+int capture_file_hash(const char *path, uint64_t *ret)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	XXH3_state_t *state;
+	uint8_t buf[65536];
+	ssize_t n;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	state = XXH3_createState();
+	if (!state)
+		return -ENOMEM;
+	(void)XXH3_64bits_reset(state);
+	while ((n = read(fd, buf, sizeof(buf))) != 0) {
+		if (n > 0) {
+			(void)XXH3_64bits_update(state, buf, (size_t)n);
+		} else if (errno != EINTR) {
+			r = -errno;
+			break;
+		}
+	}
+	if (r == 0)
+		*ret = XXH3_64bits_digest(state);
+	(void)XXH3_freeState(state);
+	return r;
+}
