@@ -3,26 +3,35 @@
  * committed and for a while after. No position file: the position is what the scan finds, and what
  * WELCOME says.
  *
- *   DIR/lock                                  flock: one process
- *   DIR/reserve                               preallocated, so that a LOSS can be written on a full disk
- *   DIR/GGGGGGGG-EEEEEEEEEEEEEEEE-FFFFFFFFFFFFFFFF/   a stream: generation (order), epoch, and the last
- *                                             sequence that it shares with the generation before
- *   .../SSSSSSSSSSSSSSSS.seg                  records from sequence S on
- *   .../SSSSSSSSSSSSSSSS.loss                 one LOSS record that took the place of records from S on
- *   .../NAME.bad                              a segment with damaged bytes, set aside for the owner
+ *   DIR/lock      flock: one process
+ *   DIR/reserve   preallocated, so that a LOSS can be written on a full disk
+ *   DIR/GENERATION-EPOCH-PARENT-SHARED-TOTAL/
+ *                 a stream (hexadecimal): its place in the order, its epoch, and where it forked from:
+ *                 generation, last sequence shared with it, packets up to there (0: from none)
+ *   .../FIRST-TOTAL-CHECKSUM.seg
+ *                 records from sequence FIRST on; packets and chain checksum in front of it
+ *   .../NAME.bad  damaged bytes, set aside for the owner: at most 8 files and max_bytes / 8
+ *
+ * A segment is named by what stands in front of it: so whatever happens to a file, its neighbours'
+ * names say which numbers and how many packets it held. Names of another form are left alone.
  *
  * Rules. A record is durable (fdatasync) before spool_append returns, so before anything sends it. A
  * LOSS is durable before what it replaces is unlinked. Only whole segments are dropped: acknowledged
- * ones first, then the oldest. An fdatasync that failed is never tried again on that file: the record
- * is written to a new segment. Opening scans one segment at a time; memory does not depend on the
- * backlog. Damaged bytes never block a start: what is readable behind them is kept, the hole becomes a
- * LOSS whose count follows from the cumulative totals.
+ * ones first, then the oldest, in flight last. An fdatasync that failed is never tried again on that
+ * file: the record is written to a new segment, and where two files hold a number the one that begins
+ * later is right, but for a LOSS, which stands for all it covers. Opening scans one segment at a time;
+ * memory does not depend on the backlog. Damaged bytes never block a start: what is readable behind
+ * them is kept in a clean file, the hole becomes a LOSS whose count follows from the cumulative totals.
  *
  * A torn tail (no valid record behind it) was never durable: it is cut off without a LOSS.
  *
  * Fork. When the collector has other records under our numbers (a spool rolled back or cloned), the
  * stream ends at the last shared record; those behind it are sealed again, one for one, in a new
- * epoch: new number n belongs to old number n + F. A crash in between continues at the next start.
+ * epoch: new number n belongs to old number n + SHARED of generation PARENT. Segment by segment, an old
+ * one goes when its copy is durable, so that no second backlog needs room; a crash in between continues
+ * at the next start. Any stream can fork, the newest or an older one whose records are asked for again:
+ * the new epoch is always a generation of its own, and what the others hold is delivered in theirs.
+ * Behind the shared record of a stream that forked, anything that the collector has is accepted.
  */
 #ifndef HIRUNDO_SENSOR_SPOOL_H
 #define HIRUNDO_SENSOR_SPOOL_H
@@ -44,7 +53,7 @@ struct spool_io {
 	int (*fdatasync)(void *arg, int fd);
 	int (*fsync_dir)(void *arg, const char *path);
 	int (*rename)(void *arg, const char *from, const char *to);
-	int (*unlink)(void *arg, const char *path);
+	int (*unlink)(void *arg, const char *path); /* an empty directory too, as remove(3) */
 	int (*mkdir)(void *arg, const char *path);
 	int (*fallocate)(void *arg, int fd, off_t n);
 	int (*ftruncate)(void *arg, int fd, off_t n);
@@ -54,9 +63,10 @@ struct spool_io {
 
 struct spool_options {
 	const char *dir;
-	uint64_t max_bytes;      /* of all segments, retained ones included; at least 4 segments */
+	uint64_t max_bytes;      /* of all segments, retained ones included; at least 64 KiB */
 	uint64_t min_free_bytes; /* of the file system */
-	uint64_t segment_bytes;  /* default 8 MiB; made smaller where max_bytes asks for it */
+	uint64_t segment_bytes;  /* 0 = 8 MiB; at most an eighth of max_bytes and of the disk's room. A record
+	                          * that is larger has a file of its own */
 	int64_t retain_us;       /* acknowledged segments stay this long, room permitting */
 	uint64_t first_seq;      /* tests: the first number of a new epoch; 0 = 1 */
 	const struct spool_io *io;
@@ -66,7 +76,7 @@ struct spool;
 
 struct spool_counters {
 	uint64_t bytes;           /* of all segments now */
-	uint64_t records_lost;    /* replaced by LOSS since open */
+	uint64_t records_lost;    /* replaced by LOSS since open, less what turned out committed; refused */
 	uint64_t packets_lost;
 	uint64_t segments_bad;    /* set aside since open */
 	uint64_t write_errors;
@@ -90,17 +100,19 @@ struct spool *spool_close(struct spool *s);
 
 /** Appends one record to the newest stream and makes it durable.
  *  @param type     FRAME_BATCH or FRAME_STATUS
- *  @param packets  packets in it
+ *  @param packets  packets in it, below 2^32
  *  @param record   FRAME_HEADER_SIZE bytes of room and then the payload; the header is written there
- *  @return 0; SPOOL_REFUSED (counted); -errno for a programmer's error only */
+ *  @return 0; SPOOL_REFUSED (counted); -EINVAL for a programmer's error only */
 int spool_append(
 	struct spool *s, enum frame_type type, uint64_t packets, uint8_t *record, size_t n) MUST_CHECK;
 
-/** One stream of the spool, oldest generation first. */
+/** One stream of the spool, oldest generation first. Their order and number change in spool_open,
+ *  spool_fork and spool_disconnected (old streams that are empty go), and spool_append adds one at the
+ *  end of the numbers. */
 struct spool_stream {
 	uint64_t epoch;
 	uint64_t oldest_seq;       /* first number still held in a record or LOSS; newest_seq + 1 = none */
-	uint64_t newest_seq;       /* 0 = nothing yet */
+	uint64_t newest_seq;       /* 0 = nothing yet (with options.first_seq: first_seq - 1) */
 	uint64_t newest_checksum;  /* chain checksum of the newest (of a LOSS: the one it stands for) */
 	uint64_t packets_total;    /* at newest_seq */
 	uint64_t acked_seq;        /* highest acknowledgement known in this process */
@@ -110,48 +122,52 @@ size_t spool_streams_n(const struct spool *s);
 struct spool_stream spool_stream(const struct spool *s, size_t i);
 
 /** The chain checksum of record seq (for a LOSS that ends at seq: the one it stands for).
+ *  Known for oldest_seq - 1 too.
  *  @return false where the spool no longer holds that number, or holds it inside a LOSS */
 bool spool_checksum_at(struct spool *s, size_t stream, uint64_t seq, uint64_t *ret) MUST_CHECK;
 
-/**
- * The collector's answer for one stream: committed up to seq with this checksum and total. Moves the
- * send cursor behind it, trims a LOSS that the position lies in, and makes a LOSS (RETENTION) where
- * numbers behind it are no longer held.
- *  @return 0; SPOOL_FORK_NEEDED... see enum; -errno
- */
 enum spool_position {
 	SPOOL_POSITION_OK = 0,
 	SPOOL_POSITION_FOREIGN = 1, /* the collector's record is not ours: search (spool_checksum_at), fork */
 };
+
+/** The collector's answer for one stream: committed up to seq with this checksum and total. Moves the
+ *  send cursor behind it, forth or back, trims a LOSS that the position lies in, and makes a LOSS
+ *  (RETENTION) where numbers behind it are no longer held.
+ *  @return enum spool_position; -errno */
 int spool_resume(struct spool *s, size_t stream, uint64_t seq, uint64_t checksum,
 	uint64_t packets_total) MUST_CHECK;
 
-/** Ends the stream at shared_seq (0 = nothing shared) and seals what is behind it again in a new
- *  epoch. Only the newest stream may fork into the new one; older streams that disagree are handled
- *  the same way: their unshared records move to the new epoch in order.
- *  @return 0, -errno */
+/** Ends the stream at shared_seq and seals what is behind it again in a new epoch. A shared_seq below
+ *  oldest_seq - 1 (0 = nothing shared) counts as that: what is no longer held was acknowledged once, and
+ *  is not accounted for a second time. Connect again after it.
+ *  @return 0; -EINVAL where shared_seq lies inside a LOSS or was never written; -errno: what is not moved
+ *  yet is tried again with every append, which is refused until then */
 int spool_fork(struct spool *s, size_t stream, uint64_t shared_seq) MUST_CHECK;
 
-/** Reads the record at the send cursor into out (cleared first) and moves the cursor behind it.
- *  Streams are delivered oldest first.
+/** Reads the record at the send cursor into out (cleared first; its maximum must be FRAME_MAX or more)
+ *  and moves the cursor behind it. Streams are delivered oldest first.
  *  @return 0 with header; SPOOL_END; -errno. Damaged bytes found here are set aside and become a LOSS,
  *  which is then what is read. */
 int spool_next(struct spool *s, struct buf *out, struct frame_header *ret) MUST_CHECK;
 
-/** Committed up to seq: segments wholly below it may go, after retain_us. Needs no write. */
+/** Committed up to seq: segments wholly below it may go, after retain_us. Needs no write. A seq that was
+ *  not sent since spool_resume is ignored. */
 void spool_ack(struct spool *s, uint64_t epoch, uint64_t seq);
 
-/** Drops acknowledged segments whose time has come. Call it now and then.
+/** Drops acknowledged segments whose time has come; the last one of the newest stream stays, because a
+ *  restart knows its position from it. Call it now and then.
  *  @param now_us  CLOCK_MONOTONIC */
 void spool_expire(struct spool *s, int64_t now_us);
 
 /** Connection gone: nothing is in flight. The cursor stays until spool_resume. */
 void spool_disconnected(struct spool *s);
 
-/** True when a segment had to be dropped that is in flight: the uplink must connect again. */
+/** True when a segment had to be dropped that is in flight: the uplink must connect again. Until then
+ *  spool_next has nothing. */
 bool spool_must_reconnect(const struct spool *s);
 
-/** Bytes not acknowledged yet. */
+/** Bytes not acknowledged yet; a segment counts as a whole until its last record is. */
 uint64_t spool_unacked_bytes(const struct spool *s);
 bool spool_all_acked(const struct spool *s);
 

@@ -345,6 +345,7 @@ CREATE TABLE hirundo.ingest_batch (
     packets bigint NOT NULL,
     stored bigint NOT NULL,
     quarantined bigint NOT NULL,
+    not_kept bigint NOT NULL DEFAULT 0,
     rejected bigint NOT NULL,
     lost bigint NOT NULL,
     first_at timestamptz,
@@ -369,6 +370,7 @@ COMMENT ON COLUMN hirundo.ingest_batch.packets_total IS 'cumulative packets of t
 COMMENT ON COLUMN hirundo.ingest_batch.packets IS 'packets that this record adds to packets_total';
 COMMENT ON COLUMN hirundo.ingest_batch.stored IS 'of them, stored in observation';
 COMMENT ON COLUMN hirundo.ingest_batch.quarantined IS 'of them, in observation_quarantine';
+COMMENT ON COLUMN hirundo.ingest_batch.not_kept IS 'of quarantined: packets whose rows were not kept, because the sensor''s quarantine was full';
 COMMENT ON COLUMN hirundo.ingest_batch.rejected IS 'of them, refused (ingest_reject)';
 COMMENT ON COLUMN hirundo.ingest_batch.lost IS 'of them, lost (ingest_loss)';
 COMMENT ON COLUMN hirundo.ingest_batch.first_at IS 'earliest time in the record, NULL where it has none';
@@ -448,6 +450,7 @@ CREATE TABLE hirundo.ingest_reject (
     reason text NOT NULL,
     bytes int NOT NULL,
     frame bytea,
+    kept boolean NOT NULL GENERATED ALWAYS AS (frame IS NOT NULL) STORED,
     received_at timestamptz NOT NULL,
     PRIMARY KEY (sensor_id, epoch, seq)
 );
@@ -459,6 +462,7 @@ COMMENT ON COLUMN hirundo.ingest_reject.packets IS 'packets in it, by its header
 COMMENT ON COLUMN hirundo.ingest_reject.reason IS 'why';
 COMMENT ON COLUMN hirundo.ingest_reject.bytes IS 'size of the record';
 COMMENT ON COLUMN hirundo.ingest_reject.frame IS 'owner only: the record itself, byte for byte; NULL above the bound of the collector''s option reject_bytes';
+COMMENT ON COLUMN hirundo.ingest_reject.kept IS 'whether frame is there';
 COMMENT ON COLUMN hirundo.ingest_reject.received_at IS 'when the collector received it';
 
 -- How far a capture file is committed.
@@ -557,7 +561,7 @@ GRANT SELECT ON hirundo.schema_migration, hirundo.setting, hirundo.trait, hirund
     TO hirundo_ingest, hirundo_analyst;
 GRANT SELECT ON hirundo.observation, hirundo.payload_sample, hirundo.observation_quarantine,
     hirundo.ingest_day_frozen, hirundo.sensor_status TO hirundo_analyst;
-GRANT SELECT (sensor_id, epoch, seq, packets, reason, bytes, received_at) ON hirundo.ingest_reject
+GRANT SELECT (sensor_id, epoch, seq, packets, reason, bytes, kept, received_at) ON hirundo.ingest_reject
     TO hirundo_ingest, hirundo_analyst;
 GRANT INSERT ON hirundo.observation, hirundo.payload_sample, hirundo.observation_quarantine, hirundo.ingest_batch,
     hirundo.ingest_batch_day, hirundo.ingest_loss, hirundo.ingest_reject, hirundo.sensor_status, hirundo.dirty_mark

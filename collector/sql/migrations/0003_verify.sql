@@ -24,7 +24,7 @@ BEGIN ATOMIC
         -- What is not in observation is in a table of its own, record by record.
         SELECT b.sensor_id, b.epoch, b.seq, v.place, v.packets AS booked, 0::numeric AS found
         FROM hirundo.ingest_batch b
-        CROSS JOIN LATERAL (VALUES ('observation_quarantine', b.quarantined), ('ingest_reject', b.rejected),
+        CROSS JOIN LATERAL (VALUES ('observation_quarantine', b.quarantined - b.not_kept), ('ingest_reject', b.rejected),
             ('ingest_loss', b.lost)) AS v (place, packets)
         WHERE v.packets <> 0
         UNION ALL

@@ -1,0 +1,368 @@
+#include "sensor/spool_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "hirundo.pb-c.h"
+
+void stream_done(struct stream *st)
+{
+	free(st->held.at);
+	free(st->moving.at);
+	*st = (struct stream){0};
+}
+
+static int random_epoch(const struct spool *s, uint64_t *ret)
+{
+	for (;;) {
+		uint64_t v;
+		bool taken = false;
+
+		if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
+			return errno == EINTR ? -EAGAIN : -errno;
+		v &= SEQ_MAX;
+		for (size_t i = 0; i < s->streams_n; i++)
+			taken |= s->streams[i].epoch == v;
+		if (v > 0 && !taken) {
+			*ret = v;
+			return 0;
+		}
+	}
+}
+
+void stream_begin_at(struct stream *st, uint64_t first_seq)
+{
+	st->newest.seq = first_seq > 0 ? first_seq - 1 : 0;
+	st->sent = st->acked = st->newest.seq;
+}
+
+int stream_create(struct spool *s, uint32_t parent, const struct point *shared)
+{
+	struct stream st = {.generation = 1, .parent = parent};
+	struct stream *streams;
+	struct path path;
+	int r = random_epoch(s, &st.epoch);
+
+	if (r < 0)
+		return r;
+	if (s->streams_n > 0) {
+		if (newest_stream(s)->generation == UINT32_MAX)
+			return -EOVERFLOW;
+		st.generation = newest_stream(s)->generation + 1;
+		active_close(s);
+	} else {
+		stream_begin_at(&st, s->first_seq);
+	}
+	if (shared) {
+		st.shared_seq = shared->seq;
+		st.shared_total = shared->total;
+	}
+	stream_name_make(&st);
+	streams = reallocarray(s->streams, s->streams_n + 1, sizeof(*streams));
+	if (!streams)
+		return -ENOMEM;
+	s->streams = streams;
+	path_stream(s, &st, &path);
+	r = file_mkdir(s, path.s);
+	if (r == 0)
+		r = file_sync_dir(s, s->dir);
+	if (r < 0)
+		return r;
+	s->streams[s->streams_n++] = st;
+	return 0;
+}
+
+void streams_prune(struct spool *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->streams_n; i++) {
+		struct stream *st = &s->streams[i];
+		struct path path;
+
+		if (i + 1 == s->streams_n || st->held.n > 0 || st->moving.n > 0) {
+			s->streams[n++] = *st;
+			continue;
+		}
+		path_stream(s, st, &path);
+		(void)file_unlink(s, path.s); /* stays while the owner's .bad files are in it */
+		stream_done(st);
+	}
+	s->streams_n = n;
+}
+
+static struct stream *parent_of(struct spool *s, const struct stream *st)
+{
+	for (size_t i = 0; i < s->streams_n; i++) {
+		if (s->streams[i].generation == st->parent)
+			return &s->streams[i];
+	}
+	return NULL;
+}
+
+/* Cuts the segment that goes on behind the shared record in two. */
+static int split(struct spool *s, struct stream *from, uint64_t shared_seq)
+{
+	struct segment *seg;
+	struct point at;
+	struct path path;
+	uint64_t off;
+	size_t i;
+	int fd, r = seek_to(s, from, shared_seq, &i, &off, &at);
+
+	if (r != SEEK_OK)
+		return r == SEEK_IN_LOSS ? -EINVAL : r < 0 ? r : 0;
+	seg = &from->held.at[i];
+	if (at.seq <= seg->before.seq || at.seq >= seg->last.seq)
+		return 0;
+	r = segment_rewrite(s, from, &from->held, i, &at, REWRITE_KEEP);
+	if (r < 0)
+		return r;
+	seg = &from->held.at[i];
+	seg->last = at;
+	seg->end = off;
+	/* For the room alone: the next file's name says where this one ends. */
+	path_segment(s, from, &seg->before, "", &path);
+	fd = file_open(s, path.s, O_RDWR);
+	if (fd >= 0) {
+		if (file_truncate(s, fd, off) == 0) {
+			s->counters.bytes -= seg->alloc - off;
+			seg->alloc = off;
+		}
+		file_close(s, fd);
+	}
+	return 0;
+}
+
+int fork_collect(struct spool *s, struct stream *st)
+{
+	struct stream *from = st->parent > 0 ? parent_of(s, st) : NULL;
+	struct segments *l;
+	int r;
+
+	if (!from)
+		return 0;
+	from->ended = true;
+	if (from->newest.seq <= st->shared_seq)
+		return 0;
+	r = split(s, from, st->shared_seq);
+	if (r < 0)
+		return r;
+	l = &from->held;
+	while (l->n > 0 && l->at[l->n - 1].before.seq >= st->shared_seq) {
+		struct segment seg = l->at[l->n - 1];
+
+		/* Moved before a crash. All of it was, before the next generation could be made. */
+		if (seg.last.seq - st->shared_seq <= st->newest.seq || st != newest_stream(s)) {
+			segment_drop(s, from, l, l->n - 1);
+			continue;
+		}
+		r = segments_reserve(&from->moving);
+		if (r < 0)
+			return r;
+		segments_remove(l, l->n - 1, 1);
+		segments_insert(&from->moving, 0, &seg);
+	}
+	from->newest = l->n > 0 ? l->at[l->n - 1].last
+				: (struct point){.seq = st->shared_seq, .total = st->shared_total};
+	if (from->sent > from->newest.seq)
+		from->sent = from->newest.seq;
+	if (from->acked > from->newest.seq)
+		from->acked = from->newest.seq;
+	return 0;
+}
+
+/* Seals the records of one old segment again, into one new segment. */
+struct mover {
+	const struct stream *to;
+	struct point at; /* newest of the new stream so far */
+	struct newfile out;
+	bool only_loss;
+	struct lost lost;
+	size_t records_n;
+};
+
+static int move_loss(struct mover *m, uint64_t old_seq, uint64_t old_total, int reason)
+{
+	struct loss l = {
+		.from = m->at,
+		.to = {.seq = old_seq - m->to->shared_seq,
+			.total = old_total - m->to->shared_total},
+		.reason = reason,
+	};
+	uint8_t frame[LOSS_FRAME_MAX];
+	size_t n = loss_frame(m->to->epoch, &l, frame);
+	int r = newfile_write(&m->out, frame, n);
+
+	m->only_loss = m->records_n++ == 0;
+	lost_add(&m->lost, lost_between(&l.from, &l.to));
+	m->at = l.to;
+	return r;
+}
+
+static int move_record(void *arg, struct frame_header *h, uint8_t *rec, const struct point *before,
+	const struct point *behind)
+{
+	struct mover *m = arg;
+	struct point at;
+	int r, reason;
+
+	(void)before;
+	if (behind->seq - m->to->shared_seq <= m->at.seq)
+		return 0;
+	if (h->type == FRAME_LOSS) {
+		if (!loss_parse(h, rec + FRAME_HEADER_SIZE, &at, &reason))
+			return -EIO;
+		return move_loss(m, h->seq, h->packets_total, reason);
+	}
+	h->epoch = m->to->epoch;
+	h->seq -= m->to->shared_seq;
+	h->first_seq = h->seq;
+	h->packets_total -= m->to->shared_total;
+	h->prev_checksum = m->at.checksum;
+	frame_seal(h, rec);
+	m->only_loss = false;
+	m->records_n++;
+	r = newfile_write(&m->out, rec, FRAME_HEADER_SIZE + h->payload_length);
+	m->at = (struct point){h->seq, h->checksum, h->packets_total};
+	return r;
+}
+
+static int move_hole(void *arg, const struct point *from, const struct point *to)
+{
+	struct mover *m = arg;
+
+	(void)from;
+	if (to->seq - m->to->shared_seq <= m->at.seq)
+		return 0;
+	return move_loss(m, to->seq, to->total, HIRUNDO__V1__LOSS__REASON__CORRUPT);
+}
+
+/* One old segment into a new one; `whole` false: only a LOSS for what it holds. */
+static int move_copy(struct spool *s, const struct stream *from, const struct segment *seg,
+	bool whole, struct mover *m)
+{
+	struct walk w = {
+		.epoch = from->epoch,
+		.at = seg->before,
+		.bounded = true,
+		.end = seg->last,
+		.record = move_record,
+		.hole = move_hole,
+		.arg = m,
+	};
+	struct path path;
+	int fd = -1, r;
+
+	if (whole) {
+		path_segment(s, from, &seg->before, "", &path);
+		fd = file_open(s, path.s, O_RDONLY);
+		if (fd < 0)
+			return fd;
+	}
+	m->at = m->to->newest;
+	m->records_n = 0;
+	m->lost = (struct lost){0};
+	r = newfile_open(s, m->to, &m->to->newest, &m->out);
+	if (r == 0) {
+		/* Between what was moved and this segment something is missing. */
+		if (seg->before.seq - m->to->shared_seq > m->at.seq)
+			r = move_hole(m, &seg->before, &seg->before);
+		if (r == 0)
+			r = whole ? walk(&w, fd)
+				  : move_loss(m, seg->last.seq, seg->last.total,
+					    HIRUNDO__V1__LOSS__REASON__SPOOL_FULL);
+		if (r < 0)
+			newfile_abort(&m->out);
+		else
+			r = newfile_commit(&m->out);
+	}
+	if (fd >= 0)
+		file_close(s, fd);
+	return r;
+}
+
+static int move_segment(struct spool *s, struct stream *from, struct stream *st)
+{
+	struct segment old = from->moving.at[0], seg;
+	struct mover m = {.to = st};
+	int r = segments_reserve(&st->held);
+
+	if (r < 0)
+		return r;
+	do
+		r = move_copy(s, from, &old, true, &m);
+	while (is_full(r) && room_drop_acked(s));
+	if (is_full(r) || r == -ENOENT || r == -EACCES) {
+		r = move_copy(s, from, &old, false, &m);
+		if (is_full(r) && reserve_release(s))
+			r = move_copy(s, from, &old, false, &m);
+	}
+	if (r < 0)
+		return r;
+	seg = (struct segment){
+		.before = st->newest,
+		.last = m.at,
+		.end = m.out.n,
+		.alloc = m.out.n,
+		.only_loss = m.only_loss,
+		.lost = m.lost,
+	};
+	count_lost(s, old.lost, m.lost);
+	segments_insert(&st->held, st->held.n, &seg);
+	st->newest = m.at;
+	s->counters.bytes += seg.alloc;
+	segment_drop(s, from, &from->moving, 0);
+	return 0;
+}
+
+int fork_finish(struct spool *s)
+{
+	struct stream *st = newest_stream(s);
+	struct stream *from = st->parent > 0 ? parent_of(s, st) : NULL;
+
+	if (!from || from->moving.n == 0)
+		return 0;
+	active_close(s);
+	while (from->moving.n > 0) {
+		int r = move_segment(s, from, st);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int spool_fork(struct spool *s, size_t stream, uint64_t shared_seq)
+{
+	struct stream *from;
+	struct point at;
+	uint64_t off, oldest;
+	size_t i;
+	int r;
+
+	if (stream >= s->streams_n)
+		return -EINVAL;
+	r = fork_finish(s);
+	if (r < 0)
+		return r;
+	from = &s->streams[stream];
+	oldest = spool_stream(s, stream).oldest_seq;
+	if (shared_seq + 1 < oldest) /* what is gone was acknowledged: it is not told again */
+		shared_seq = oldest - 1;
+	r = seek_to(s, from, shared_seq, &i, &off, &at);
+	if (r != SEEK_OK)
+		return r < 0 ? r : -EINVAL;
+	r = stream_create(s, from->generation, &at);
+	if (r < 0)
+		return r;
+	s->connected = s->must_reconnect = false;
+	r = fork_collect(s, newest_stream(s));
+	if (r == 0)
+		r = fork_finish(s);
+	streams_prune(s);
+	return r;
+}
