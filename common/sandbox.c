@@ -208,6 +208,14 @@ static int allow(scmp_filter_ctx filter, const char *const *names, size_t n)
 	return r;
 }
 
+/* The header's SCMP_A0 leaves a field out, which clang minds. */
+static int socket_rule(scmp_filter_ctx filter, uint32_t action, unsigned family)
+{
+	const struct scmp_arg_cmp is_family = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = family};
+
+	return seccomp_rule_add_array(filter, action, SCMP_SYS(socket), 1, &is_family);
+}
+
 static int filter_calls(enum sandbox_kind kind, char **ret_reason)
 {
 	static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
@@ -228,11 +236,9 @@ static int filter_calls(enum sandbox_kind kind, char **ret_reason)
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, families[i]));
+		r = socket_rule(filter, SCMP_ACT_ALLOW, families[i]);
 	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+		r = socket_rule(filter, SCMP_ACT_ERRNO(EPERM), AF_PACKET);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
