@@ -59,4 +59,7 @@ void decoder_done(struct codec_decoder *d);
  *  @return NULL, or static text what is wrong */
 const char *message_walk(const ProtobufCMessageDescriptor *type, struct bytes in) MUST_CHECK;
 
+/** Ranges of a capture position; NULL has none. @return NULL, or static text what is wrong */
+const char *capture_check(const Hirundo__V1__CapturePosition *m);
+
 #endif

@@ -6,7 +6,6 @@
 /* protobuf-c takes its memory from here: a payload and its list of profiles once, a SampleList with
  * its structs once. Touched only as far as used. */
 #define ARENA_BYTES (2u * FRAME_MAX)
-#define ORDINAL_MAX (UINT64_C(1) << 62)
 
 _Static_assert(ARENA_BYTES + SAMPLES_MAX_BYTES + BATCH_MAX_SAMPLES * sizeof(struct sample) +
 			       (size_t)BATCH_MAX_ROWS *
@@ -435,20 +434,6 @@ static int decode_samples(struct codec *c, const ProtobufCBinaryData *field, str
 	return 0;
 }
 
-static int decode_capture(
-	struct codec *c, const Hirundo__V1__CapturePosition *m, struct capture_position *ret)
-{
-	if (m->ordinal > ORDINAL_MAX)
-		return malformed(c, "capture", "ordinal out of range");
-	*ret = (struct capture_position){
-		.xxh3 = m->xxh3,
-		.ordinal = m->ordinal,
-		.complete = m->complete,
-		.generation = m->generation,
-	};
-	return 0;
-}
-
 static bool has_columns(const Hirundo__V1__Batch *m)
 {
 	size_t n = m->time.len + m->n_profiles;
@@ -462,7 +447,8 @@ static bool has_columns(const Hirundo__V1__Batch *m)
 static int decode_message(struct codec *c, const Hirundo__V1__Batch *m, struct batch *ret)
 {
 	struct batch b = {.rows_n = m->rows, .fold_early = m->fold_early};
-	int r = 0;
+	const char *wrong;
+	int r;
 
 	if (m->rows > BATCH_MAX_ROWS)
 		return malformed(c, "rows", "too many");
@@ -481,13 +467,22 @@ static int decode_message(struct codec *c, const Hirundo__V1__Batch *m, struct b
 		r = check_rows(c, &b);
 	if (r == 0 && m->samples.len > 0)
 		r = decode_samples(c, &m->samples, &b);
-	if (r == 0 && m->capture) {
+	if (r != 0)
+		return r;
+	wrong = capture_check(m->capture);
+	if (wrong)
+		return malformed(c, "batch", wrong);
+	if (m->capture) {
 		b.has_capture = true;
-		r = decode_capture(c, m->capture, &b.capture);
+		b.capture = (struct capture_position){
+			.xxh3 = m->capture->xxh3,
+			.ordinal = m->capture->ordinal,
+			.complete = m->capture->complete,
+			.generation = m->capture->generation,
+		};
 	}
-	if (r == 0)
-		*ret = b;
-	return r;
+	*ret = b;
+	return 0;
 }
 
 static int decode_payload(struct codec *c, const uint8_t *payload, size_t n, struct batch *ret)

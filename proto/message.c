@@ -196,9 +196,11 @@ static bool epoch_ok(uint64_t epoch)
 	return epoch >= 1 && epoch <= SEQ_MAX;
 }
 
-static const char *capture_check(const Hirundo__V1__CapturePosition *m)
+const char *capture_check(const Hirundo__V1__CapturePosition *m)
 {
-	return m && m->ordinal > ORDINAL_MAX ? "capture: ordinal out of range" : NULL;
+	if (m && (m->ordinal > ORDINAL_MAX || m->generation > INT32_MAX))
+		return "capture: out of range";
+	return NULL;
 }
 
 static bool reason_ok(const char *s)

@@ -90,6 +90,8 @@ const char *row_check(const struct observation *row)
 		return "last: out of range";
 	if (row->packets == 1 && row->last_us != row->observed_us)
 		return "last: differs for a single packet";
+	if (k->target > INT32_MAX)
+		return "target: out of range";
 	if (k->traits & ~TRAITS_ALL)
 		return "traits: unknown bit";
 	if (k->ip_length > IP_LENGTH_MAX)
