@@ -8,6 +8,7 @@
 
 #include "collector/ingest.h"
 #include "collector/registry.h"
+#include "collector/welcome.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/tlschan.h"
@@ -108,8 +109,7 @@ static void on_closed(struct tlschan *c, void *arg, const char *reason)
 	host->sessions_n--;
 	frame_reader_done(&s->reader);
 	codec_message_free(s->confirm_message);
-	free(s->hello.streams);
-	free(s->hello.addresses);
+	welcome_done(&s->hello);
 	free(s->positions);
 	free(s->flight);
 	free(s);
@@ -237,44 +237,13 @@ static void supersede(struct session *s)
 
 static void send_welcome(struct session *s)
 {
-	const struct registry_hello *q = &s->hello;
-	Hirundo__V1__Welcome w = HIRUNDO__V1__WELCOME__INIT;
-	Hirundo__V1__CapturePosition capture = HIRUNDO__V1__CAPTURE_POSITION__INIT;
-	AUTO_FREE Hirundo__V1__StreamState *states = calloc(q->streams_n + 1, sizeof(*states));
-	AUTO_FREE Hirundo__V1__StreamState **list = calloc(q->streams_n + 1, sizeof(*list));
-	AUTO_FREE uint32_t *targets = calloc(q->addresses_n + 1, sizeof(*targets));
-	struct frame_header h = {.type = FRAME_WELCOME};
+	struct buf out;
 
-	if (!states || !list || !targets) {
-		cut(s, "out of memory");
-		return;
-	}
-	for (size_t i = 0; i < q->streams_n; i++) {
-		hirundo__v1__stream_state__init(&states[i]);
-		states[i].epoch = q->streams[i].epoch;
-		states[i].last_seq = q->streams[i].last_seq;
-		states[i].last_checksum = q->streams[i].last_checksum;
-		states[i].packets_total = q->streams[i].packets_total;
-		list[i] = &states[i];
-	}
-	for (size_t i = 0; i < q->addresses_n; i++)
-		targets[i] = q->addresses[i].first_target;
-	w.version = FRAME_VERSION;
-	w.sensor_id = (uint32_t)s->sensor_id;
-	w.credit_bytes = s->host->credit;
-	w.server_time_us = clock_wall_us();
-	w.streams = list;
-	w.n_streams = q->streams_n;
-	w.targets = targets;
-	w.n_targets = q->addresses_n;
-	if (q->has_capture) {
-		capture.xxh3 = q->capture_xxh3;
-		capture.ordinal = q->capture_ordinal;
-		capture.complete = q->capture_complete;
-		capture.generation = q->capture_generation;
-		w.capture = &capture;
-	}
-	(void)send_frame(s, &h, &w);
+	buf_init(&out, FRAME_MAX);
+	if (welcome_pack(&s->hello, s->host->credit, &out) < 0 ||
+		!tlschan_write(s->chan, buf_head(&out), buf_len(&out)))
+		cut(s, "WELCOME could not be sent");
+	buf_done(&out);
 }
 
 /* The streams as the database has them are where records must go on. */
@@ -343,47 +312,8 @@ static void on_hello_answer(void *arg, struct registry_hello *q, enum registry_r
 		log_warn("session", "alert=clock sensor=%s clock_offset_us=%" PRId64, s->name,
 			s->clock_offset_us);
 	send_welcome(s);
-	free(s->hello.streams);
-	free(s->hello.addresses);
-	s->hello.streams = NULL;
-	s->hello.addresses = NULL;
+	welcome_done(&s->hello);
 	tlschan_read_more(s->chan);
-}
-
-static bool copy_hello(struct session *s, const Hirundo__V1__Hello *m)
-{
-	struct registry_hello *q = &s->hello;
-
-	q->streams = calloc(m->n_streams + 1, sizeof(*q->streams));
-	q->addresses = calloc(m->n_addresses + 1, sizeof(*q->addresses));
-	if (!q->streams || !q->addresses)
-		return false;
-	memcpy(q->name, s->name, sizeof(s->name));
-	if (tlschan_peer(s->chan, q->peer, sizeof(q->peer)) < 0)
-		q->peer[0] = '\0';
-	(void)snprintf(q->software, sizeof(q->software), "%s", m->software);
-	for (size_t i = 0; i < m->n_streams; i++)
-		q->streams[i] = (struct registry_stream){
-			.epoch = m->streams[i]->epoch,
-			.offered_seq = m->streams[i]->newest_seq,
-			.offered_packets = m->streams[i]->packets_total,
-		};
-	q->streams_n = m->n_streams;
-	for (size_t i = 0; i < m->n_addresses; i++) {
-		const Hirundo__V1__OwnAddress *a = m->addresses[i];
-		struct registry_address *to = &q->addresses[i];
-
-		to->family = a->address.len == 4 ? 4 : 6;
-		to->prefix_length = (uint8_t)a->prefix_length;
-		memcpy(to->address, a->address.data, a->address.len);
-		to->has_captured = a->captured.len > 0;
-		if (to->has_captured)
-			memcpy(to->captured, a->captured.data, a->captured.len);
-	}
-	q->addresses_n = m->n_addresses;
-	q->has_capture = m->capture != NULL;
-	q->capture_xxh3 = m->capture ? m->capture->xxh3 : 0;
-	return true;
 }
 
 static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
@@ -396,7 +326,10 @@ static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
 	enter(s, LOOKUP);
 	/* A sensor sends nothing before WELCOME; what comes waits in the socket. */
 	tlschan_pause(s->chan);
-	if (!copy_hello(s, m) ||
+	memcpy(s->hello.name, s->name, sizeof(s->name));
+	if (tlschan_peer(s->chan, s->hello.peer, sizeof(s->hello.peer)) < 0)
+		s->hello.peer[0] = '\0';
+	if (welcome_question(m, &s->hello) < 0 ||
 		registry_hello(s->host->registry, &s->hello, on_hello_answer, s, &s->request) < 0)
 		cut(s, "out of memory");
 }

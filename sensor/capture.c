@@ -145,18 +145,6 @@ fail:
 	return r;
 }
 
-static int set_filter(pcap_t *p, const char *filter)
-{
-	struct bpf_program program;
-	int r = pcap_compile(p, &program, filter, 1, PCAP_NETMASK_UNKNOWN);
-
-	if (r == 0) {
-		r = pcap_setfilter(p, &program);
-		pcap_freecode(&program);
-	}
-	return r;
-}
-
 static int errno_of(int pcap_error)
 {
 	switch (pcap_error) {
@@ -167,8 +155,8 @@ static int errno_of(int pcap_error)
 	}
 }
 
-int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, const char *filter,
-	struct capture **ret, char **ret_reason)
+int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, struct capture **ret,
+	char **ret_reason)
 {
 	char error[PCAP_ERRBUF_SIZE] = "";
 	struct capture *c;
@@ -206,8 +194,7 @@ int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, con
 		r = refuse(errno_of(r), ret_reason, interface, *text ? text : pcap_statustostr(r));
 		goto fail;
 	}
-	if (pcap_setdirection(c->pcap, PCAP_D_IN) < 0 ||
-		(filter && set_filter(c->pcap, filter) < 0)) {
+	if (pcap_setdirection(c->pcap, PCAP_D_IN) < 0) {
 		r = refuse(-EINVAL, ret_reason, interface, pcap_geterr(c->pcap));
 		goto fail;
 	}
@@ -221,6 +208,18 @@ int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, con
 fail:
 	(void)capture_close(c);
 	return r;
+}
+
+int capture_filter(struct capture *c, const char *filter, char **ret_reason)
+{
+	struct bpf_program program;
+	int r = pcap_compile(c->pcap, &program, filter, 1, PCAP_NETMASK_UNKNOWN);
+
+	if (r == 0) {
+		r = pcap_setfilter(c->pcap, &program);
+		pcap_freecode(&program);
+	}
+	return r == 0 ? 0 : refuse(-EINVAL, ret_reason, "filter", pcap_geterr(c->pcap));
 }
 
 struct capture *capture_close(struct capture *c)

@@ -29,10 +29,14 @@ int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
 /** Opens an interface ("any" is refused). Needs CAP_NET_RAW; afterwards none.
  *  @param snaplen     bytes, 96 to 262144
  *  @param ring_bytes  kernel ring
- *  @param filter      BPF text, NULL = everything
  *  Only what arrives is captured, not what this host sends. */
-int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, const char *filter,
-	struct capture **ret, char **ret_reason) MUST_CHECK;
+int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, struct capture **ret,
+	char **ret_reason) MUST_CHECK;
+
+/** Lets only what this BPF text describes pass, in the kernel; what came before is dropped unseen.
+ * Its words depend on capture_linktype().
+ *  @return 0, -EINVAL with heap text */
+int capture_filter(struct capture *c, const char *filter, char **ret_reason) MUST_CHECK;
 
 struct capture *capture_close(struct capture *c);
 

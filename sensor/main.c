@@ -3,12 +3,10 @@
  * moves packets from capture through the pipeline into the spool, and the uplink that sends them.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "common/daemon.h"
@@ -16,6 +14,7 @@
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/tlsctx.h"
+#include "sensor/arguments.h"
 #include "sensor/capture.h"
 #include "sensor/issued.h"
 #include "sensor/pipeline.h"
@@ -29,13 +28,9 @@
 #define TICK_MS 100
 /* A clean stop waits this long for its last acknowledgements; the rest stays in the spool. */
 #define DRAIN_US (5 * US_PER_S)
-/* --read waits while this much is not committed, so that the spool's bound is never met. */
-#define READ_AHEAD (8u << 20)
-
-struct arguments {
-	const char *config, *read, *cover;
-	bool print, again, check;
-};
+/* --read waits while this much is not committed, so that the spool's bound is never met. Two
+ * segments: one counts as a whole until its last record is acknowledged. */
+#define READ_AHEAD (16u << 20)
 
 enum phase {
 	WAITING, /* --read: for WELCOME; live: for target ordinals */
@@ -503,94 +498,6 @@ static void on_reload(void *arg)
 /* --- start
  * ---------------------------------------------------------------------------------------------- */
 
-static const char usage[] =
-	"Usage: hirundo-sensor --config FILE [--read CAPTURE [--again] [--cover FROM/TO]]\n"
-	"       hirundo-sensor --read CAPTURE --print csv\n"
-	"Captures packets that arrive at unused addresses and delivers them to a collector.\n\n"
-	"  -c, --config FILE   configuration\n"
-	"      --check-config  check the configuration and exit\n"
-	"      --read CAPTURE  deliver a pcap or pcapng file instead of an interface's packets\n"
-	"      --again         ... also when it was delivered before\n"
-	"      --cover FROM/TO ... and state the time it covers (ISO 8601, UTC: "
-	"2024-06-01T00:00:00Z/...)\n"
-	"      --print csv     print a line a packet to standard output; nothing is sent or "
-	"masked\n"
-	"  -h, --help          this text and the options of the configuration\n"
-	"      --version\n\n";
-
-static bool parse_time(const char *s, const char *end, int64_t *ret)
-{
-	struct tm tm = {0};
-	const char *rest = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-
-	if (rest != end)
-		return false;
-	*ret = (int64_t)timegm(&tm) * US_PER_S;
-	return true;
-}
-
-static bool parse_cover(const char *text, int64_t *ret_from, int64_t *ret_to)
-{
-	const char *slash = strchr(text, '/');
-
-	return slash && parse_time(text, slash, ret_from) &&
-	       parse_time(slash + 1, text + strlen(text), ret_to) && *ret_from < *ret_to;
-}
-
-/* @return -1 to go on, or the exit code */
-static int parse_arguments(int argc, char **argv, struct arguments *a)
-{
-	enum {
-		CHECK = 256,
-		READ,
-		AGAIN,
-		COVER,
-		PRINT,
-		VERSION
-	};
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check-config", no_argument, NULL, CHECK},
-		{"read", required_argument, NULL, READ},
-		{"again", no_argument, NULL, AGAIN},
-		{"cover", required_argument, NULL, COVER},
-		{"print", required_argument, NULL, PRINT},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, VERSION},
-		{0},
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		switch (c) {
-		case 'c': a->config = optarg; break;
-		case CHECK: a->check = true; break;
-		case READ: a->read = optarg; break;
-		case AGAIN: a->again = true; break;
-		case COVER: a->cover = optarg; break;
-		case PRINT:
-			a->print = true;
-			if (strcmp(optarg, "csv") != 0) {
-				(void)fprintf(stderr, "hirundo-sensor: --print knows csv only\n");
-				return EX_USAGE;
-			}
-			break;
-		case VERSION: puts("hirundo-sensor " HIRUNDO_VERSION); return EX_OK;
-		case 'h':
-			fputs(usage, stdout);
-			conf_print_help(sensor_options);
-			return EX_OK;
-		default: fputs("Try hirundo-sensor --help.\n", stderr); return EX_USAGE;
-		}
-	}
-	if (optind < argc || (a->print && !a->read) || (!a->print && !a->config) ||
-		((a->again || a->cover) && !a->read)) {
-		fputs(usage, stderr);
-		return EX_USAGE;
-	}
-	return -1;
-}
-
 static int open_input(struct sensor *s, const struct arguments *a)
 {
 	AUTO_FREE char *reason = NULL;
@@ -598,11 +505,8 @@ static int open_input(struct sensor *s, const struct arguments *a)
 	int r;
 
 	if (!s->live) {
-		if (a->cover && !parse_cover(a->cover, &s->cover_from_us, &s->cover_to_us)) {
-			log_error("sensor", "reason=\"--cover wants FROM/TO such as "
-					    "2024-06-01T00:00:00Z/2024-06-02T00:00:00Z\"");
-			return EX_USAGE;
-		}
+		s->cover_from_us = a->cover_from_us;
+		s->cover_to_us = a->cover_to_us;
 		r = capture_file_hash(a->read, &s->position.xxh3);
 		if (r < 0) {
 			log_error("capture", "file=%s reason=%s", log_quote(a->read),
@@ -621,10 +525,12 @@ static int open_input(struct sensor *s, const struct arguments *a)
 		log_error("config", "reason=\"no interface is given (and no --read)\"");
 		return EX_CONFIG;
 	}
-	filter = targets_bpf(s->targets, NULL, 0);
-	r = filter ? capture_open_live(s->conf.interface, (int)s->conf.snaplen, s->conf.ring_size,
-			     filter, &s->capture, &reason)
-		   : -ENOMEM;
+	r = capture_open_live(
+		s->conf.interface, (int)s->conf.snaplen, s->conf.ring_size, &s->capture, &reason);
+	if (r == 0) {
+		filter = targets_bpf(s->targets, capture_linktype(s->capture), NULL, 0);
+		r = filter ? capture_filter(s->capture, filter, &reason) : -ENOMEM;
+	}
 	if (r < 0) {
 		log_error("capture", "interface=%s reason=%s", log_quote(s->conf.interface),
 			log_quote(reason ? reason : strerror(-r)));
@@ -674,7 +580,7 @@ static int start_loop(struct sensor *s)
 		.spool = s->spool,
 		.targets = s->targets,
 		.has_capture = !s->live,
-		.capture = s->position,
+		.capture_xxh3 = s->position.xxh3,
 		.retry_min_ms = (uint32_t)(s->conf.retry_min / US_PER_MS),
 		.retry_max_ms = (uint32_t)(s->conf.retry_max / US_PER_MS),
 	};
@@ -742,7 +648,7 @@ int main(int argc, char **argv)
 	struct arguments a = {0};
 	static struct sensor s;
 	AUTO_FREE char *error = NULL;
-	int code = parse_arguments(argc, argv, &a);
+	int code = arguments_parse(argc, argv, &a);
 
 	if (code >= 0)
 		return code;

@@ -13,6 +13,8 @@
 #include "common/tlschan.h"
 #include "hirundo.pb-c.h"
 #include "proto/reader.h"
+#include "sensor/hello.h"
+#include "sensor/search.h"
 #include "sensor/spool.h"
 #include "sensor/targets.h"
 
@@ -25,8 +27,6 @@
 #define TICK_MS 1000
 /* Frames in flight, whatever their size: bounds the list below. */
 #define FLIGHT_MAX 1024u
-/* Sequence numbers in one CONFIRM. */
-#define CONFIRM_MAX 1024u
 
 enum state {
 	IDLE, /* waiting for the next try */
@@ -70,12 +70,7 @@ struct uplink {
 	bool refused; /* this connection was refused: wait long */
 	bool again_now; /* connect again without waiting (after a fork) */
 
-	/* Search for the last shared record: everything up to `low` is shared, from `high` on is
-	 * not. */
-	size_t search_stream;
-	uint64_t search_low, search_high;
-	uint64_t asked[CONFIRM_MAX]; /* by the CONFIRM under way, ascending */
-	size_t asked_n;
+	struct search search; /* SEARCHING: for the last shared record */
 
 	bool closing;
 	unsigned handles;
@@ -227,83 +222,15 @@ void uplink_kick(struct uplink *u)
 /* --- HELLO, WELCOME -----------------------------------------------------------------------------
  */
 
-static uint64_t boot_hash(void)
-{
-	char id[37] = "";
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-	uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a, 64 bits */
-
-	if (!f)
-		return 0;
-	if (!fgets(id, sizeof(id), f))
-		id[0] = '\0';
-	(void)fclose(f);
-	for (const char *s = id; *s; s++)
-		h = (h ^ (uint8_t)*s) * UINT64_C(0x100000001b3);
-	return h;
-}
-
-static void fill_address(Hirundo__V1__OwnAddress *a, const struct target *t)
-{
-	size_t n = t->family == 4 ? 4 : 16;
-
-	hirundo__v1__own_address__init(a);
-	a->address.data = (uint8_t *)t->address;
-	a->address.len = n;
-	a->prefix_length = t->prefix_length;
-	if (memcmp(t->address, t->captured, n) != 0) {
-		a->captured.data = (uint8_t *)t->captured;
-		a->captured.len = n;
-	}
-}
-
 static void send_hello(struct uplink *u)
 {
-	Hirundo__V1__Hello hello = HIRUNDO__V1__HELLO__INIT;
-	Hirundo__V1__CapturePosition capture = HIRUNDO__V1__CAPTURE_POSITION__INIT;
-	size_t streams_n = spool_streams_n(u->o.spool), addresses_n = targets_n(u->o.targets);
-	AUTO_FREE Hirundo__V1__StreamOffer *streams = calloc(streams_n + 1, sizeof(*streams));
-	AUTO_FREE Hirundo__V1__StreamOffer **stream_list =
-		calloc(streams_n + 1, sizeof(*stream_list));
-	AUTO_FREE Hirundo__V1__OwnAddress *addresses = calloc(addresses_n + 1, sizeof(*addresses));
-	AUTO_FREE Hirundo__V1__OwnAddress **address_list =
-		calloc(addresses_n + 1, sizeof(*address_list));
-
-	if (!streams || !stream_list || !addresses || !address_list) {
-		drop(u, "out of memory");
-		return;
-	}
-	for (size_t i = 0; i < streams_n; i++) {
-		struct spool_stream s = spool_stream(u->o.spool, i);
-
-		hirundo__v1__stream_offer__init(&streams[i]);
-		streams[i].epoch = s.epoch;
-		streams[i].oldest_seq = s.oldest_seq;
-		streams[i].newest_seq = s.newest_seq;
-		streams[i].newest_checksum = s.newest_checksum;
-		streams[i].packets_total = s.packets_total;
-		stream_list[i] = &streams[i];
-	}
-	for (size_t i = 0; i < addresses_n; i++) {
-		fill_address(&addresses[i], targets_at(u->o.targets, i));
-		address_list[i] = &addresses[i];
-	}
-	hello.version_min = FRAME_VERSION;
-	hello.version_max = FRAME_VERSION;
-	hello.software = (char *)"hirundo-sensor " HIRUNDO_VERSION;
-	hello.boot = boot_hash();
-	hello.wall_us = clock_wall_us();
-	hello.mono_us = (uint64_t)clock_mono_us();
-	hello.streams = stream_list;
-	hello.n_streams = streams_n;
-	hello.addresses = address_list;
-	hello.n_addresses = addresses_n;
-	if (u->o.has_capture) {
-		capture.xxh3 = u->o.capture.xxh3;
-		hello.capture = &capture;
-	}
 	enter(u, GREETING);
-	send_control(u, FRAME_HELLO, &hello);
+	buf_clear(&u->out);
+	if (hello_pack(u->o.spool, u->o.targets, u->o.has_capture ? &u->o.capture_xxh3 : NULL,
+		    &u->out) < 0)
+		drop(u, "out of memory");
+	else
+		(void)send_out(u);
 }
 
 static void stream_start(struct uplink *u)
@@ -312,11 +239,11 @@ static void stream_start(struct uplink *u)
 	pump(u);
 }
 
-/* Nothing left that could be shared above `low`: what the spool holds behind it moves to a new
- * epoch. */
+/* Nothing left to ask for: what the spool holds behind the last shared record moves to a new epoch.
+ */
 static void search_end(struct uplink *u)
 {
-	int r = spool_fork(u->o.spool, u->search_stream, u->search_low);
+	int r = spool_fork(u->o.spool, u->search.stream, u->search.low);
 
 	if (r < 0) {
 		log_error("uplink", "reason=\"making a new epoch\" error=%s",
@@ -327,67 +254,36 @@ static void search_end(struct uplink *u)
 			" reason=\"the collector has other records under our numbers (spool rolled "
 			"back or "
 			"cloned): a new epoch begins\"",
-			u->search_low);
+			u->search.low);
 		u->again_now = true;
 	}
 	drop(u, "a new epoch begins");
 }
 
-/* Asks for up to CONFIRM_MAX records, evenly spread, that may still be shared. */
 static void search_ask(struct uplink *u)
 {
 	Hirundo__V1__Confirm c = HIRUNDO__V1__CONFIRM__INIT;
-	uint64_t checksum[CONFIRM_MAX];
-	uint64_t step = (u->search_high - u->search_low - 1) / CONFIRM_MAX + 1;
-	size_t n = 0;
 
-	for (uint64_t s = u->search_low + 1; s < u->search_high; s += step)
-		if (spool_checksum_at(u->o.spool, u->search_stream, s, &checksum[n]))
-			u->asked[n++] = s;
-	u->asked_n = n;
-	if (n == 0) {
+	if (!search_next(&u->search, u->o.spool)) {
 		search_end(u);
 		return;
 	}
-	c.epoch = spool_stream(u->o.spool, u->search_stream).epoch;
-	c.seq = u->asked;
-	c.n_seq = n;
-	c.checksum = checksum;
-	c.n_checksum = n;
+	c.epoch = spool_stream(u->o.spool, u->search.stream).epoch;
+	c.seq = u->search.asked;
+	c.n_seq = u->search.asked_n;
+	c.checksum = u->search.checksum;
+	c.n_checksum = u->search.asked_n;
 	enter(u, SEARCHING);
 	send_control(u, FRAME_CONFIRM, &c);
 }
 
-static void search_start(struct uplink *u, size_t stream, uint64_t committed)
-{
-	struct spool_stream s = spool_stream(u->o.spool, stream);
-
-	u->search_stream = stream;
-	u->search_low = s.oldest_seq - 1;
-	u->search_high = (s.newest_seq < committed ? s.newest_seq : committed) + 1;
-	if (u->search_high <= u->search_low)
-		u->search_high = u->search_low + 1;
-	search_ask(u);
-}
-
-/* Checksums are chained: what is shared is shared with everything before it. So the highest shared
- * record of those asked bounds the answer from below, the next one asked from above. */
 static void on_confirmed(struct uplink *u, const Hirundo__V1__Confirmed *c)
 {
-	size_t i = 0;
-
-	while (i < u->asked_n && u->asked[i] <= c->seq)
-		i++;
-	if (c->epoch != spool_stream(u->o.spool, u->search_stream).epoch ||
-		(c->seq != 0 && (i == 0 || u->asked[i - 1] != c->seq))) {
+	if (c->epoch != spool_stream(u->o.spool, u->search.stream).epoch ||
+		!search_answer(&u->search, c->seq))
 		drop(u, "CONFIRMED does not answer what was asked");
-		return;
-	}
-	if (i > 0)
-		u->search_low = c->seq;
-	if (i < u->asked_n)
-		u->search_high = u->asked[i];
-	search_ask(u);
+	else
+		search_ask(u);
 }
 
 static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
@@ -415,7 +311,8 @@ static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
 		}
 		r = spool_resume(u->o.spool, i, s->last_seq, s->last_checksum, s->packets_total);
 		if (r == SPOOL_POSITION_FOREIGN) {
-			search_start(u, i, s->last_seq);
+			search_start(&u->search, u->o.spool, i, s->last_seq);
+			search_ask(u);
 			return;
 		}
 		if (r < 0) {

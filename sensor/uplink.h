@@ -35,8 +35,9 @@ struct uplink_options {
 	struct spool *spool;
 	struct targets *targets;
 	bool has_capture;
-	struct capture_position capture; /* xxh3 of the file to ask for */
-	uint32_t retry_min_ms, retry_max_ms; /* between two tries; a refused sensor waits the longest */
+	uint64_t capture_xxh3; /* has_capture: of the file to ask for */
+	uint32_t retry_min_ms,
+		retry_max_ms; /* between two tries; a refused sensor waits the longest */
 };
 
 /** @param ctx  taken over (a reference) */
