@@ -1,26 +1,27 @@
 /*
- * The open batch: rows in order of their first packet, and an index that folds a packet into the row
- * of the same window that is equal in all but time and IP ID.
+ * The open batch: rows in order of their first packet, and an index that folds a packet into the
+ * row of the same window that is equal in all but time and IP ID.
  *
  * The table *is* the batch: when it is sealed it is empty. So every sealed batch holds exactly the
  * packets since the batch before, and a capture continues behind the last sealed packet after a
  * crash. Memory is bounded by FOLD_MAX_ROWS.
  *
- * Above max_rows new rows in one second of packet time, source port, sequence, acknowledgement and IP
- * ID go (trait coarse) before folding; the batch may then grow to FOLD_MAX_ROWS, so that a flood
+ * Above max_rows new rows in one second of packet time, source port, sequence, acknowledgement and
+ * IP ID go (trait coarse) before folding; the batch may then grow to FOLD_MAX_ROWS, so that a flood
  * folds.
  *
  * Time is packet time. A window is the same for all packets of floor(time / window_us); a packet of
- * another window than the one before it, later or earlier, opens a new window, so nothing folds across
- * and no row crosses a minute. Within a window order does not matter: observed_us is the earliest time
- * and ip_id that packet's, last_us the latest.
+ * another window than the one before it, later or earlier, opens a new window, so nothing folds
+ * across and no row crosses a minute. Within a window order does not matter: observed_us is the
+ * earliest time and ip_id that packet's, last_us the latest.
  *
- * Bytes of a row: 25 (shape 3, time 7, target 4, packets 4, last 4, traits 3) and of what is present:
- *   4 or 16  src (IPv4, IPv6)
- *   4        tcp_seq, tcp_ack
- *   3        ip_length
- *   2        src_port, dst_port, ip_id, tcp_window, tcp_mss, payload_length
- *   1        icmp_type, icmp_code, ip_flags, tcp_flags, tcp_header_length, ttl, protocol
+ * Bytes of a row: 25 (shape 3, time 7, target 4, packets 4, last 4, traits 3) and of what is
+ * present
+ * - 4 or 16: src (IPv4, IPv6);
+ * - 4: tcp_seq, tcp_ack;
+ * - 3: ip_length;
+ * - 2: src_port, dst_port, ip_id, tcp_window, tcp_mss, payload_length;
+ * - 1: icmp_type, icmp_code, ip_flags, tcp_flags, tcp_header_length, ttl, protocol.
  */
 #ifndef HIRUNDO_SENSOR_FOLD_H
 #define HIRUNDO_SENSOR_FOLD_H
@@ -48,13 +49,13 @@ struct fold;
 int fold_new(int64_t window_us, uint32_t max_rows, struct fold **ret) MUST_CHECK;
 struct fold *fold_free(struct fold *f);
 
-/** Adds one masked packet. @return true when the batch is full and must be sealed (fold_clear) before
- *  the next one */
+/** Adds one masked packet. @return true when the batch is full and must be sealed (fold_clear)
+ * before the next one */
 bool fold_add(struct fold *f, const struct packet *p) MUST_CHECK;
 
-/** What is open: rows, packets, fold_early (rows of the newest window, which may have folded more; 0
- *  where nothing folds); samples and capture are left to the caller. The rows belong to fold and stay
- *  until fold_clear(). */
+/** What is open: rows, packets, fold_early (rows of the newest window, which may have folded more;
+ * 0 where nothing folds); samples and capture are left to the caller. The rows belong to fold and
+ * stay until fold_clear(). */
 void fold_batch(const struct fold *f, struct batch *ret);
 uint32_t fold_rows(const struct fold *f);
 
@@ -64,7 +65,8 @@ uint32_t fold_bytes(const struct fold *f);
 /** Packets made coarse since the start. */
 uint64_t fold_coarse_packets(const struct fold *f);
 
-/** Empties the batch after it was sealed. Packets of the same window that come later make new rows. */
+/** Empties the batch after it was sealed. Packets of the same window that come later make new rows.
+ */
 void fold_clear(struct fold *f);
 
 #endif
