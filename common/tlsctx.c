@@ -101,7 +101,7 @@ static int load_ca(SSL_CTX *ctx, const char *file, char **ret_reason)
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
 	unsigned n = 0;
 	X509 *cert;
-	BIO *bio;
+	BIO *bio = NULL;
 	int r;
 
 	r = open_pem("CA", file, false, &bio, ret_reason);
