@@ -448,7 +448,7 @@ static int encode_samples(struct codec *c, const struct batch *b, struct layout 
 
 static ProtobufCBinaryData field(const struct codec_encoder *e, struct span s)
 {
-	return (ProtobufCBinaryData){s.n, buf_head(&e->work) + s.at};
+	return (ProtobufCBinaryData){s.n, s.n > 0 ? buf_head(&e->work) + s.at : NULL};
 }
 
 static int pack(struct codec *c, const struct batch *b, const struct layout *l, struct buf *out)

@@ -62,19 +62,18 @@ struct observation_key {
 	uint8_t tcp_header_length; /* bytes, 20 to 60; below 20 in a malformed header */
 };
 
+/** No padding either: tests compare rows as bytes. */
 struct observation {
 	struct observation_key key;
-	int64_t observed_us; /* first packet, microseconds since 1970 UTC */
-	int64_t last_us; /* last packet, less than 60 s behind; equals observed_us when packets = 1
-			  */
 	uint32_t packets; /* 1 to 2^31-1 */
-	uint16_t
-		ip_id; /* of the first packet; absent (HAS_IP_ID clear) for IPv6 and where masked */
-	uint16_t zero; /* padding, kept zero */
+	int64_t observed_us; /* first packet, microseconds since 1970 UTC */
+	int64_t last_us; /* last packet, less than 60 s behind; as observed_us when packets = 1 */
+	uint16_t ip_id; /* of the first packet; absent for IPv6 and where masked */
+	uint16_t zero[3];
 };
 
 _Static_assert(sizeof(struct observation_key) == 60, "the key has no padding");
-_Static_assert(sizeof(struct observation) == 88, "sizes in the documentation are right");
+_Static_assert(sizeof(struct observation) == 60 + 4 + 8 + 8 + 2 + 6, "a row has no padding");
 
 /** A payload seen: its first bytes, masked, once for each distinct content an hour. */
 #define SAMPLE_MAX 128u
@@ -97,6 +96,9 @@ struct sample {
 	uint8_t length; /* bytes used of payload, 0 (a count for content already sent) to SAMPLE_MAX
 			 */
 	uint8_t payload[SAMPLE_MAX];
+	uint8_t zero[5];
 };
+
+_Static_assert(sizeof(struct sample) == 59 + SAMPLE_MAX + 5, "a sample has no padding");
 
 #endif

@@ -41,7 +41,7 @@ static struct batch batch_of(const struct fold *f)
 	for (uint32_t i = 0; i < b.rows_n; i++) {
 		assert_true(b.rows[i].packets > 0);
 		assert_true(b.rows[i].last_us >= b.rows[i].observed_us);
-		assert_int_equal(b.rows[i].zero, 0);
+		assert_int_equal(b.rows[i].zero[0], 0);
 		packets += b.rows[i].packets;
 	}
 	assert_int_equal(packets, b.packets);
