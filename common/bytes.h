@@ -15,7 +15,7 @@
 
 struct bytes {
 	const uint8_t *p; /* next byte */
-	size_t n;         /* bytes left */
+	size_t n; /* bytes left */
 };
 
 static inline struct bytes bytes_of(const void *p, size_t n)

@@ -15,19 +15,21 @@ void notify_reloading(void); /* with MONOTONIC_USEC, as Type=notify-reload wants
 void notify_stopping(void);
 void notify_status(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/** Loop-bound: signals and the watchdog's timer ($WATCHDOG_USEC / 2; the loop that stalls is killed). */
+/** Loop-bound: signals and the watchdog's timer ($WATCHDOG_USEC / 2; the loop that stalls is
+ * killed). */
 struct daemon {
 	uv_signal_t hup, term, interrupt;
 	uv_timer_t watchdog;
 	void (*on_reload)(void *arg);
-	void (*on_stop)(void *arg); /* SIGTERM, SIGINT: drain. A second one ends the process at once */
+	void (*on_stop)(
+		void *arg); /* SIGTERM, SIGINT: drain. A second one ends the process at once */
 	void *arg;
 	unsigned stops;
 };
 
 /** Ignores SIGPIPE, installs the handlers. The struct must not move. @return 0, UV_E* */
-int daemon_init(struct daemon *d, uv_loop_t *loop, void (*on_reload)(void *), void (*on_stop)(void *),
-	void *arg) MUST_CHECK;
+int daemon_init(struct daemon *d, uv_loop_t *loop, void (*on_reload)(void *),
+	void (*on_stop)(void *), void *arg) MUST_CHECK;
 
 /** Closes the handles; the memory may go when the loop has run out. */
 void daemon_close(struct daemon *d);

@@ -51,8 +51,8 @@ const char *log_level_check(const void *value)
 	enum log_level level;
 
 	return log_level_parse(*(char *const *)value, &level) == 0
-		? NULL
-		: "must be error, warning, notice, info or debug";
+		       ? NULL
+		       : "must be error, warning, notice, info or debug";
 }
 
 /* systemd.exec(5), $JOURNAL_STREAM: device and inode number of the stream, so that a program whose

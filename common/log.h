@@ -1,7 +1,7 @@
 /*
  * Logging to stderr, one line a message. Under journald (JOURNAL_STREAM is set) a line starts with
- * the syslog level as "<N>", else it is logfmt with time and level. Called by the daemon layer only:
- * library modules return errors instead.
+ * the syslog level as "<N>", else it is logfmt with time and level. Called by the daemon layer
+ * only: library modules return errors instead.
  *
  * The message is logfmt pairs after the module token:
  *     log_warn("uplink", "reason=%s retry_ms=%d", reason, ms);
@@ -49,13 +49,15 @@ const char *log_quote_into(struct log_quoted *buf, const char *s, size_t n);
 #define log_info(module, ...) log_write(LOG_LEVEL_INFO, module, __VA_ARGS__)
 #define log_debug(module, ...) log_write(LOG_LEVEL_DEBUG, module, __VA_ARGS__)
 
-/** Lets one line pass each interval_us; counts what it holds back and says so with the next line. */
+/** Lets one line pass each interval_us; counts what it holds back and says so with the next line.
+ */
 struct log_limit {
 	long long next_us; /* CLOCK_MONOTONIC */
 	unsigned suppressed;
 };
 
-/** @return 1 where the caller may log now; *ret_suppressed (may be NULL) = lines held back before. */
+/** @return 1 where the caller may log now; *ret_suppressed (may be NULL) = lines held back before.
+ */
 int log_limit_pass(struct log_limit *limit, long long interval_us, unsigned *ret_suppressed);
 
 #endif

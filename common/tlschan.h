@@ -3,7 +3,8 @@
  * ways, absolute deadlines, and always a reason when it closes. Used by both ends; knows no frames.
  *
  * Life: tlschan_new -> (on_ready) -> on_data / on_writable ... -> on_closed once, exactly. After
- * tlschan_close() no callback but on_closed comes; the channel frees itself after on_closed returned.
+ * tlschan_close() no callback but on_closed comes; the channel frees itself after on_closed
+ * returned.
  */
 #ifndef HIRUNDO_COMMON_TLSCHAN_H
 #define HIRUNDO_COMMON_TLSCHAN_H
@@ -17,8 +18,8 @@
 struct tlschan;
 
 struct tlschan_callbacks {
-	/** The handshake is done and the peer's certificate was verified *by us*. A TLS 1.3 client may be
-	 *  refused after this: only an application answer proves acceptance. */
+	/** The handshake is done and the peer's certificate was verified *by us*. A TLS 1.3 client
+	 * may be refused after this: only an application answer proves acceptance. */
 	void (*on_ready)(struct tlschan *c, void *arg);
 	/** Plaintext. @return bytes used; fewer than n pauses reading until tlschan_read_more() */
 	size_t (*on_data)(struct tlschan *c, void *arg, const uint8_t *p, size_t n);
@@ -36,8 +37,9 @@ struct tlschan_callbacks {
 int tlschan_new(uv_tcp_t *tcp, SSL_CTX *ctx, const char *host, unsigned handshake_ms,
 	const struct tlschan_callbacks *cb, void *arg, struct tlschan **ret) MUST_CHECK;
 
-/** Queues plaintext, copied. @return true when taken; false when the queue is full (all or nothing):
- *  wait for on_writable. The queue takes any single write of up to 1 MiB when it is empty. */
+/** Queues plaintext, copied. @return true when taken; false when the queue is full (all or
+ * nothing): wait for on_writable. The queue takes any single write of up to 1 MiB when it is empty.
+ */
 bool tlschan_write(struct tlschan *c, const void *p, size_t n) MUST_CHECK;
 
 /** Bytes queued and not yet handed to the system. */

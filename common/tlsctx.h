@@ -1,6 +1,6 @@
 /*
- * TLS 1.3 contexts for both ends: certificates on both sides, own CA only, no tickets, no early data,
- * no resumption (it would skip the certificate checks).
+ * TLS 1.3 contexts for both ends: certificates on both sides, own CA only, no tickets, no early
+ * data, no resumption (it would skip the certificate checks).
  */
 #ifndef HIRUNDO_COMMON_TLSCTX_H
 #define HIRUNDO_COMMON_TLSCTX_H
@@ -12,10 +12,10 @@
 
 struct tlsctx_options {
 	bool server;
-	const char *ca_file;   /* PEM, one or more */
+	const char *ca_file; /* PEM, one or more */
 	const char *cert_file; /* PEM, leaf first */
-	const char *key_file;  /* PEM, without pass phrase; mode 0600, or 0640 and owned by root */
-	const char *crl_file;  /* PEM, may be NULL; an expired CRL fails closed */
+	const char *key_file; /* PEM, without pass phrase; mode 0600, or 0640 and owned by root */
+	const char *crl_file; /* PEM, may be NULL; an expired CRL fails closed */
 };
 
 /** Loads and checks everything: files readable, key belongs to certificate, EKU fits the side, the
@@ -33,9 +33,9 @@ bool tls_sensor_name_valid(const char *name, size_t n);
 enum tls_peer_res {
 	TLS_PEER_OK = 0,
 	TLS_PEER_NO_CERT = 1,
-	TLS_PEER_NO_URI = 2,    /* no URI SAN */
-	TLS_PEER_MANY_URI = 3,  /* exactly one is allowed (SPIFFE X509-SVID, 2) */
-	TLS_PEER_FOREIGN = 4,   /* not urn:hirundo:sensor:NAME, or NAME out of shape */
+	TLS_PEER_NO_URI = 2, /* no URI SAN */
+	TLS_PEER_MANY_URI = 3, /* exactly one is allowed (SPIFFE X509-SVID, 2) */
+	TLS_PEER_FOREIGN = 4, /* not urn:hirundo:sensor:NAME, or NAME out of shape */
 };
 
 /** The sensor's name from the one URI SAN of the verified peer certificate. */

@@ -213,19 +213,23 @@ static void test_error_is_one_line(void **state)
 
 static void test_long_list(void **state)
 {
-	size_t n = 0, items = 10000;
+	const size_t items = 10000, size = items * 16;
 	struct conf_option one[] = {
 		{"addresses", CONF_LIST, AT(addresses), NULL, 0, 0, CONF_RESTART, "a list", NULL},
 		{0}};
-	char *text = malloc(items * 16 + 64), *error = NULL;
+	char *text = malloc(size), *error = NULL;
 	struct sample s = {0};
+	FILE *out;
 
 	(void)state;
 	assert_non_null(text);
-	n += (size_t)sprintf(text, "addresses = {");
-	for (size_t i = 0; i < items; i++)
-		n += (size_t)sprintf(text + n, "%sa%zu", i ? ",\n" : "", i);
-	(void)sprintf(text + n, "}");
+	out = fmemopen(text, size, "w");
+	assert_non_null(out);
+	(void)fprintf(out, "addresses = {a0");
+	for (size_t i = 1; i < items; i++)
+		(void)fprintf(out, ",\na%zu", i);
+	(void)fprintf(out, "}");
+	(void)fclose(out);
 	assert_int_equal(conf_load_text(one, "x", text, &s, &error), 0);
 	assert_int_equal(s.addresses.n, items);
 	assert_string_equal(s.addresses.items[9999], "a9999");
