@@ -1,6 +1,7 @@
 #include "common/openmetrics.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,19 @@ static void put(struct openmetrics *m, const char *s, size_t n)
 static void put_text(struct openmetrics *m, const char *s)
 {
 	put(m, s, strlen(s));
+}
+
+/* OpenMetrics 1.0, escaping: backslash and line feed, in label values also the quote. */
+static void put_escaped(struct openmetrics *m, const char *s, bool quotes)
+{
+	for (; *s; s++) {
+		if (*s == '\n')
+			put_text(m, "\\n");
+		else if (*s == '\\' || (quotes && *s == '"'))
+			put(m, (const char[]){'\\', *s}, 2);
+		else
+			put(m, s, 1);
+	}
 }
 
 void openmetrics_init(struct openmetrics *m, struct buf *out)
@@ -30,7 +44,7 @@ void openmetrics_family(
 	put_text(m, type == OPENMETRICS_COUNTER ? " counter\n# HELP " : " gauge\n# HELP ");
 	put_text(m, name);
 	put_text(m, " ");
-	put_text(m, help);
+	put_escaped(m, help, false);
 	put_text(m, "\n");
 }
 
@@ -45,8 +59,13 @@ static void put_value(struct openmetrics *m, double value)
 {
 	char text[40];
 
-	/* Whole numbers as such: counters of packets must not be rounded for the reader. */
-	if (value == floor(value) && fabs(value) < 1e15)
+	/* Whole numbers as such, as far as a double holds them exactly (2^53): counters of packets
+	 * must not be rounded for the reader. */
+	if (isnan(value))
+		(void)snprintf(text, sizeof(text), " NaN\n");
+	else if (isinf(value))
+		(void)snprintf(text, sizeof(text), " %sInf\n", value > 0 ? "+" : "-");
+	else if (value == floor(value) && fabs(value) <= 9007199254740992.0)
 		(void)snprintf(text, sizeof(text), " %.0f\n", value);
 	else
 		(void)snprintf(text, sizeof(text), " %.17g\n", value);
@@ -66,15 +85,7 @@ void openmetrics_labelled(
 	put_text(m, "{");
 	put_text(m, label);
 	put_text(m, "=\"");
-	/* OpenMetrics 1.0, escaping: backslash, quote and line feed. */
-	for (const char *s = label_value; *s; s++) {
-		if (*s == '\n')
-			put_text(m, "\\n");
-		else if (*s == '\\' || *s == '"')
-			put(m, (const char[]){'\\', *s}, 2);
-		else
-			put(m, s, 1);
-	}
+	put_escaped(m, label_value, true);
 	put_text(m, "\"}");
 	put_value(m, value);
 }

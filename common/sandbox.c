@@ -1,9 +1,14 @@
 #include "common/sandbox.h"
 
+#include <asm/ioctls.h>
 #include <cap-ng.h>
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
+#include <linux/netlink.h>
+#include <linux/prctl.h>
 #include <pwd.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,6 +17,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+/* The leak check at the end is another process that reads this one by ptrace, with calls of its
+ * own. */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -20,7 +27,7 @@
 #endif
 #endif
 #ifndef SANITIZED
-#define SANITIZED 0 /* the sanitizers' own calls (ptrace for leaks) would be refused */
+#define SANITIZED 0
 #endif
 
 static int fail(int r, const char *what, char **ret_reason)
@@ -69,11 +76,11 @@ static const char *const allowed[] = {
 	"mprotect",
 	"madvise",
 	"membarrier",
-	"clone",
 	"futex",
 	"set_robust_list",
 	"rseq",
 	"set_tid_address",
+	"arch_prctl",
 	"sched_yield",
 	"sched_getaffinity",
 	"gettid",
@@ -91,7 +98,6 @@ static const char *const allowed[] = {
 	"restart_syscall",
 	"exit",
 	"exit_group",
-	"prctl",
 	"prlimit64",
 	"getrlimit",
 	"getrusage",
@@ -126,6 +132,8 @@ static const char *const allowed[] = {
 	"writev",
 	"pread64",
 	"pwrite64",
+	"preadv",
+	"pwritev",
 	"lseek",
 	"stat",
 	"fstat",
@@ -157,7 +165,6 @@ static const char *const allowed[] = {
 	"fchmod",
 	"umask",
 	"fcntl",
-	"ioctl",
 	"dup",
 	"dup2",
 	"dup3",
@@ -181,18 +188,35 @@ static const char *const allowed[] = {
 
 static const char *const allowed_collector[] = {"listen", "accept", "accept4"};
 
-/* Names the refused call before the process ends: otherwise nobody finds out. */
+/* Names by number, made before the filter is on: a signal handler cannot look them up. */
+static char call_names[512][28];
+
+static void name_calls(void)
+{
+	for (int i = 0; i < (int)ARRAY_SIZE(call_names); i++) {
+		AUTO_FREE char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, i);
+
+		(void)snprintf(call_names[i], sizeof(call_names[i]), "%s", name ? name : "unknown");
+	}
+}
+
+/* Names the refused call, and then the process ends by the signal: otherwise nobody finds out. */
 static void on_refused_call(int signal, siginfo_t *info, void *context)
 {
-	char text[] = "sandbox: system call     is not allowed\n";
-	int n = info->si_syscall;
+	static const char before[] = "module=sandbox refused_system_call=";
+	char line[sizeof(before) + sizeof(call_names[0])];
+	const char *name = "unknown";
+	size_t n;
 
-	(void)signal;
 	(void)context;
-	for (char *p = text + sizeof("sandbox: system call     ") - 2; n > 0; n /= 10)
-		*--p = (char)('0' + n % 10);
-	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-	_exit(128 + SIGSYS);
+	if (info->si_syscall >= 0 && info->si_syscall < (int)ARRAY_SIZE(call_names))
+		name = call_names[info->si_syscall];
+	n = strlen(name);
+	memcpy(line, before, sizeof(before) - 1);
+	memcpy(line + sizeof(before) - 1, name, n);
+	line[sizeof(before) - 1 + n] = '\n';
+	(void)!write(STDERR_FILENO, line, sizeof(before) + n);
+	(void)raise(signal); /* SA_RESETHAND, SA_NODEFER: at once, and not back here */
 }
 
 static int allow(scmp_filter_ctx filter, const char *const *names, size_t n)
@@ -208,59 +232,160 @@ static int allow(scmp_filter_ctx filter, const char *const *names, size_t n)
 	return r;
 }
 
-/* The header's SCMP_A0 leaves a field out, which clang minds. */
-static int socket_rule(scmp_filter_ctx filter, uint32_t action, unsigned family)
+/* Conditions on arguments. The header's macros leave a field out, which clang minds. Masked ones
+ * compare the 32 bits that the kernel looks at, whatever is in the upper half of the register. */
+static struct scmp_arg_cmp when(unsigned arg, enum scmp_compare op, uint64_t value)
 {
-	const struct scmp_arg_cmp is_family = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = family};
+	return (struct scmp_arg_cmp){.arg = arg, .op = op, .datum_a = value};
+}
 
-	return seccomp_rule_add_array(filter, action, SCMP_SYS(socket), 1, &is_family);
+static struct scmp_arg_cmp when_masked(unsigned arg, uint32_t mask, uint32_t value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+/* Stream and datagram sockets of the Internet families, Unix sockets (the service manager, nscd,
+ * PostgreSQL), routing netlink (the resolver asks for the machine's addresses). Anything else,
+ * packet and raw sockets above all, is an error and no end: libraries probe for families. */
+static int filter_sockets(scmp_filter_ctx filter)
+{
+	static const unsigned internet[] = {AF_INET, AF_INET6};
+	const uint32_t no = SCMP_ACT_ERRNO(EPERM);
+	const unsigned type_mask = 0xf; /* SOCK_CLOEXEC and SOCK_NONBLOCK are above */
+	struct scmp_arg_cmp c[2];
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(internet); i++)
+		for (unsigned type = 0; r == 0 && type <= type_mask; type++) {
+			bool ok = type == SOCK_STREAM || type == SOCK_DGRAM;
+
+			c[0] = when(0, SCMP_CMP_EQ, internet[i]);
+			c[1] = when_masked(1, type_mask, type);
+			r = seccomp_rule_add_array(
+				filter, ok ? SCMP_ACT_ALLOW : no, SCMP_SYS(socket), 2, c);
+		}
+	c[0] = when(0, SCMP_CMP_EQ, AF_NETLINK);
+	c[1] = when(2, SCMP_CMP_EQ, NETLINK_ROUTE);
+	if (r == 0)
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, c);
+	c[1] = when(2, SCMP_CMP_NE, NETLINK_ROUTE);
+	if (r == 0)
+		r = seccomp_rule_add_array(filter, no, SCMP_SYS(socket), 2, c);
+	for (unsigned family = 0; r == 0 && family < AF_NETLINK; family++)
+		if (family != AF_INET && family != AF_INET6) {
+			c[0] = when(0, SCMP_CMP_EQ, family);
+			r = seccomp_rule_add_array(filter, family == AF_UNIX ? SCMP_ACT_ALLOW : no,
+				SCMP_SYS(socket), 1, c);
+		}
+	c[0] = when(0, SCMP_CMP_GT, AF_NETLINK);
+	if (r == 0)
+		r = seccomp_rule_add_array(filter, no, SCMP_SYS(socket), 1, c);
+	return r;
+}
+
+/* Calls of many uses: only those that we need. */
+static int filter_arguments(scmp_filter_ctx filter)
+{
+	const struct {
+		int call;
+		struct scmp_arg_cmp condition;
+	} rules[] = {
+		/* Threads, not processes. */
+		{SCMP_SYS(clone), when_masked(0, CLONE_THREAD, CLONE_THREAD)},
+		{SCMP_SYS(prctl), when(0, SCMP_CMP_EQ, PR_SET_NAME)},
+		{SCMP_SYS(prctl), when(0, SCMP_CMP_EQ, PR_SET_VMA)}, /* malloc of newer libcs */
+		/* Not TIOCSTI, which types into the terminal that started us. */
+		{SCMP_SYS(ioctl), when_masked(1, UINT32_MAX, TCGETS)},
+		{SCMP_SYS(ioctl), when_masked(1, UINT32_MAX, TIOCGWINSZ)},
+		{SCMP_SYS(ioctl), when_masked(1, UINT32_MAX, FIONBIO)},
+		{SCMP_SYS(ioctl), when_masked(1, UINT32_MAX, FIONREAD)},
+		{SCMP_SYS(ioctl), when_masked(1, UINT32_MAX, FIOCLEX)},
+		{SCMP_SYS(ioctl), when_masked(1, 0xffffff00, 0x8900)}, /* of sockets: SIOC... */
+	};
+	/* Newer libraries try these first and fall back: clone3's flags are behind a pointer, and
+	 * what io_uring does passes by any filter. */
+	static const int absent[] = {SCMP_SYS(clone3), SCMP_SYS(io_uring_setup)};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rules); i++)
+		r = seccomp_rule_add_array(
+			filter, SCMP_ACT_ALLOW, rules[i].call, 1, &rules[i].condition);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(absent); i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), absent[i], 0);
+	return r;
 }
 
 static int filter_calls(enum sandbox_kind kind, char **ret_reason)
 {
-	static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
-	const struct sigaction action = {.sa_sigaction = on_refused_call, .sa_flags = SA_SIGINFO};
+	const struct sigaction action = {.sa_sigaction = on_refused_call,
+		.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	int r = filter ? 0 : -ENOMEM;
 
+	name_calls();
 	if (r == 0 && sigaction(SIGSYS, &action, NULL) < 0)
 		r = -errno;
-	/* Threads that run already (none of ours do, but libraries may) get the filter too. */
-	if (r == 0)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
 		r = allow(filter, allowed, ARRAY_SIZE(allowed));
 	if (r == 0 && kind == SANDBOX_COLLECTOR)
 		r = allow(filter, allowed_collector, ARRAY_SIZE(allowed_collector));
-	/* Its flags are behind a pointer; libc falls back to clone. */
 	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++)
-		r = socket_rule(filter, SCMP_ACT_ALLOW, families[i]);
+		r = filter_arguments(filter);
 	if (r == 0)
-		r = socket_rule(filter, SCMP_ACT_ERRNO(EPERM), AF_PACKET);
+		r = filter_sockets(filter);
 	if (r == 0)
 		r = seccomp_load(filter);
 	seccomp_release(filter);
 	return r < 0 ? fail(r, "loading the system call filter", ret_reason) : 0;
 }
 
+/* Capabilities belong to threads: one that runs already would keep them. */
+static bool is_single_threaded(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	if (!dir)
+		return true; /* no /proc: nothing to see */
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir))
+		n += e->d_name[0] != '.';
+	(void)closedir(dir);
+	return n == 1;
+}
+
+/* Believe the kernel, not the calls that returned 0. */
+static int check_dropped(bool became, char **ret_reason)
+{
+	if (capng_get_caps_process() != 0 ||
+		capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
+		return fail(-EPERM, "capabilities are left", ret_reason);
+	if (became && setresuid((uid_t)-1, 0, (uid_t)-1) == 0)
+		return fail(-EPERM, "can become root again", ret_reason);
+	return 0;
+}
+
 int sandbox_enter(const struct sandbox_options *o, char **ret_reason)
 {
-	bool root = geteuid() == 0;
+	bool root = geteuid() == 0, became = false;
 	int r = 0;
 
+	if (!is_single_threaded())
+		return fail(-EBUSY, "threads are running", ret_reason);
 	/* The bounding set can only be emptied while the capability to do so is there. */
 	if (root)
 		r = drop_capabilities(true, ret_reason);
 	if (r == 0 && root && o->user && *o->user)
 		r = become(o->user, ret_reason);
+	became = r == 0 && root && geteuid() != 0;
 	if (r == 0)
 		r = drop_capabilities(false, ret_reason);
+	if (r == 0)
+		r = check_dropped(became, ret_reason);
 	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-			      prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+			      prctl(PR_SET_DUMPABLE, SANITIZED, 0, 0, 0) < 0))
 		r = fail(-errno, "prctl", ret_reason);
-	if (r == 0 && !SANITIZED)
-		r = filter_calls(o->kind, ret_reason);
+	if (r == 0)
+		r = SANITIZED ? SANDBOX_NO_FILTER : filter_calls(o->kind, ret_reason);
 	return r;
 }

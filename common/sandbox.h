@@ -19,9 +19,17 @@ struct sandbox_options {
 	enum sandbox_kind kind;
 };
 
-/** Cannot be undone. Threads that exist already are restricted too.
+enum sandbox_res {
+	SANDBOX_NO_FILTER =
+		1, /* built with AddressSanitizer, whose calls no list foresees: all but seccomp */
+};
+
+/** Cannot be undone. Call it before any thread is made: those would keep their capabilities.
+ *  Afterwards: sockets other than TCP, UDP, Unix and routing netlink are refused with EPERM; any
+ * other call that is not foreseen (execve, fork, ptrace ...) is named on stderr and ends the
+ * process by SIGSYS. Only the collector may listen and accept. No core dumps.
  *  @param ret_reason  heap text on error
- *  @return 0, -errno */
+ *  @return 0, SANDBOX_NO_FILTER; -ENOENT unknown user, -EBUSY threads are running, -errno */
 int sandbox_enter(const struct sandbox_options *o, char **ret_reason) MUST_CHECK;
 
 #endif
