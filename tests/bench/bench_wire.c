@@ -7,8 +7,8 @@
  * rows, header, TLS records included. Exit 1 where full batches take more than 1.10 * entropy + 0.5
  * bytes a row, or a batch does not come back as it went.
  *
- * With --columns FILE the columns of one capture are written as the entropy counts them, so that
- * something else can count again.
+ * With --dump DIR, NAME.rows gets the rows as the entropy counts them and NAME.frames the frames of
+ * some batches, so that something else can count and decode again (test_wire.py).
  */
 #include <inttypes.h>
 #include <math.h>
@@ -40,7 +40,7 @@ static size_t put(uint8_t *to, size_t at, uint64_t v, size_t width)
 }
 
 /* Widths of the table's columns in hirundo.observation: time 8, IPv4 source 4 (16 in a capture that
- * has IPv6), ports 2, ... Which columns a row has is a column too. */
+ * has IPv6), ports 2, ... test_wire.py has the same list. */
 static size_t row_image(
 	const struct observation *row, const struct observation *before, bool v6, uint8_t *to)
 {
@@ -72,29 +72,92 @@ static size_t row_image(
 	return at;
 }
 
-static double entropy(const struct observation *rows, size_t n, FILE *columns)
+static bool has_v6(const struct observation *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].key.family == 6)
+			return true;
+	return false;
+}
+
+static double entropy(const struct observation *rows, size_t n)
 {
 	static uint32_t counts[IMAGE_SIZE][256];
 	uint8_t image[IMAGE_SIZE];
+	bool v6 = has_v6(rows, n);
 	double bits = 0;
-	bool v6 = false;
 	size_t width = 0;
 
 	memset(counts, 0, sizeof(counts));
-	for (size_t i = 0; i < n; i++)
-		v6 = v6 || rows[i].key.family == 6;
 	for (size_t i = 0; i < n; i++) {
 		width = row_image(&rows[i], i > 0 ? &rows[i - 1] : NULL, v6, image);
 		for (size_t k = 0; k < width; k++)
 			counts[k][image[k]]++;
-		if (columns)
-			(void)fwrite(image, 1, width, columns);
 	}
 	for (size_t k = 0; k < width; k++)
 		for (size_t v = 0; v < 256; v++)
 			if (counts[k][v] > 0)
 				bits -= counts[k][v] * log2((double)counts[k][v] / (double)n);
 	return bits / 8 / (double)n;
+}
+
+static FILE *dump_open(const char *dir, const char *name, const char *what)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/%s.%s", dir, name, what);
+	return fopen(path, "wb");
+}
+
+static int dump_rows(const char *dir, const char *name, const struct observation *rows, size_t n)
+{
+	FILE *f = dump_open(dir, name, "rows");
+	uint8_t image[IMAGE_SIZE];
+	bool v6 = has_v6(rows, n);
+
+	if (!f)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		size_t width = row_image(&rows[i], i > 0 ? &rows[i - 1] : NULL, v6, image);
+
+		(void)fwrite(image, 1, width, f);
+	}
+	return fclose(f);
+}
+
+/* The first rows as full batches, the next ones as small ones. */
+static int dump_frames(struct codec *c, const char *dir, const char *name, struct observation *rows)
+{
+	static const uint32_t sizes[] = {FULL, FULL, SMALL, SMALL, 1};
+	FILE *f = dump_open(dir, name, "frames");
+	struct buf out;
+	uint32_t at = 0;
+	int r = f ? 0 : -1;
+
+	buf_init(&out, FRAME_MAX);
+	for (size_t k = 0; r == 0 && k < ARRAY_SIZE(sizes); k++) {
+		struct batch b = {.rows = rows + at, .rows_n = sizes[k]};
+		struct frame_header h = {.version = FRAME_VERSION,
+			.type = FRAME_BATCH,
+			.epoch = 1,
+			.first_seq = k + 1,
+			.seq = k + 1};
+
+		buf_clear(&out);
+		r = buf_reserve(&out, FRAME_HEADER_SIZE);
+		if (r < 0)
+			break;
+		buf_added(&out, FRAME_HEADER_SIZE);
+		r = codec_encode_batch(c, &b, &out);
+		if (r < 0)
+			break;
+		h.payload_length = (uint32_t)(buf_len(&out) - FRAME_HEADER_SIZE);
+		frame_seal(&h, buf_head(&out));
+		(void)fwrite(buf_head(&out), 1, buf_len(&out), f);
+		at += sizes[k];
+	}
+	buf_done(&out);
+	return f && fclose(f) == 0 ? r : -1;
 }
 
 struct cost {
@@ -151,12 +214,11 @@ static int measure(
 int main(int argc, char **argv)
 {
 	AUTO_FREE struct observation *rows = malloc(ROWS * sizeof(*rows));
-	FILE *columns =
-		argc == 3 && strcmp(argv[1], "--columns") == 0 ? fopen(argv[2], "wb") : NULL;
+	const char *dump = argc == 3 && strcmp(argv[1], "--dump") == 0 ? argv[2] : NULL;
 	struct codec *codec = NULL;
 	bool good = true;
 
-	if (!rows || codec_new(&codec) < 0 || (argc > 1 && !columns))
+	if (!rows || codec_new(&codec) < 0 || (argc > 1 && !dump))
 		return 1;
 	(void)printf("%-9s %8s %9s %6s %7s %9s %9s %9s %6s\n", "capture", "entropy", "full",
 		"ratio", "limit", "encode", "decode", "small", "ratio");
@@ -165,7 +227,7 @@ int main(int argc, char **argv)
 		double h;
 
 		k->make(rows, ROWS);
-		h = entropy(rows, ROWS, k == captures ? columns : NULL);
+		h = entropy(rows, ROWS);
 		if (measure(codec, rows, ROWS, FULL, &full) != 0 ||
 			measure(codec, rows, ROWS / 10, SMALL, &small) != 0)
 			return 1;
@@ -173,9 +235,10 @@ int main(int argc, char **argv)
 			k->name, h, full.bytes, full.bytes / h, RATIO_MAX * h + EXTRA_MAX,
 			full.encode_ns, full.decode_ns, small.bytes, small.bytes / h);
 		good = good && full.equal && small.equal && full.bytes <= RATIO_MAX * h + EXTRA_MAX;
+		if (dump && (dump_rows(dump, k->name, rows, ROWS) != 0 ||
+				    dump_frames(codec, dump, k->name, rows) != 0))
+			good = false;
 	}
-	if (columns && fclose(columns) != 0)
-		good = false;
 	codec_free(codec);
 	return good ? 0 : 1;
 }
