@@ -172,7 +172,7 @@ static bool send_out(struct uplink *u)
 
 static void send_control(struct uplink *u, enum frame_type type, const void *message)
 {
-	struct frame_header h = {.version = FRAME_VERSION, .type = type};
+	struct frame_header h = {.version = FRAME_VERSION, .type = (uint8_t)type};
 
 	/* Only PING and PONG can meet a record that still waits for room, and then the peer hears
 	 * us anyway as soon as it reads. */
