@@ -1,6 +1,6 @@
--- Roles and their settings. Run by `db init` and `db migrate` before the migrations, each time: roles
--- belong to the cluster (another database of it may have made them), settings to this database (a
--- restored dump comes without them).
+-- Roles, their settings, and who may connect. Run by `db init` and `db migrate` before the migrations,
+-- each time: roles belong to the cluster (another database of it may have made them), and a dump that
+-- is restored comes without the rights on its database.
 
 DO $$
 DECLARE
@@ -55,9 +55,20 @@ BEGIN
             ('hirundo_dashboard', 'statement_timeout', '10s'),
             ('hirundo_dashboard', 'idle_in_transaction_session_timeout', '10s')) AS s (role, name, value)
     LOOP
-        -- search_path is a list: its words are identifiers, not one string.
-        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET %I = ', wanted.role, current_database(), wanted.name)
-            || CASE WHEN wanted.name = 'search_path' THEN wanted.value ELSE quote_literal(wanted.value) END;
+        BEGIN
+            -- What an operator has set stays.
+            IF NOT EXISTS (
+                SELECT FROM pg_catalog.pg_db_role_setting s, unnest(s.setconfig) AS c (text)
+                WHERE s.setdatabase = 0 AND s.setrole = wanted.role::regrole
+                    AND split_part(c.text, '=', 1) = wanted.name)
+            THEN
+                -- search_path is a list: its words are identifiers, not one string.
+                EXECUTE format('ALTER ROLE %I SET %I = ', wanted.role, wanted.name)
+                    || CASE WHEN wanted.name = 'search_path' THEN wanted.value ELSE quote_literal(wanted.value) END;
+            END IF;
+        EXCEPTION WHEN internal_error THEN
+            NULL; -- "tuple concurrently updated": another database of this cluster has just set it
+        END;
     END LOOP;
 END
 $$;
