@@ -139,6 +139,29 @@ static uint32_t jumbo_length(struct bytes b)
 	return 0;
 }
 
+/* Length of the extension header `next` at s, bytes; 0 = that is none. ESP hides what follows it,
+ * and mobility, HIP and shim6 headers are the last ones: upper layers here, with their own numbers.
+ *  @param ret_need  bytes from which on tshark shows the number of what follows */
+static size_t extension_length(uint8_t next, const struct slice *s, size_t *ret_need)
+{
+	size_t unit = s->got.n >= 2 ? s->got.p[1] : 0;
+
+	switch (next) {
+	case IPPROTO_ROUTING: *ret_need = 1; return (unit + 1) * 8;
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_DSTOPTS: *ret_need = 2; return (unit + 1) * 8;
+	case IPPROTO_AH: *ret_need = 2; return (unit + 2) * 4; /* RFC 4302 2.2: words, minus 2 */
+	case IPPROTO_FRAGMENT: *ret_need = 8; return 8;
+	default: *ret_need = 0; return 0;
+	}
+}
+
+static void set_protocol(uint8_t protocol, struct packet *ret)
+{
+	ret->key.protocol = protocol;
+	ret->key.present |= HAS_PROTOCOL;
+}
+
 /* Walks the extension headers.
  * @return true where the upper layer begins at s */
 static bool parse_extensions(
@@ -146,43 +169,37 @@ static bool parse_extensions(
 {
 	struct observation_key *key = &ret->key;
 	const uint8_t *h;
-	size_t length;
+	size_t length, need;
+	uint16_t fragment;
 
-	for (;;) {
-		switch (next) {
-		case IPPROTO_HOPOPTS:
-		case IPPROTO_ROUTING:
-		case IPPROTO_DSTOPTS:
+	while ((length = extension_length(next, s, &need)) > 0) {
+		if (next != IPPROTO_FRAGMENT)
 			key->traits |= TRAIT_EXTENSION_HEADERS;
-			length = s->got.n >= 2 ? (s->got.p[1] + 1u) * 8u : 8;
-			break;
-		case IPPROTO_AH: /* RFC 4302 2.2: words of 4 bytes, minus 2 */
-			key->traits |= TRAIT_EXTENSION_HEADERS;
-			length = s->got.n >= 2 ? (s->got.p[1] + 2u) * 4u : 12;
-			break;
-		case IPPROTO_FRAGMENT: length = 8; break;
-		default:
-			key->protocol = f->protocol = next;
-			key->present |= HAS_PROTOCOL;
-			return true;
-		}
-		if (!slice_take(s, length, &h)) {
+		h = s->got.p;
+		if (!slice_skip(s, length)) {
 			key->traits |= slice_cut(s) ? TRAIT_TRUNCATED : TRAIT_MALFORMED;
+			if (s->got.n >= need && extension_length(h[0], s, &length) == 0)
+				set_protocol(h[0], ret);
 			return false;
 		}
 		if (next == IPPROTO_ROUTING && h[3] > 0) /* segments left */
 			f->rerouted = true;
-		if (next == IPPROTO_FRAGMENT && (load_be16(h + 2) & 0xfff9)) {
-			key->traits |= TRAIT_FRAGMENT;
-			f->fragment = true;
-			if (load_be16(h + 2) & 0xfff8) { /* not the first: nothing more to read */
-				key->protocol = h[0];
-				key->present |= HAS_PROTOCOL;
+		if (next == IPPROTO_FRAGMENT) {
+			fragment = load_be16(h + 2);
+			if (fragment & 0xfff9) {
+				key->traits |= TRAIT_FRAGMENT;
+				f->fragment = true;
+			}
+			if (fragment & 0xfff8) { /* not the first: nothing more to read */
+				set_protocol(h[0], ret);
 				return false;
 			}
 		}
 		next = h[0];
 	}
+	set_protocol(next, ret);
+	f->protocol = next;
+	return true;
 }
 
 static enum parse_res parse_ipv6(struct slice s, struct packet *ret)

@@ -139,7 +139,7 @@ static void parse_tcp(struct slice s, const struct network_facts *f, struct pack
 		options.n = header;
 	if (bytes_skip(&options, TCP_HEADER_MIN))
 		parse_tcp_options(options, ret);
-	if (s.got.n >= TCP_HEADER_MIN)
+	if (s.got.n >= TCP_HEADER_MIN - 2) /* the checksum itself is there */
 		check_sum(s, f, true, s.wire, ret);
 }
 
@@ -221,7 +221,7 @@ static void parse_icmp(struct slice s, const struct network_facts *f, struct pac
 		key->present |= HAS_ICMP_CODE;
 		set_rest(s, f, ICMP_HEADER, ret);
 	}
-	if (s.got.n >= 4)
+	if (s.got.n >= (v6 ? 4 : 6))
 		check_sum(s, f, v6, s.wire, ret);
 }
 

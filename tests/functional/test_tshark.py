@@ -83,3 +83,36 @@ def check(capture) -> None:
 @pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
 def test_given_capture(path):
     check(path)
+
+
+def written(tmp_path, link: int, frames: list, **how) -> pathlib.Path:
+    path = tmp_path / "synthetic.pcap"
+    captures.write_pcap(path, link, frames, **how)
+    return path
+
+
+@pytest.mark.parametrize("name", captures.links())
+def test_link_type(tmp_path, name):
+    link, frames = captures.links()[name]
+    check(written(tmp_path, link, frames))
+
+
+@pytest.mark.parametrize("name", captures.links())
+def test_link_type_cut_at_every_byte(tmp_path, name):
+    link, frames = captures.links()[name]
+    check(written(tmp_path, link, [piece for frame in frames for piece in captures.every_cut(frame, 0)]))
+
+
+@pytest.mark.parametrize("packets", [captures.ipv4_packets, captures.ipv6_packets])
+def test_network(tmp_path, packets):
+    check(written(tmp_path, captures.ETHERNET, [captures.framed(captures.ETHERNET, p) for p in packets()]))
+    check(written(tmp_path, captures.SLL, [captures.framed(captures.SLL, p) for p in packets()]))
+
+
+@pytest.mark.parametrize("packets", [captures.ipv4_packets, captures.ipv6_packets])
+def test_network_cut_at_every_byte(tmp_path, packets):
+    """By the capture's snap length, and by a frame that really ends there."""
+    frames = [captures.framed(captures.ETHERNET, p)[:14 + 160] for p in packets()]
+    cut = [piece for frame in frames for piece in captures.every_cut(frame, 12)]
+    check(written(tmp_path, captures.ETHERNET, cut))
+    check(written(tmp_path, captures.ETHERNET, [data for data, _ in cut]))

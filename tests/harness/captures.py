@@ -18,7 +18,7 @@ SYN = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (1, 0)), ("NOP", None), ("W
 
 def ipv4_packets() -> list[bytes]:
     def ip(**fields):
-        return IP(src=SRC, dst=DST, ttl=53, id=54321, **fields)
+        return IP(**({"src": SRC, "dst": DST, "ttl": 53, "id": 54321} | fields))
 
     quoted = IP(src=DST, dst=SRC) / TCP(sport=80, dport=4444, seq=7)
     packets = [
@@ -26,7 +26,7 @@ def ipv4_packets() -> list[bytes]:
         ip() / TCP(sport=1, dport=65535, seq=0xffffffff, ack=9, flags="SA", options=SYN),
         ip() / TCP(flags="FSRPAUEC", options=[("NOP", None), ("EOL", None)]),
         ip() / TCP(flags="R", ack=0) / b"reset cause",
-        ip() / TCP(flags="A", ack=0) / b"x" * 33,
+        ip() / TCP(flags="A", ack=0) / (b"x" * 33),
         ip() / TCP(flags="S", ack=5),
         ip() / TCP(dataofs=4), ip() / TCP(dataofs=0) / b"abc", ip() / TCP(dataofs=15), ip() / TCP(chksum=1) / b"bad",
         ip() / TCP(options=[(2, b"\x05"), ("MSS", 1400)]), ip() / TCP(options=[("MSS", 1), ("MSS", 2)]),
@@ -44,21 +44,21 @@ def ipv4_packets() -> list[bytes]:
         ip() / AH(nh=6, spi=9, seq=1, icv=b"0" * 12, payloadlen=4) / TCP(dport=5),
         ip(proto=33) / struct.pack("!HHBBHIII", 7, 8, 4, 0, 0, 0, 0, 0),
         ip(proto=136) / struct.pack("!HHHH", 9, 10, 8, 0) / b"lite", ip(proto=136) / struct.pack("!HHHH", 9, 10, 0, 0),
-        ip(proto=50) / b"\0" * 30, ip(proto=89) / b"\2\1" + b"\0" * 40, ip(proto=255) / b"?", ip(proto=59), ip(proto=0) / b"x" * 9,
+        ip(proto=50) / (b"\0" * 30), ip(proto=89) / (b"\2\1" + b"\0" * 40), ip(proto=255) / b"?", ip(proto=59), ip(proto=0) / (b"x" * 9),
         ip(proto=6), ip(proto=17), ip(proto=1), ip(proto=58) / b"\x80\x00\x00\x00\x00\x00\x00\x00",
-        ip(flags="MF") / TCP(dport=23) / b"x" * 16, ip(flags="MF") / UDP(len=3000) / b"x" * 24,
-        ip(flags="MF") / ICMP() / b"x" * 24, ip(frag=185) / b"\0\7\0\7the rest", ip(frag=1, flags="MF", proto=6) / b"x" * 16,
+        ip(flags="MF") / TCP(dport=23) / (b"x" * 16), ip(flags="MF") / UDP(len=3000) / (b"x" * 24),
+        ip(flags="MF") / ICMP() / (b"x" * 24), ip(frag=185) / b"\0\7\0\7the rest", ip(frag=1, flags="MF", proto=6) / (b"x" * 16),
         ip(flags="MF", proto=6) / b"\0\1\0\2\0\0\0\0", ip(flags="evil+DF") / TCP(), ip(flags="evil", frag=3) / b"?",
         ip(options=IPOption_RR(routers=["1.2.3.4", "0.0.0.0"])) / TCP(dport=9),
         ip(options=IPOption_LSRR(pointer=4, routers=["192.0.2.1", "192.0.2.2"])) / UDP(dport=9) / b"routed",
         ip(options=IPOption_LSRR(pointer=12, routers=["192.0.2.1", "192.0.2.2"])) / UDP(dport=9) / b"arrived",
         ip(chksum=1) / UDP(), ip(len=0) / TCP() / b"offload", ip(len=10) / TCP(), ip(ihl=4) / TCP(), ip(ihl=15) / TCP(),
         ip(len=2000) / TCP() / b"less than it says", ip(len=2000) / UDP(len=1980) / b"same", ip(len=30) / TCP(),
-        ip(len=2000) / ICMP() / b"same", ip(len=25) / UDP() / b"x" * 9, ip(len=23) / ICMP() / b"x" * 9,
+        ip(len=2000) / ICMP() / b"same", ip(len=25) / UDP() / (b"x" * 9), ip(len=23) / ICMP() / (b"x" * 9),
         ip(version=5) / TCP(), ip(version=0) / TCP(), ip(ttl=0) / TCP(), ip(ttl=255) / TCP(),
-        IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / b"\1\1\6" + b"\0" * 300,
+        IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / (b"\1\1\6" + b"\0" * 300),
         ip() / UDP(sport=3544, dport=3544) / IPv6(src=SRC6, dst=DST6) / TCP(dport=80),
-        ip() / UDP(sport=9999, dport=4789) / b"\x08\0\0\0\0\0\1\0" / Ether() / IP(src="10.3.3.3") / TCP(dport=81),
+        ip() / UDP(sport=9999, dport=4789) / b"\x08\0\0\0\0\0\1\0" / Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(src="10.3.3.3") / TCP(dport=81),
     ]
     return [bytes(packet) for packet in packets]
 
@@ -78,18 +78,18 @@ def ipv6_packets() -> list[bytes]:
         ip() / IPv6ExtHdrRouting(addresses=["2001:db8::aa"], segleft=1) / TCP(dport=3),
         ip() / IPv6ExtHdrRouting(addresses=["2001:db8::aa"], segleft=0) / TCP(dport=4),
         ip() / dest() / dest() / IPv6ExtHdrRouting(addresses=["2001:db8::aa"], segleft=0) / dest() / TCP(dport=5),
-        ip() / IPv6ExtHdrFragment(m=1, id=7) / UDP(len=2000, dport=6) / b"x" * 24,
-        ip() / IPv6ExtHdrFragment(m=1, id=7) / TCP(dport=6) / b"x" * 12,
+        ip() / IPv6ExtHdrFragment(m=1, id=7) / UDP(len=2000, dport=6) / (b"x" * 24),
+        ip() / IPv6ExtHdrFragment(m=1, id=7) / TCP(dport=6) / (b"x" * 12),
         ip() / IPv6ExtHdrFragment(m=1, id=7) / ICMPv6EchoRequest(data=b"x" * 16),
         ip() / IPv6ExtHdrFragment(m=0, offset=100, nh=17) / b"the rest of it",
         ip() / IPv6ExtHdrFragment(m=0, offset=100, nh=60) / b"\x06\0\0\0\0\0\0\0rest",
         ip() / IPv6ExtHdrFragment(m=0, offset=0) / TCP(dport=7), ip() / hop() / IPv6ExtHdrFragment(m=1) / dest() / UDP(dport=8),
         ip() / AH(nh=6, spi=9, seq=1, icv=b"0" * 12, payloadlen=4) / TCP(dport=9),
         ip() / hop() / AH(nh=17, spi=9, seq=1, icv=b"0" * 12, payloadlen=4) / UDP(dport=9) / b"a",
-        ip(nh=59) / b"", ip(nh=59) / b"ignored", ip() / hop(nh=59), ip(nh=50) / b"\0" * 24, ip(nh=89) / b"\3\1" + b"\0" * 36,
+        ip(nh=59) / b"", ip(nh=59) / b"ignored", ip() / hop(nh=59), ip(nh=50) / (b"\0" * 24), ip(nh=89) / (b"\3\1" + b"\0" * 36),
         ip(nh=135) / bytes.fromhex("3b00000000000000"), ip(nh=253) / b"experiment", ip(nh=1) / bytes(ICMP() / b"x"),
         ip(nh=6), ip(nh=17), ip(nh=58), ip(nh=0), ip(nh=44), ip(nh=43) / b"\6",
-        ip(plen=0) / TCP() / b"offload", ip(plen=0, nh=0) / jumbo / b"j" * 30, ip(plen=0, nh=0) / bytes(hop(nh=6)) / bytes(TCP()),
+        ip(plen=0) / TCP() / b"offload", ip(plen=0, nh=0) / jumbo / (b"j" * 30), ip(plen=0, nh=0) / bytes(hop(nh=6)) / bytes(TCP()),
         ip(plen=500) / TCP() / b"less", ip(plen=500) / UDP() / b"less", ip(plen=10) / TCP(), ip(plen=3) / UDP(),
         ip(plen=4, nh=0) / b"\6\0\1\4\0\0\0\0" / TCP(), ip(version=4) / TCP(), ip(version=7) / TCP(),
         ip() / GRE() / IP(src="10.1.1.1") / TCP(dport=10), ip() / IP(src="10.1.1.1") / TCP(dport=11), ip() / IPv6() / UDP(dport=12),
@@ -121,9 +121,9 @@ def links() -> dict[str, tuple[int, list[bytes]]]:
     frame, snap = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02"), b"\xaa\xaa\x03\0\0\0"
     small = bytes(IP(src=SRC, dst=DST) / UDP() / b"1")
     tagged = [frame / Dot1Q(vlan=5) / tcp, frame / Dot1AD(vlan=6) / Dot1Q(vlan=5) / tcp, frame / Dot1Q() / Dot1Q() / v6,
-              frame / Dot1AD() / Dot1AD() / Dot1Q() / v6, Ether(type=0x9100) / Dot1Q() / tcp,
-              Ether(type=0x9100) / b"\0\1\x81\0" / Dot1Q() / tcp, frame / Dot1Q(type=0x0806) / b"\0" * 28,
-              frame / MPLS(label=16, s=0) / MPLS(label=17, s=1) / tcp, frame / MPLS(s=1) / v6, frame / MPLS(s=1) / b"\0" * 30,
+              frame / Dot1AD() / Dot1AD() / Dot1Q() / v6, Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x9100) / Dot1Q() / tcp,
+              Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=0x9100) / b"\0\1\x81\0" / Dot1Q() / tcp, frame / Dot1Q(type=0x0806) / (b"\0" * 28),
+              frame / MPLS(label=16, s=0) / MPLS(label=17, s=1) / tcp, frame / MPLS(s=1) / v6, frame / MPLS(s=1) / (b"\0" * 30),
               frame / PPPoE(sessionid=1) / PPP() / tcp, frame / PPPoE(sessionid=1) / PPP(proto=0x57) / v6,
               frame / PPPoE(sessionid=1) / PPP(proto=0xc021) / b"\1\1\0\4"]
     llc = [b"\2" * 12 + struct.pack("!H", 8 + len(tcp)) + snap + b"\x08\0" + bytes(tcp),
