@@ -42,12 +42,15 @@ MORE = "\x1f"  # between occurrences
 @dataclass
 class Expected:
     """@param row  values by column, None where tshark has no whole IP header
-    @param either  the header may or may not be whole: tshark does not tell"""
+    @param either  the header may or may not be whole: tshark does not tell
+    @param unverifiable  a source route: the checksum covers another destination than the header's
+    @param open_end  tshark gave up inside an extension header's options, which the sensor skips unread"""
     row: dict | None
     traits: set
     either: bool = False
     layers: str = ""
     unverifiable: bool = False
+    open_end: bool = False
 
 
 def run(capture) -> list[Expected]:
@@ -83,7 +86,7 @@ def expected(packet: dict) -> Expected:
     row["time_us"] = time_us(first["frame.time_epoch"])
     traits = set()
     unverifiable = False
-    fragment_or_cut = False
+    cut_inside = False
     exceeds = re.search(r"exceeds (?:packet|framing) length \((\d+) bytes\)", first["_ws.expert.message"]
                         if len(every["_ws.expert.message"]) == 1 else MORE.join(every["_ws.expert.message"]))
 
@@ -149,17 +152,18 @@ def expected(packet: dict) -> Expected:
             row["protocol"] = nxt
         either = False
         layer = "" if later else layers[behind] if behind < len(layers) else ""
-        if cut and not layer and layers[-1] in EXTENSIONS:
-            fragment_or_cut = True
+        cut_inside = cut and not layer and layers[-1] in EXTENSIONS
     else:
         return Expected(None, set(), layers=first["frame.protocols"])
 
     if fragment:
         traits.add("fragment")
+    result = Expected(row, traits, either, first["frame.protocols"], unverifiable,
+                      cut_inside and bool(first["_ws.malformed"]) and bool(row["protocol"]))
     if not row["protocol"] or layer != PROTOCOL_LAYER.get(row["protocol"]):
-        if row["protocol"] and row["protocol"] not in PROTOCOL_LAYER and not (fragment or fragment_or_cut):
+        if row["protocol"] and row["protocol"] not in PROTOCOL_LAYER and not (fragment or cut_inside):
             row["payload_length"] = str(payload) if payload >= 0 else ""
-        return Expected(row, traits, either, first["frame.protocols"], unverifiable)
+        return result
 
     if layer in PORTS:
         row |= {"src_port": first[f"{PORTS[layer]}.srcport"], "dst_port": first[f"{PORTS[layer]}.dstport"]}
@@ -188,7 +192,7 @@ def expected(packet: dict) -> Expected:
     status = first.get(f"{'udp' if layer == 'udplite' else layer}.checksum.status")
     if layer != "udplite" and status in ("0", "4"):
         traits.add("bad_checksum")
-    return Expected(row, traits, either, first["frame.protocols"], unverifiable)
+    return result
 
 
 def same_address(a: str, b: str) -> bool:
