@@ -1,5 +1,5 @@
 /*
- * Logging to stderr, one line a message. Under journald (JOURNAL_STREAM is set) a line starts with
+ * Logging to stderr, one line a message. Under journald (JOURNAL_STREAM names our stderr) a line starts with
  * the syslog level as "<N>", else it is logfmt with time and level. Called by the daemon layer
  * only: library modules return errors instead.
  *

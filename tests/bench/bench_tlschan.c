@@ -70,7 +70,7 @@ static SSL_CTX *context(const struct pki_ca *ca, bool server)
 static uint64_t resident(void)
 {
 	FILE *f = fopen("/proc/self/statm", "r");
-	uint64_t size, rss, shared;
+	uint64_t size = 0, rss = 0, shared = 0;
 
 	check(f && fscanf(f, "%" SCNu64 " %" SCNu64 " %" SCNu64, &size, &rss, &shared) == 3,
 		"statm");

@@ -237,7 +237,7 @@ static int client_fd(void)
 	int fd = -1;
 
 	for (int i = 3; i < 64; i++) {
-		struct sockaddr_in sa;
+		struct sockaddr_in sa = {0};
 		socklen_t n = sizeof(sa);
 
 		if (getpeername(i, (struct sockaddr *)&sa, &n) == 0 && sa.sin_family == AF_INET &&
@@ -393,6 +393,23 @@ static void test_client_certificates(void **state)
 		NULL, none, "127.0.0.1", "no certificate", "refused by peer: certificate required");
 }
 
+/* The client is in the middle of sending when the refusal comes: it still learns why. */
+static void test_refused_while_sending(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		struct world world;
+
+		world_init(&world, NULL, sensor_ctx(&f.ca, false, -7200, -60));
+		w->client.to_send = 32 * MIB;
+		connect_to("127.0.0.1", w->port);
+		run();
+		expect_reasons("certificate has expired", "refused by peer: certificate expired");
+		assert_true(w->client.ready && w->client.sent > 0);
+		world_done();
+	}
+}
+
 static void test_server_certificates(void **state)
 {
 	(void)state;
@@ -485,6 +502,7 @@ int main(void)
 		cmocka_unit_test(test_key_update_flood),
 		cmocka_unit_test(test_key_update_is_fine),
 		cmocka_unit_test(test_client_certificates),
+		cmocka_unit_test(test_refused_while_sending),
 		cmocka_unit_test(test_server_certificates),
 		cmocka_unit_test(test_revocation),
 		cmocka_unit_test(test_identity),
