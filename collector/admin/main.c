@@ -145,7 +145,7 @@ static char argv0[] = "hirundo-admin";
 static int run(struct admin *a, int argc, char **argv)
 {
 	const struct command *command;
-	int words, code;
+	int words;
 
 	if (argc == 0)
 		return fail(EX_USAGE, "a command is missing; try hirundo-admin --help");
@@ -155,7 +155,12 @@ static int run(struct admin *a, int argc, char **argv)
 			argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
 	optind = 0; /* glibc: start over with the command's own options */
 	argv[words - 1] = argv0; /* for getopt's messages */
-	code = command->run(a, argc - words + 1, argv + words - 1);
+	return command->run(a, argc - words + 1, argv + words - 1);
+}
+
+/* What nobody could read was not said. */
+static int flush(int code)
+{
 	if (fflush(stdout) != 0 && code == EX_OK)
 		return fail(EX_IOERR, "standard output: %s", strerror(errno));
 	return code;
@@ -184,8 +189,8 @@ int main(int argc, char **argv)
 		switch (c) {
 		case 'c': config = optarg; break;
 		case CHECK: check = true; break;
-		case 'h': help(); return EX_OK;
-		case VERSION: (void)puts("hirundo-admin " HIRUNDO_VERSION); return EX_OK;
+		case 'h': help(); return flush(EX_OK);
+		case VERSION: (void)puts("hirundo-admin " HIRUNDO_VERSION); return flush(EX_OK);
 		default: return EX_USAGE; /* getopt_long told it */
 		}
 	}
@@ -194,5 +199,5 @@ int main(int argc, char **argv)
 		code = run(&a, argc - optind, argv + optind);
 	PQfinish(a.conn);
 	conf_done(admin_options, &a.conf);
-	return code;
+	return flush(code);
 }
