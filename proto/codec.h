@@ -77,7 +77,8 @@ void *codec_unpack(const void *descriptor, const uint8_t *payload, size_t n,
 void codec_message_free(void *message);
 
 /** Appends a whole frame with header and checksum: packs message (NULL: empty payload) behind h.
- *  Sets h->payload_length and h->checksum. @return 0 or what buf_reserve returns */
+ *  Sets h->payload_length and h->checksum. @return 0; -ENOBUFS also above the largest frame of
+ *  its type; else what buf_reserve returns */
 int codec_pack_frame(struct frame_header *h, const void *message, struct buf *out) MUST_CHECK;
 
 #endif

@@ -12,6 +12,9 @@
 #define REPEAT_PROBE 1024u
 #define REPEAT_MIN_BYTES 3u
 #define SLOT_EMPTY UINT16_MAX
+/* Neighbours in a hash table that are looked at. At the load of at most a half that these tables
+ * have, honest values need fewer; what is not found is written again and costs bytes, not time. */
+#define PROBES_MAX 32u
 
 static int grow(void *array, size_t n, size_t size)
 {
@@ -132,10 +135,11 @@ unsigned column_value_bytes(uint64_t v)
 	return n;
 }
 
+/* Fibonacci hashing (Knuth, TAOCP 3, 6.4). Whoever sends packets could choose values that collide,
+ * and a key would make encoding depend on it: instead nothing is looked for further than
+ * PROBES_MAX. */
 static uint32_t hash_of(uint64_t v)
 {
-	/* Fibonacci hashing (Knuth, TAOCP 3, 6.4). The table is small, lives for one column, and
-	 * probing stops after DICT_MAX values or is bounded by the batch: no key is needed. */
 	return (uint32_t)((v * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 }
 
@@ -150,15 +154,17 @@ unsigned column_distinct(const uint64_t *values, size_t n, uint8_t *ret_index, u
 	memset(slots, 0xff, sizeof(slots));
 	for (size_t i = 0; i < n; i++) {
 		uint64_t v = values[i];
-		uint32_t at;
+		uint32_t at, probes = 0;
 
 		if (i > 0 && v == values[i - 1]) {
 			ret_index[i] = (uint8_t)last;
 			continue;
 		}
 		for (at = hash_of(v) % SLOTS; slots[at] != SLOT_EMPTY; at = (at + 1) % SLOTS)
-			if (values[ret_first[slots[at]]] == v)
+			if (values[ret_first[slots[at]]] == v || probes++ == PROBES_MAX)
 				break;
+		if (probes > PROBES_MAX)
+			return 0;
 		if (slots[at] == SLOT_EMPTY) {
 			if (d == DICT_MAX)
 				return 0;
@@ -362,12 +368,17 @@ static size_t find_repeats(
 	mask--;
 	for (size_t i = 0; i < n; i++) {
 		size_t at = hash_of(values[i]) & mask;
+		unsigned probes = 0;
+		bool known;
 
-		while (s->slots[at] != SLOT_EMPTY && s->first[s->slots[at]] != values[i])
+		while (s->slots[at] != SLOT_EMPTY && s->first[s->slots[at]] != values[i] &&
+			probes++ < PROBES_MAX)
 			at = (at + 1) & mask;
-		s->plane[i] = s->slots[at] == SLOT_EMPTY;
-		if (s->plane[i]) {
-			s->slots[at] = (uint16_t)d;
+		known = s->slots[at] != SLOT_EMPTY && probes <= PROBES_MAX;
+		s->plane[i] = !known;
+		if (!known) {
+			if (s->slots[at] == SLOT_EMPTY)
+				s->slots[at] = (uint16_t)d;
 			s->first[d++] = values[i];
 		} else {
 			s->second[old++] = s->slots[at];

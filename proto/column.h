@@ -53,7 +53,7 @@ void column_scratch_done(struct column_scratch *s);
 /** Numbers equal values in order of their first row.
  *  @param ret_index  n bytes, index of each value
  *  @param ret_first  DICT_MAX entries: the first row of each index
- *  @return number of distinct values, 0 where there are more than DICT_MAX */
+ *  @return number of distinct values, 0 where there are more than DICT_MAX (or they collide) */
 unsigned column_distinct(const uint64_t *values, size_t n, uint8_t *ret_index, uint32_t *ret_first);
 
 /** Order-0 entropy of a histogram with the given sum, bits. */

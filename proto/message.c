@@ -417,9 +417,10 @@ void codec_message_free(void *message)
 int codec_pack_frame(struct frame_header *h, const void *message, struct buf *out)
 {
 	size_t n = message ? protobuf_c_message_get_packed_size(message) : 0;
+	size_t max = frame_type_is_record(h->type) ? FRAME_MAX : FRAME_MAX_EARLY;
 	int r;
 
-	if (n > FRAME_MAX - FRAME_HEADER_SIZE)
+	if (n > max - FRAME_HEADER_SIZE)
 		return -ENOBUFS;
 	r = buf_reserve(out, FRAME_HEADER_SIZE + n);
 	if (r < 0)

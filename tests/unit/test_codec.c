@@ -1,8 +1,10 @@
 /* Batches: what goes in comes out, and what must not come in does not. */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <zstd.h>
@@ -194,6 +196,39 @@ static void test_many_shapes(void **state)
 			store_be32(r->key.src, (uint32_t)bits);
 	}
 	check_same(*state, &b);
+}
+
+static clock_t encode_ticks(struct fixture *f, const struct batch *b)
+{
+	clock_t from = clock();
+
+	encode(f, b);
+	return clock() - from;
+}
+
+/* Sequence numbers that somebody chose so that they fall into few slots of the encoder's hash
+ * table: without a bound on its search they cost 58 times as much as others. */
+static void test_chosen_collisions(void **state)
+{
+	struct observation *rows = calloc(BATCH_MAX_ROWS, sizeof(*rows));
+	struct batch b = {.rows = rows, .rows_n = BATCH_MAX_ROWS};
+	clock_t others, chosen;
+	uint32_t n = 0;
+
+	assert_non_null(rows);
+	captures[0].make(rows, BATCH_MAX_ROWS);
+	check_same(*state, &b);
+	others = encode_ticks(*state, &b);
+	for (uint64_t v = 1; n < BATCH_MAX_ROWS && v <= UINT32_MAX; v++)
+		if (((v * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & 0xffff) < 4)
+			rows[n++].key.tcp_seq = (uint32_t)v;
+	assert_int_equal(n, BATCH_MAX_ROWS);
+	for (uint32_t i = 0; i < n / 8; i++) /* some repeats, or none are looked for */
+		rows[8 * i].key.tcp_seq = rows[0].key.tcp_seq;
+	check_same(*state, &b);
+	chosen = encode_ticks(*state, &b);
+	assert_in_range(chosen, 0, 15 * others);
+	free(rows);
 }
 
 static void test_nothing(void **state)
@@ -474,6 +509,37 @@ static void test_bombs(void **state)
 	free(bomb);
 }
 
+/* The largest batch there can be stays within the budget that codec.h states. */
+static void test_memory(void **state)
+{
+	struct observation *rows = calloc(BATCH_MAX_ROWS, sizeof(*rows));
+	struct sample *samples = calloc(BATCH_MAX_SAMPLES, sizeof(*samples));
+	struct batch b = {.rows = rows,
+		.rows_n = BATCH_MAX_ROWS,
+		.samples = samples,
+		.samples_n = BATCH_MAX_SAMPLES};
+	struct fixture *f = *state;
+	struct mallinfo2 before, after;
+	struct codec *fresh;
+
+	assert_true(rows && samples);
+	captures[0].make(rows, BATCH_MAX_ROWS);
+	for (unsigned i = 0; i < BATCH_MAX_SAMPLES; i++)
+		samples[i] = sip();
+	encode(f, &b);
+	assert_int_equal(codec_new(&fresh), 0);
+	before = mallinfo2();
+	assert_int_equal(codec_decode_batch(
+				 fresh, buf_head(&f->out), buf_len(&f->out), &f->back, &f->reason),
+		0);
+	after = mallinfo2();
+	assert_in_range(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd, 0,
+		CODEC_DECODE_BUDGET);
+	codec_free(fresh);
+	free(rows);
+	free(samples);
+}
+
 /* Each byte of a payload changed: refused, or other rows, but always an answer. */
 static void test_damage(void **state)
 {
@@ -505,6 +571,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_captures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_extremes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_shapes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_chosen_collisions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_samples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deterministic, setup, teardown),
@@ -514,6 +581,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changed_fields, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_planes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
 	};
 
