@@ -3,16 +3,16 @@
  *
  * A transaction holds consecutive records of one sensor: it advances hirundo.ingest_state from the
  * expected predecessor (sequence *and* checksum), copies the rows, writes the books and marks, and
- * commits. Acknowledged means committed. Several connections work in parallel; a sensor never has two
- * transactions open.
+ * commits. Acknowledged means committed. Several connections work in parallel; a sensor never has
+ * two transactions open.
  *
  * Queue: records wait here in order, by sensor (lane). Memory is bounded by the budget: above it,
  * ingest_can_take() is false and sessions stop reading.
  *
- * Unknown outcome (connection lost at COMMIT): read the state again, decide. What the database refuses
- * as data (SQLSTATE class 22, 23) is tried alone and then goes to ingest_reject in the transaction that
- * advances the sequence; so does what does not decode. Everything else is tried again, for ever, with
- * back-off: the database is away.
+ * Unknown outcome (connection lost at COMMIT): read the state again, decide. What the database
+ * refuses as data (SQLSTATE class 22, 23) is tried alone and then goes to ingest_reject in the
+ * transaction that advances the sequence; so does what does not decode. Everything else is tried
+ * again, for ever, with back-off: the database is away.
  */
 #ifndef HIRUNDO_COLLECTOR_INGEST_H
 #define HIRUNDO_COLLECTOR_INGEST_H
@@ -29,30 +29,34 @@ struct enrich;
 struct ingest;
 
 struct ingest_options {
-	const char *dsn;           /* libpq connection string */
-	unsigned connections;      /* 1 to 16 */
-	size_t budget_bytes;       /* frames waiting, of all sensors */
+	const char *dsn; /* libpq connection string */
+	unsigned connections; /* 1 to 16 */
+	size_t budget_bytes; /* frames waiting, of all sensors */
 	uint32_t transaction_rows; /* aim: rows in one transaction */
-	uint64_t reject_bytes;     /* frames kept in ingest_reject for each sensor; beyond: counted only */
+	uint64_t reject_bytes; /* frames kept in ingest_reject for each sensor; beyond: counted only
+				*/
 	const struct enrich *enrich;
 };
 
 struct ingest_counters {
-	uint64_t records, rows, packets, bytes;     /* committed */
+	uint64_t records, rows, packets, bytes; /* committed */
 	uint64_t transactions, retries, reconnects;
 	uint64_t quarantined_packets, rejected_records, rejected_packets, lost_packets;
-	uint64_t queued_bytes, queued_records;      /* now */
-	unsigned connected;                         /* connections up now */
-	int64_t last_commit_us;                     /* CLOCK_REALTIME, 0 = never */
-	int64_t max_lag_us;                         /* received -> committed, of the last minute */
+	uint64_t rows_not_kept; /* over the bound of a sensor's quarantine: counted only */
+	uint64_t samples_dropped; /* payload samples out of time */
+	uint64_t queued_bytes, queued_records; /* now */
+	unsigned connected; /* connections up now */
+	int64_t last_commit_us; /* CLOCK_REALTIME, 0 = never */
+	int64_t max_lag_us; /* received -> committed, of the last minute */
 };
 
 /** What became of records, told in order, from the loop. */
 struct ingest_callbacks {
 	/** Everything of the stream up to seq is committed. */
 	void (*on_committed)(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum);
-	/** The state in the database is not what the lane expects (restored, forked, another session was
-	 *  faster): the lane is closed; the sensor has to say HELLO again. reason: static text */
+	/** The state in the database is not what the lane expects (restored, forked, another
+	 * session was faster): the lane takes nothing more and is only good for
+	 * ingest_lane_close(); the sensor has to say HELLO again. reason: static text */
 	void (*on_conflict)(void *arg, bool forked, const char *reason);
 	/** The queue fell below its mark: reading may go on. */
 	void (*on_room)(void *arg);
@@ -70,13 +74,17 @@ struct lane;
 struct ingest_lane_info {
 	int32_t sensor_id;
 	bool allow_capture;
+	bool has_clock_offset;
+	int64_t clock_offset_us; /* the sensor's wall clock less ours at HELLO; goes to
+				    sensor_status */
 };
 int ingest_lane_open(struct ingest *g, const struct ingest_lane_info *info,
 	const struct ingest_callbacks *cb, void *arg, struct lane **ret) MUST_CHECK;
-/** Not yet started records are forgotten: the sensor still has them. */
+/** Not yet started records are forgotten: the sensor still has them. Every lane is closed by who
+ *  opened it, once, before ingest_free(). */
 void ingest_lane_close(struct lane *lane);
 
-/** Records of an epoch follow (seq, checksum), as WELCOME said. */
+/** Records of an epoch follow (seq, checksum), as WELCOME said. Once for each stream. */
 void ingest_lane_position(
 	struct lane *lane, uint64_t epoch, uint64_t seq, uint64_t checksum, uint64_t packets_total);
 
@@ -85,7 +93,8 @@ bool ingest_can_take(const struct ingest *g);
 /** Takes one checked frame (header parsed, checksum right, chain right: the session saw to it).
  *  @param frame  malloc'd, taken over
  *  @param received_us  CLOCK_REALTIME
- *  @return 0, -ENOMEM */
+ *  @return 0, -ENOMEM, -EPROTO (it does not follow the record before it; nothing was taken but the
+ *  frame's memory) */
 int ingest_put(struct lane *lane, const struct frame_header *h, uint8_t *frame, size_t n,
 	int64_t received_us) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 /*
- * What the database knows of sensors, for sessions: identity, state of the streams, target ordinals.
- * Its own connection, apart from ingest. A copy of hirundo.sensor is refreshed every 20 s: who is
- * disabled is disconnected within a minute.
+ * What the database knows of sensors, for sessions: identity, state of the streams, target
+ * ordinals. Its own connection, apart from ingest. A copy of hirundo.sensor is refreshed every 20
+ * s: who is disabled is disconnected within a minute.
  */
 #ifndef HIRUNDO_COLLECTOR_REGISTRY_H
 #define HIRUNDO_COLLECTOR_REGISTRY_H
@@ -23,7 +23,8 @@ struct registry_sensor {
 };
 
 struct registry_callbacks {
-	/** After a refresh found the sensor disabled or gone. */
+	/** After a refresh found the sensor disabled or gone; again after each refresh while
+	 * disabled. */
 	void (*on_disabled)(void *arg, int32_t sensor_id);
 };
 
@@ -54,9 +55,9 @@ struct registry_address {
 };
 
 struct registry_hello {
-	char name[64];         /* in: from the certificate */
-	char peer[64];         /* in: numeric address, owner-only table */
-	char software[65];     /* in */
+	char name[64]; /* in: from the certificate */
+	char peer[64]; /* in: numeric address, owner-only table */
+	char software[65]; /* in */
 	struct registry_stream *streams;
 	size_t streams_n;
 	struct registry_address *addresses;
@@ -64,26 +65,27 @@ struct registry_hello {
 	bool has_capture;
 	uint64_t capture_xxh3; /* in */
 	uint32_t capture_generation; /* out: the latest one of this file, 0 where it is not known */
-	uint64_t capture_ordinal;    /* out: of that generation */
-	bool capture_complete;       /* out */
+	uint64_t capture_ordinal; /* out: of that generation */
+	bool capture_complete; /* out */
 
 	struct registry_sensor sensor; /* out */
-	uint64_t connection;           /* out: for registry_disconnected() */
+	uint64_t connection; /* out: for registry_disconnected() */
 };
 
 enum registry_res {
 	REGISTRY_OK = 0,
-	REGISTRY_UNKNOWN = 1,     /* no such sensor */
+	REGISTRY_UNKNOWN = 1, /* no such sensor */
 	REGISTRY_DISABLED = 2,
 	REGISTRY_UNAVAILABLE = 3, /* database away, or it took over 4 s */
+	REGISTRY_INVALID = 4, /* the database refuses the addresses or streams that HELLO names */
 };
 
-/** Answers from the loop, exactly once, unless cancelled. hello stays the caller's and must live until
- *  then. @return 0, -ENOMEM */
+/** Answers from the loop, exactly once, unless cancelled. hello stays the caller's and must live
+ * until then. @return 0, -ENOMEM */
 typedef void (*registry_hello_cb)(void *arg, struct registry_hello *hello, enum registry_res res);
 struct registry_request;
-int registry_hello(struct registry *r, struct registry_hello *hello, registry_hello_cb cb, void *arg,
-	struct registry_request **ret) MUST_CHECK;
+int registry_hello(struct registry *r, struct registry_hello *hello, registry_hello_cb cb,
+	void *arg, struct registry_request **ret) MUST_CHECK;
 
 /** Which of these records is committed with this checksum, highest sequence first (CONFIRM). */
 struct registry_confirm {
@@ -94,8 +96,8 @@ struct registry_confirm {
 	uint64_t found_seq, found_checksum, found_packets_total; /* out, zero = none */
 };
 typedef void (*registry_confirm_cb)(void *arg, struct registry_confirm *c, enum registry_res res);
-int registry_confirm(struct registry *r, struct registry_confirm *c, registry_confirm_cb cb, void *arg,
-	struct registry_request **ret) MUST_CHECK;
+int registry_confirm(struct registry *r, struct registry_confirm *c, registry_confirm_cb cb,
+	void *arg, struct registry_request **ret) MUST_CHECK;
 
 /** The answer is no longer wanted; cb will not be called. */
 void registry_cancel(struct registry_request *q);

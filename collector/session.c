@@ -252,6 +252,8 @@ static int open_lane(struct session *s)
 	const struct ingest_lane_info info = {
 		.sensor_id = s->sensor_id,
 		.allow_capture = s->hello.sensor.allow_capture,
+		.has_clock_offset = true,
+		.clock_offset_us = s->clock_offset_us,
 	};
 	size_t n = s->hello.streams_n;
 	int r;
@@ -289,6 +291,10 @@ static void on_hello_answer(void *arg, struct registry_hello *q, enum registry_r
 		return;
 	case REGISTRY_UNAVAILABLE:
 		refuse(s, HIRUNDO__V1__REFUSED__REASON__UNAVAILABLE, "the database is away");
+		return;
+	case REGISTRY_INVALID:
+		refuse(s, HIRUNDO__V1__REFUSED__REASON__BAD_FRAME,
+			"these addresses or streams can not be announced");
 		return;
 	case REGISTRY_OK: break;
 	}

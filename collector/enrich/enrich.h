@@ -1,6 +1,6 @@
 /*
- * Region, ASN and holder of an address, looked up while a row is made. The answer is kept with the id
- * of the data set, because allocations change. Without data sets every answer is "not known".
+ * Region, ASN and holder of an address, looked up while a row is made. The answer is kept with the
+ * id of the data set, because allocations change. Without data sets every answer is "not known".
  */
 #ifndef HIRUNDO_COLLECTOR_ENRICH_H
 #define HIRUNDO_COLLECTOR_ENRICH_H
@@ -17,7 +17,8 @@ struct enrich_answer {
 
 struct enrich;
 
-/** Id of the data set that answers now (hirundo.enrichment_dataset), 0 = none loaded. e may be NULL. */
+/** Id of the data set that answers now (hirundo.enrichment_dataset), 0 = none loaded. e may be
+ * NULL. */
 int32_t enrich_dataset(const struct enrich *e);
 
 /** @param family 4 or 6; src in network order (IPv4: 4 bytes) */

@@ -454,6 +454,7 @@ CREATE TABLE hirundo.ingest_reject (
     received_at timestamptz NOT NULL,
     PRIMARY KEY (sensor_id, epoch, seq)
 );
+CREATE INDEX ingest_reject_kept ON hirundo.ingest_reject (sensor_id) INCLUDE (bytes) WHERE kept;
 COMMENT ON TABLE hirundo.ingest_reject IS 'Records that were refused: they do not decode, or the database does not take their rows.';
 COMMENT ON COLUMN hirundo.ingest_reject.sensor_id IS 'sensor whose stream it is';
 COMMENT ON COLUMN hirundo.ingest_reject.epoch IS 'stream of the sensor, 1 to 2^63-1, random: made with its spool';
@@ -566,4 +567,6 @@ GRANT SELECT (sensor_id, epoch, seq, packets, reason, bytes, kept, received_at) 
 GRANT INSERT ON hirundo.observation, hirundo.payload_sample, hirundo.observation_quarantine, hirundo.ingest_batch,
     hirundo.ingest_batch_day, hirundo.ingest_loss, hirundo.ingest_reject, hirundo.sensor_status, hirundo.dirty_mark
     TO hirundo_ingest;
+-- To know how much of a sensor's is kept there already.
+GRANT SELECT (sensor_id) ON hirundo.observation_quarantine TO hirundo_ingest;
 GRANT INSERT, UPDATE ON hirundo.ingest_state, hirundo.ingest_capture TO hirundo_ingest;

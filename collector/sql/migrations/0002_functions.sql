@@ -46,7 +46,7 @@ BEGIN
         partition := parent || to_char(p_day, '_YYYYMMDD');
         -- ATTACH, because CREATE ... PARTITION OF would wait for every reader of the parent, and all
         -- ingest behind it.
-        EXECUTE format('CREATE TABLE hirundo.%I (LIKE hirundo.%I)', partition, parent);
+        EXECUTE format('CREATE TABLE hirundo.%I (LIKE hirundo.%I INCLUDING CONSTRAINTS)', partition, parent);
         EXECUTE format('ALTER TABLE hirundo.%I ATTACH PARTITION hirundo.%I FOR VALUES FROM (%L) TO (%L)',
             parent, partition, to_char(p_day, 'YYYY-MM-DD 00:00:00+00'), to_char(p_day + 1, 'YYYY-MM-DD 00:00:00+00'));
     END LOOP;

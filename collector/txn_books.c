@@ -1,0 +1,331 @@
+#include "collector/txn_books.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "collector/enrich/enrich.h"
+#include "collector/text.h"
+#include "hirundo.pb-c.h"
+
+static int compare_buckets(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The days and dirty marks of a record. */
+int books_add_marks(struct txn *t, struct txn_shared *s, const struct record *r)
+{
+	const struct frame_header *h = &r->header;
+	int e = 0;
+
+	for (size_t i = 0; i < s->day_sums_n; i++) {
+		const struct day_sum *d = &s->day_sums[i];
+
+		TRY(e, text_add(&t->days, "%s(%d,%" PRIu64 ",%" PRIu64 ",",
+			       buf_len(&t->days) ? "," : "", t->sensor_id, h->epoch, h->seq));
+		TRY(e, text_add_day(&t->days, d->day));
+		TRY(e, text_add(&t->days, ",%" PRIu32 ",%" PRIu64 ")", d->rows, d->packets));
+	}
+	qsort(s->buckets, s->buckets_n, sizeof(*s->buckets), compare_buckets);
+	for (size_t i = 0; i < s->buckets_n; i++) {
+		if (i > 0 && s->buckets[i] == s->buckets[i - 1])
+			continue;
+		TRY(e, text_add(&t->marks, "%s(%d,", buf_len(&t->marks) ? "," : "", t->sensor_id));
+		TRY(e, text_add_time(&t->marks, s->buckets[i] * BUCKET_US));
+		TRY(e, text_add(&t->marks, ",%" PRIu64 ",%" PRIu64 ")", h->epoch, h->seq));
+	}
+	return e;
+}
+
+int books_reject(struct txn *t, const struct txn_shared *s, const struct record *r,
+	const char *reason, struct books *books)
+{
+	const struct frame_header *h = &r->header;
+	struct buf *out = &t->others;
+	int e = 0;
+
+	*books = (struct books){.rejected = r->packets, .first_us = 1};
+	t->sums.rejected_records++;
+	TRY(e, text_add(out,
+		       "INSERT INTO hirundo.ingest_reject (sensor_id, epoch, seq, packets, reason, "
+		       "bytes,"
+		       " received_at, frame) SELECT %d, %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", ",
+		       t->sensor_id, h->epoch, h->seq, r->packets));
+	TRY(e, text_add_quoted(out, reason));
+	TRY(e, text_add(out, ", %zu, ", r->n));
+	TRY(e, text_add_time(out, r->received_us));
+	TRY(e, text_add(out,
+		       ", CASE WHEN %zu + (SELECT coalesce(sum(bytes), 0) FROM "
+		       "hirundo.ingest_reject"
+		       " WHERE sensor_id = %d AND kept) <= %" PRIu64 " THEN decode(",
+		       r->n, t->sensor_id, s->reject_bytes));
+	TRY(e, text_add_hex(out, r->frame, r->n));
+	TRY(e, text_add(out, ", 'hex') END;\n"));
+	return e;
+}
+
+int books_add_capture(struct txn *t, const struct record *r, const struct capture_position *c)
+{
+	struct buf *out = &t->others;
+	int e = 0;
+
+	TRY(e, text_add(out,
+		       "INSERT INTO hirundo.ingest_capture AS c (sensor_id, xxh3, generation, "
+		       "ordinal,"
+		       " complete, updated_at) VALUES (%d, %" PRId64 ", %" PRIu32 ", %" PRIu64
+		       ", %s, ",
+		       t->sensor_id, (int64_t)c->xxh3, c->generation, c->ordinal,
+		       c->complete ? "true" : "false"));
+	TRY(e, text_add_time(out, r->received_us));
+	TRY(e, text_add(out, ") ON CONFLICT (sensor_id, xxh3, generation) DO UPDATE SET"
+			     " ordinal = greatest(c.ordinal, excluded.ordinal),"
+			     " complete = c.complete OR excluded.complete, updated_at = "
+			     "excluded.updated_at;\n"));
+	return e;
+}
+
+static const char *loss_reason(int reason)
+{
+	switch (reason) {
+	case HIRUNDO__V1__LOSS__REASON__SPOOL_FULL: return "spool_full";
+	case HIRUNDO__V1__LOSS__REASON__CORRUPT: return "corrupt";
+	case HIRUNDO__V1__LOSS__REASON__WRITE_FAILED: return "write_failed";
+	case HIRUNDO__V1__LOSS__REASON__RETENTION: return "retention";
+	default: return NULL;
+	}
+}
+
+static bool time_valid(int64_t us)
+{
+	return us >= 0 && us < INT64_C(253402300800) * US_PER_S; /* to the year 9999 */
+}
+
+/* A time that may be absent. */
+static int add_optional_time(struct buf *out, bool has, int64_t us)
+{
+	return has ? text_add_time(out, us) : text_add(out, "NULL");
+}
+
+int books_add_loss(
+	struct txn *t, const struct txn_shared *s, const struct record *r, struct books *books)
+{
+	const struct frame_header *h = &r->header;
+	struct buf *out = &t->others;
+	const char *wrong = NULL, *reason;
+	Hirundo__V1__Loss *m = codec_unpack(&hirundo__v1__loss__descriptor,
+		r->frame + FRAME_HEADER_SIZE, r->n - FRAME_HEADER_SIZE, &wrong);
+	int e = 0;
+
+	if (!m)
+		return books_reject(t, s, r, wrong, books);
+	reason = loss_reason((int)m->reason);
+	if (!reason || !time_valid(m->from_us) || !time_valid(m->to_us)) {
+		codec_message_free(m);
+		return books_reject(t, s, r, "loss: reason or time out of range", books);
+	}
+	books->lost = r->packets;
+	TRY(e, text_add(out,
+		       "INSERT INTO hirundo.ingest_loss (sensor_id, epoch, first_seq, seq, "
+		       "packets, reason,"
+		       " recorded_at, from_at, to_at) VALUES (%d, %" PRIu64 ", %" PRIu64
+		       ", %" PRIu64 ", %" PRIu64 ", '%s', ",
+		       t->sensor_id, h->epoch, h->first_seq, h->seq, r->packets, reason));
+	TRY(e, text_add_time(out, r->received_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, add_optional_time(out, m->from_us != 0, m->from_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, add_optional_time(out, m->to_us != 0, m->to_us));
+	TRY(e, text_add(out, ");\n"));
+	codec_message_free(m);
+	return e;
+}
+
+/* @return NULL or what is wrong; *ret_ignored = sum of the ignored packets */
+static const char *status_check(const Hirundo__V1__Status *m, uint64_t *ret_ignored)
+{
+	const uint64_t numbers[] = {m->captured, m->sealed, m->kernel_drops, m->interface_drops,
+		m->fold_early, m->coarse_packets, m->spool_bytes, m->spool_lost_packets,
+		m->truncated};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (numbers[i] > INT64_MAX)
+			return "status: number out of range";
+	for (size_t i = 0; i < m->n_ignored; i++) {
+		const char *name = m->ignored[i]->reason;
+
+		if (m->ignored[i]->packets > INT64_MAX - sum)
+			return "status: ignored out of range";
+		sum += m->ignored[i]->packets;
+		if (*name == '\0' || strlen(name) > 32 ||
+			name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
+			return "status: name of a reason";
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(name, m->ignored[j]->reason) == 0)
+				return "status: a reason comes twice";
+	}
+	if (!time_valid(m->started_us) || !time_valid(m->at_us) ||
+		!time_valid(m->covered_from_us) || !time_valid(m->covered_to_us) ||
+		m->covered_from_us > m->covered_to_us)
+		return "status: time out of range";
+	*ret_ignored = sum;
+	return NULL;
+}
+
+static int put_status(
+	struct txn *t, const struct record *r, const Hirundo__V1__Status *m, uint64_t ignored)
+{
+	bool covers = m->covered_to_us != 0;
+	struct buf *out = &t->others;
+	int e = 0;
+
+	TRY(e, text_add(out,
+		       "INSERT INTO hirundo.sensor_status (sensor_id, epoch, seq, run, captured, "
+		       "ignored,"
+		       " sealed, kernel_drops, interface_drops, truncated, fold_early, coarse, "
+		       "spool_bytes,"
+		       " spool_lost, unclean_start, final, from_capture, clock_offset_us, "
+		       "ignored_by, software,"
+		       " started_at, at, received_at, covered_from, covered_to) VALUES (%d, "
+		       "%" PRIu64 ", %" PRIu64 ", %" PRId64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+		       ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+		       ", %" PRIu64 ", %s, %s, %s, ",
+		       t->sensor_id, r->header.epoch, r->header.seq, (int64_t)m->run, m->captured,
+		       ignored, m->sealed, m->kernel_drops, m->interface_drops, m->truncated,
+		       m->fold_early, m->coarse_packets, m->spool_bytes, m->spool_lost_packets,
+		       m->unclean_start ? "true" : "false", m->final ? "true" : "false",
+		       m->from_capture ? "true" : "false"));
+	if (t->has_clock_offset)
+		TRY(e, text_add(out, "%" PRId64 ", '{", t->clock_offset_us));
+	else
+		TRY(e, text_add(out, "NULL, '{"));
+	for (size_t i = 0; i < m->n_ignored; i++)
+		TRY(e, text_add(out, "%s\"%s\":%" PRIu64, i ? "," : "", m->ignored[i]->reason,
+			       m->ignored[i]->packets));
+	TRY(e, text_add(out, "}', "));
+	TRY(e, text_add_quoted(out, m->software));
+	TRY(e, text_add(out, ","));
+	TRY(e, text_add_time(out, m->started_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, text_add_time(out, m->at_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, text_add_time(out, r->received_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, add_optional_time(out, covers, m->covered_from_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, add_optional_time(out, covers, m->covered_to_us));
+	TRY(e, text_add(out, ");\n"));
+	return e;
+}
+
+int books_add_status(
+	struct txn *t, const struct txn_shared *s, const struct record *r, struct books *books)
+{
+	const char *wrong = NULL;
+	uint64_t ignored = 0;
+	Hirundo__V1__Status *m = codec_unpack(&hirundo__v1__status__descriptor,
+		r->frame + FRAME_HEADER_SIZE, r->n - FRAME_HEADER_SIZE, &wrong);
+	int e;
+
+	if (m)
+		wrong = status_check(m, &ignored);
+	if (!wrong && r->packets != 0)
+		wrong = "status: packets_total grows";
+	e = wrong ? books_reject(t, s, r, wrong, books) : put_status(t, r, m, ignored);
+	codec_message_free(m);
+	return e;
+}
+
+int books_add_record(
+	struct txn *t, const struct txn_shared *s, const struct record *r, const struct books *b)
+{
+	const struct frame_header *h = &r->header;
+	struct buf *out = &t->batches;
+	bool timed = b->first_us <= b->last_us;
+	int32_t dataset = enrich_dataset(s->enrich);
+	int e = 0;
+
+	TRY(e, text_add(out,
+		       "%s(%d,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRId64 ",%" PRIu64 ",%" PRIu64
+		       ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%" PRIu32
+		       ",%" PRIu32 ",%" PRIu32 ",%" PRIu64 ",%zu,%u,",
+		       buf_len(out) ? "," : "", t->sensor_id, h->epoch, h->seq, h->first_seq,
+		       (int64_t)r->chain, h->packets_total, r->packets, b->stored, b->quarantined,
+		       b->rejected, b->lost, b->rows, b->stored_rows, b->samples, b->fold_early,
+		       b->not_kept, r->n, (unsigned)h->type));
+	TRY(e, dataset ? text_add(out, "%d,", dataset) : text_add(out, "NULL,"));
+	TRY(e, text_add_time(out, r->received_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, add_optional_time(out, timed, b->first_us));
+	TRY(e, text_add(out, ","));
+	TRY(e, add_optional_time(out, timed, b->last_us));
+	TRY(e, text_add(out, ")"));
+	return e;
+}
+
+/* The statements. */
+
+int txn_begin_sql(const struct txn *t, struct buf *out)
+{
+	const struct record *first = t->records, *last = t->records->prev;
+
+	return text_add(out,
+		"BEGIN; UPDATE hirundo.ingest_state SET last_seq = %" PRIu64
+		", last_checksum = %" PRId64 ", packets_total = %" PRIu64
+		", stored = stored + %" PRIu64 ", quarantined = quarantined + %" PRIu64
+		", rejected = rejected + %" PRIu64 ", lost = lost + %" PRIu64
+		", updated_at = now() WHERE sensor_id = %d AND epoch = %" PRIu64
+		" AND last_seq = %" PRIu64 " AND last_checksum = %" PRId64 ";\n",
+		last->header.seq, (int64_t)last->chain, last->header.packets_total, t->sums.stored,
+		t->sums.quarantined, t->sums.rejected, t->sums.lost, t->sensor_id,
+		first->header.epoch, first->before.seq, (int64_t)first->before.checksum);
+}
+
+int txn_books_sql(const struct txn *t, struct buf *out)
+{
+	int e = 0;
+
+	TRY(e, text_add(out, "INSERT INTO hirundo.ingest_batch (sensor_id, epoch, seq, first_seq,"
+			     " checksum, packets_total, packets, stored, quarantined, rejected,"
+			     " lost, rows, stored_rows, samples, fold_early, not_kept, bytes, kind,"
+			     " dataset_id, received_at, first_at, last_at) VALUES "));
+	TRY(e, buf_add(out, buf_head(&t->batches), buf_len(&t->batches)));
+	TRY(e, text_add(out, ";\n"));
+	if (buf_len(&t->days) > 0) {
+		TRY(e, text_add(out, "INSERT INTO hirundo.ingest_batch_day (sensor_id, epoch, seq, "
+				     "day, rows,"
+				     " packets) VALUES "));
+		TRY(e, buf_add(out, buf_head(&t->days), buf_len(&t->days)));
+		TRY(e, text_add(out, ";\n"));
+	}
+	if (buf_len(&t->marks) > 0) {
+		TRY(e, text_add(out, "INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, "
+				     "seq) VALUES "));
+		TRY(e, buf_add(out, buf_head(&t->marks), buf_len(&t->marks)));
+		TRY(e, text_add(out, ";\n"));
+	}
+	TRY(e, buf_add(out, buf_head(&t->others), buf_len(&t->others)));
+	TRY(e, text_add(out, "COMMIT"));
+	return e;
+}
+
+int txn_state_sql(const struct txn *t, struct buf *out)
+{
+	const struct record *r;
+	int e = 0;
+
+	TRY(e, text_add(out,
+		       "SELECT last_seq, last_checksum FROM hirundo.ingest_state WHERE sensor_id = "
+		       "%d AND"
+		       " epoch = %" PRIu64 ";\nSELECT seq, checksum FROM hirundo.ingest_batch WHERE"
+		       " sensor_id = %d AND epoch = %" PRIu64 " AND seq IN (",
+		       t->sensor_id, t->records->header.epoch, t->sensor_id,
+		       t->records->header.epoch));
+	DL_FOREACH (t->records, r)
+		TRY(e, text_add(out, "%s%" PRIu64, r == t->records ? "" : ",", r->header.seq));
+	TRY(e, text_add(out, ") ORDER BY seq"));
+	return e;
+}
