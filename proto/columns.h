@@ -23,7 +23,7 @@
 	X(ICMP_TYPE, icmp_type, 1, U8, key.icmp_type, HAS_ICMP_TYPE)                      \
 	X(ICMP_CODE, icmp_code, 1, U8, key.icmp_code, HAS_ICMP_CODE)                      \
 	X(TTL, ttl, 1, U8, key.ttl, HAS_TTL)                                              \
-	X(IP_LENGTH, ip_length, 3, U32, key.ip_length, HAS_IP_LENGTH)                     \
+	X(IP_LENGTH, ip_length, 4, U32, key.ip_length, HAS_IP_LENGTH)                     \
 	X(IP_ID, ip_id, 2, U16, ip_id, HAS_IP_ID)                                         \
 	X(IP_FLAGS, ip_flags, 1, U8, key.ip_flags, HAS_IP_FLAGS)                          \
 	X(TCP_FLAGS, tcp_flags, 1, U8, key.tcp_flags, HAS_TCP_FLAGS)                      \

@@ -21,8 +21,6 @@ enum {
 #define HAS_TCP                                                                               \
 	(HAS_TCP_FLAGS | HAS_TCP_SEQ | HAS_TCP_ACK | HAS_TCP_WINDOW | HAS_TCP_HEADER_LENGTH | \
 		HAS_TCP_MSS)
-/* IPv6: payload length of 16 bits and the header of 40 bytes. */
-#define IP_LENGTH_MAX (65535u + 40u)
 
 uint32_t shape_columns(uint32_t shape)
 {
@@ -94,9 +92,10 @@ const char *row_check(const struct observation *row)
 		return "target: out of range";
 	if (k->traits & ~TRAITS_ALL)
 		return "traits: unknown bit";
-	if (k->ip_length > IP_LENGTH_MAX)
+	/* Above 16 bits: jumbograms (RFC 2675), and what Linux hands over as "BIG TCP". */
+	if (k->ip_length > INT32_MAX)
 		return "ip_length: out of range";
-	if (k->payload_length > INT32_MAX) /* jumbograms, RFC 2675 */
+	if (k->payload_length > INT32_MAX)
 		return "payload_length: out of range";
 	if (k->ip_flags > 7)
 		return "ip_flags: out of range";

@@ -7,7 +7,7 @@ import struct
 COLUMNS = [
     ("shape", 3, None), ("src4", 4, (0, False)), ("src6_net", 8, (0, True)), ("src6_host", 8, (0, True)),
     ("target", 4, None), ("src_port", 2, 1), ("dst_port", 2, 2), ("protocol", 1, 16), ("icmp_type", 1, 3),
-    ("icmp_code", 1, 4), ("ttl", 1, 15), ("ip_length", 3, 14), ("ip_id", 2, 5), ("ip_flags", 1, 6),
+    ("icmp_code", 1, 4), ("ttl", 1, 15), ("ip_length", 4, 14), ("ip_id", 2, 5), ("ip_flags", 1, 6),
     ("tcp_flags", 1, 7), ("tcp_seq", 4, 8), ("tcp_ack", 4, 9), ("tcp_window", 2, 10),
     ("tcp_header_length", 1, 11), ("tcp_mss", 2, 12), ("payload_length", 4, 13), ("packets", 4, None),
     ("last", 4, None), ("traits", 3, None),

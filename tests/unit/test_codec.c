@@ -148,7 +148,7 @@ static void test_extremes(void **state)
 		k->traits = TRAITS_ALL;
 		k->target = INT32_MAX;
 		k->tcp_seq = k->tcp_ack = UINT32_MAX;
-		k->ip_length = 65575;
+		k->ip_length = INT32_MAX;
 		k->payload_length = INT32_MAX;
 		k->src_port = k->dst_port = k->tcp_window = k->tcp_mss = UINT16_MAX;
 		k->ttl = k->tcp_flags = UINT8_MAX;
@@ -345,7 +345,7 @@ static void test_ranges(void **state)
 		rows[0].last_us += 7; r->last_us += 7);
 	REFUSED("row 1: traits: unknown bit", r->key.traits = TRAITS_ALL + 1);
 	REFUSED("row 1: target: out of range", r->key.target = UINT32_MAX);
-	REFUSED("row 1: ip_length: out of range", r->key.ip_length = 65576);
+	REFUSED("row 1: ip_length: out of range", r->key.ip_length = UINT32_MAX);
 	REFUSED("row 1: payload_length: out of range", r->key.payload_length = UINT32_MAX);
 	REFUSED("row 1: ip_flags: out of range", r->key.ip_flags = 8);
 	REFUSED("row 1: tcp_header_length: out of range", r->key.tcp_header_length = 21);
