@@ -1,7 +1,7 @@
 /*
- * Logging to stderr, one line a message. Under journald (JOURNAL_STREAM names our stderr) a line starts with
- * the syslog level as "<N>", else it is logfmt with time and level. Called by the daemon layer
- * only: library modules return errors instead.
+ * Logging to stderr, one line a message. Under journald (JOURNAL_STREAM names our stderr) a line
+ * starts with the syslog level as "<N>", else it is logfmt with time and level. Called by the
+ * daemon layer only: library modules return errors instead.
  *
  * The message is logfmt pairs after the module token:
  *     log_warn("uplink", "reason=%s retry_ms=%d", reason, ms);

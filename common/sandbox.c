@@ -90,10 +90,14 @@ static const char *const allowed[] = {
 	"geteuid",
 	"getgid",
 	"getegid",
+	"getresuid",
+	"getresgid",
 	"tgkill",
 	"rt_sigaction",
 	"rt_sigprocmask",
 	"rt_sigreturn",
+	"rt_sigpending",
+	"rt_sigtimedwait",
 	"sigaltstack",
 	"restart_syscall",
 	"exit",
@@ -303,9 +307,10 @@ static int filter_arguments(scmp_filter_ctx filter)
 		{SCMP_SYS(ioctl), when_masked(1, UINT32_MAX, FIOCLEX)},
 		{SCMP_SYS(ioctl), when_masked(1, 0xffffff00, 0x8900)}, /* of sockets: SIOC... */
 	};
-	/* Newer libraries try these first and fall back: clone3's flags are behind a pointer, and
-	 * what io_uring does passes by any filter. */
-	static const int absent[] = {SCMP_SYS(clone3), SCMP_SYS(io_uring_setup)};
+	/* Libraries try these and do without: clone3, whose flags are behind a pointer; io_uring,
+	 * which passes by any filter; Kerberos, in libpq, the kernel's key rings. */
+	static const int absent[] = {SCMP_SYS(clone3), SCMP_SYS(io_uring_setup), SCMP_SYS(keyctl),
+		SCMP_SYS(add_key), SCMP_SYS(request_key)};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rules); i++)
