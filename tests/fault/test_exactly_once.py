@@ -76,11 +76,11 @@ def kill_sensor_loop(installation, tmp_path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     done, files = 0, []
     while done < kills:
-        files.append(capture(tmp_path, seed + len(files), 60_000))
+        files.append(capture(tmp_path, seed + len(files), 20_000))
         while True:
             sensor.start("--read", files[-1])
             try:
-                assert sensor.wait(chance.uniform(0.005, 0.35)) == 0, sensor.last_log[-3000:]
+                assert sensor.wait(chance.uniform(0.005, 0.2)) == 0, sensor.last_log[-3000:]
                 break
             except Exception as stopped:
                 if "timed out" not in str(stopped):

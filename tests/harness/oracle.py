@@ -44,6 +44,14 @@ class Own:
                    for value in (number, swapped) for step in (-1, 0, 1))
 
 
+def _masscan(row: dict) -> bool:
+    """Whether masscan's formula gives the IP ID: then it would give the destination away."""
+    if row["protocol"] != "6" or ":" in row["dst"] or not row["tcp_seq"] or not row["ip_id"]:
+        return False
+    mixed = int(ipaddress.IPv4Address(row["dst"])) ^ int(row["dst_port"]) ^ int(row["tcp_seq"])
+    return mixed & 0xFFFF == int(row["ip_id"])
+
+
 def expected(capture, addresses: list[str], exact: bool = False) -> Counter:
     """@param exact  with time and IP ID: for sensors with fold = 0"""
     own = Own(addresses)
@@ -62,26 +70,31 @@ def expected(capture, addresses: list[str], exact: bool = False) -> Counter:
                 values[name] = ""
         key = tuple(values[name] for name in FIELDS)
         if exact:
-            key += (row["time_us"], "" if "masscan" in values["traits"] else row["ip_id"])
+            key += (row["time_us"], "" if _masscan(row) else row["ip_id"])
         packets[key] += 1
     return packets
 
 
 def stored(connection, sensor: str, exact: bool = False) -> Counter:
-    """The rows of a sensor, expanded."""
+    """The rows of a sensor, expanded. By COPY: a hundred thousand rows in a second."""
     names = dict(connection.execute("SELECT bit, name FROM hirundo.trait").fetchall())
-    columns = [f"host({name})" if name == "src" else f"{name}::text" for name in FIELDS if name != "traits"]
-    rows = connection.execute(
-        f"""SELECT {', '.join(columns)}, traits, (extract(epoch FROM observed_at) * 1000000)::bigint::text,
-                ip_id::text, packets
-            FROM hirundo.observation JOIN hirundo.sensor USING (sensor_id) WHERE name = %s""", (sensor,))
+    columns = [f"host({name})" if name == "src" else name for name in FIELDS if name != "traits"]
     packets: Counter = Counter()
-    for *values, traits, time_us, ip_id, n in rows:
-        key = tuple(value or "" for value in values) + (
-            frozenset(name for bit, name in names.items() if traits >> bit & 1),)
+    traits_of: dict[str, frozenset] = {}
+    with connection.cursor().copy(
+            f"""COPY (SELECT {', '.join(columns)}, traits, (extract(epoch FROM observed_at) * 1000000)::bigint,
+                      ip_id, packets
+                  FROM hirundo.observation JOIN hirundo.sensor USING (sensor_id) WHERE name = '{sensor}')
+                TO STDOUT (FORMAT csv)""") as copy:
+        text = b"".join(bytes(part) for part in copy).decode()
+    for line in text.splitlines():
+        *values, traits, time_us, ip_id, n = line.split(",")
+        if traits not in traits_of:
+            traits_of[traits] = frozenset(name for bit, name in names.items() if int(traits) >> bit & 1)
+        key = (*values, traits_of[traits])
         if exact:
-            key += (time_us, ip_id or "")
-        packets[key] += n
+            key += (time_us, ip_id)
+        packets[key] += int(n)
     return packets
 
 
