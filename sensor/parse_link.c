@@ -302,6 +302,7 @@ static bool loop(struct slice *s, uint16_t *type)
 static bool frame_relay(struct slice *s, uint16_t *type)
 {
 	const uint8_t *h;
+	uint8_t nlpid;
 
 	*type = TYPE_NONE;
 	do {
@@ -314,11 +315,13 @@ static bool frame_relay(struct slice *s, uint16_t *type)
 		*type = load_be16(h);
 		return true;
 	}
-	if (h[1] == 0 && !slice_take(s, 1, &h)) /* padding */
-		return false;
-	else if (h[1] != 0)
-		h++;
-	switch (h[0]) {
+	nlpid = h[1];
+	if (nlpid == 0) { /* padding */
+		if (!slice_take(s, 1, &h))
+			return false;
+		nlpid = h[0];
+	}
+	switch (nlpid) {
 	case 0xcc: *type = TYPE_IPV4; return true;
 	case 0x8e: *type = TYPE_IPV6; return true;
 	case 0x80: return snap(s, type);
