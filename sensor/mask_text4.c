@@ -151,12 +151,12 @@ static bool is_own_zone(const struct own *o, const struct view *v, const struct 
 	return own_range4(o, net, net | UINT32_MAX >> (8 * p->n));
 }
 
-/* Cut at the end: two closed parts at least. */
+/* Cut at the end, maybe within a separator: two closed parts at least. */
 static bool is_own_begin(const struct own *o, const struct view *v, const struct parts *p)
 {
 	uint32_t from;
 
-	if (p->end != v->n || p->closed < 2)
+	if (v->n - p->end > 2 || p->closed < 2)
 		return false;
 	from = p->value[0] << 24 | p->value[1] << 16;
 	return own_range4(o, from, from | 0xffff) ||

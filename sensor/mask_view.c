@@ -47,6 +47,8 @@ bool view_escaped(struct view *v, uint8_t *out, const uint8_t *from, size_t n)
 	while (i < n) {
 		size_t span = escape_at(from + i, n - i, &v->c[v->n]);
 
+		if (span == 0 && ((from[i] == '%' && n - i < 3) || (from[i] == '\\' && n - i < 4)))
+			break; /* cut within an escape: the view ends in front of it */
 		if (span == 0) {
 			v->c[v->n] = from[i];
 			span = 1;
@@ -54,7 +56,7 @@ bool view_escaped(struct view *v, uint8_t *out, const uint8_t *from, size_t n)
 		v->at[v->n++] = (uint16_t)i;
 		i += span;
 	}
-	v->at[v->n] = (uint16_t)n;
+	v->at[v->n] = (uint16_t)i;
 	return v->n < n;
 }
 
