@@ -284,7 +284,7 @@ static uint32_t classify_syn(const struct packet *p, const struct targets *t)
 		p->key.tcp_mss == 1460 && !(p->key.ip_flags & 2))
 		traits |= TRAIT_NMAP;
 	traits |= classify_by_destination(p, load_be32(p->dst));
-	if (t && targets_public(t, 4, p->dst, public) && memcmp(public, p->dst, 4) != 0)
+	if (t && targets_nat(t) && targets_public(t, 4, p->dst, public))
 		traits |= classify_by_destination(p, load_be32(public));
 	return traits;
 }

@@ -70,10 +70,22 @@ static void tail6(struct view *v, const uint8_t *addr)
 	}
 }
 
+/* Does the view end in characters that all forms are made of? */
+static bool may_be_form(const struct view *v)
+{
+	for (size_t i = 0; i < TAIL_MIN; i++)
+		if (v->n <= i || (!view_is_hex(v, v->n - 1 - i) &&
+					 !memchr(".-_:\x01", v->c[v->n - 1 - i], 5)))
+			return false;
+	return true;
+}
+
 void mask_tail(const struct own *o, struct view *v)
 {
 	size_t forms = memcmp(o->here[0], o->here[1], sizeof(o->here[0])) == 0 ? 1 : 2;
 
+	if (!may_be_form(v))
+		return;
 	for (size_t i = 0; i < forms; i++) {
 		if (o->family == 4)
 			tail4(v, o->here4[i]);

@@ -42,15 +42,15 @@ static bool is_label_length(uint8_t c)
 
 static size_t separator(const struct view *v, size_t i, unsigned base)
 {
-	if (i >= v->n)
-		return 0;
-	if (base == 10 && is_label_length(v->c[i]))
-		return 1;
-	if (view_text_at(v, i, "[.]"))
-		return 3;
-	if (view_text_at(v, i, "\\."))
-		return 2;
-	if (!is_separator(v->c[i]))
+	uint8_t c = i < v->n ? v->c[i] : 0;
+
+	if (c == '[')
+		return view_text_at(v, i, "[.]") ? 3 : 0;
+	if (c == '\\')
+		return view_text_at(v, i, "\\.") ? 2 : 0;
+	if (is_label_length(c))
+		return base == 10;
+	if (!is_separator(c))
 		return 0;
 	return i + 1 < v->n && is_separator(v->c[i + 1]) ? 2 : 1;
 }
@@ -58,7 +58,8 @@ static size_t separator(const struct view *v, size_t i, unsigned base)
 /* One part. @return its width; 0 where it is none or above 255 */
 static size_t part(const struct view *v, size_t i, unsigned base, size_t max, uint32_t *ret)
 {
-	size_t prefix = base == 16 && view_text_at(v, i, "0x") ? 2 : 0;
+	size_t prefix =
+		base == 16 && i < v->n && v->digit[i] == 0 && view_text_at(v, i, "0x") ? 2 : 0;
 	uint64_t value;
 	size_t n = view_digits(v, i + prefix, base, max, &value);
 
@@ -219,13 +220,15 @@ static void mask_hex(const struct own *o, struct view *v, size_t i)
 static void mask_decimal(const struct own *o, struct view *v, size_t i)
 {
 	bool negative = i > 0 && v->c[i - 1] == '-';
-	uint64_t value;
+	uint64_t value = 0;
 
-	for (size_t n = 7; n <= 10; n++)
-		if (view_digits(v, i, 10, n, &value) == n &&
+	for (size_t n = 1; n <= 10 && view_is_decimal(v, i + n - 1); n++) {
+		value = value * 10 + v->digit[i + n - 1];
+		if (n >= 7 &&
 			(is_number(o, value) || (negative && value <= UINT32_MAX &&
 							is_number(o, UINT32_MAX - value + 1))))
 			view_fill(v, i, i + n, '0');
+	}
 }
 
 /* 203000113007 */
@@ -245,21 +248,23 @@ static void mask_twelve(const struct own *o, struct view *v, size_t i)
 
 void mask_text4(const struct own *o, struct view *v)
 {
-	static const unsigned bases[] = {10, 16, 8};
-
 	for (size_t i = 0; i < v->n; i++) {
 		size_t next = i;
 
 		if (!view_is_hex(v, i))
 			continue;
-		for (size_t b = 0; b < ARRAY_SIZE(bases) && next == i; b++)
-			next = mask_parts(o, v, i, bases[b]);
+		if (view_is_decimal(v, i))
+			next = mask_parts(o, v, i, 10);
+		if (next == i)
+			next = mask_parts(o, v, i, 16);
+		if (next == i && v->digit[i] == 0)
+			next = mask_parts(o, v, i, 8);
 		if (next > i) {
 			i = next - 1;
 			continue;
 		}
 		mask_hex(o, v, i);
-		if (v->c[i] >= '0' && v->c[i] <= '9') {
+		if (view_is_decimal(v, i)) {
 			mask_decimal(o, v, i);
 			mask_twelve(o, v, i);
 		}

@@ -5,6 +5,23 @@
 /* Shortest text that an address can have: 0.0.0.0 */
 #define TEXT_MIN 7u
 
+static int hex_value(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void find_digits(struct view *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		int d = hex_value(v->c[i]);
+
+		v->digit[i] = d < 0 ? VIEW_NO_DIGIT : (uint8_t)d;
+	}
+}
+
 void view_plain(struct view *v, uint8_t *out, const uint8_t *from, size_t n)
 {
 	v->n = n;
@@ -13,14 +30,7 @@ void view_plain(struct view *v, uint8_t *out, const uint8_t *from, size_t n)
 	memcpy(v->c, from, n);
 	for (size_t i = 0; i <= n; i++)
 		v->at[i] = (uint16_t)i;
-}
-
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	find_digits(v);
 }
 
 static size_t escape_at(const uint8_t *p, size_t n, uint8_t *ret)
@@ -41,6 +51,8 @@ bool view_escaped(struct view *v, uint8_t *out, const uint8_t *from, size_t n)
 {
 	size_t i = 0;
 
+	if (!memchr(from, '%', n) && !memchr(from, '\\', n))
+		return false;
 	v->n = 0;
 	v->escaped = true;
 	v->out = out;
@@ -57,6 +69,7 @@ bool view_escaped(struct view *v, uint8_t *out, const uint8_t *from, size_t n)
 		i += span;
 	}
 	v->at[v->n] = (uint16_t)i;
+	find_digits(v);
 	return v->n < n;
 }
 
@@ -75,6 +88,7 @@ bool view_wide(struct view *v, uint8_t *out, const uint8_t *from, size_t n, size
 		text += wide && from[i] != 0;
 	}
 	v->at[v->n] = (uint16_t)n;
+	find_digits(v);
 	return text >= TEXT_MIN;
 }
 
@@ -106,20 +120,10 @@ size_t view_digits(const struct view *v, size_t i, unsigned base, size_t max, ui
 	size_t n = 0;
 	uint64_t value = 0;
 
-	for (; n < max && i + n < v->n; n++) {
-		int d = hex_value(v->c[i + n]);
-
-		if (d < 0 || (unsigned)d >= base)
-			break;
-		value = value * base + (unsigned)d;
-	}
+	for (; n < max && i + n < v->n && v->digit[i + n] < base; n++)
+		value = value * base + v->digit[i + n];
 	*ret_value = value;
 	return n;
-}
-
-bool view_is_hex(const struct view *v, size_t i)
-{
-	return i < v->n && hex_value(v->c[i]) >= 0;
 }
 
 bool view_text_at(const struct view *v, size_t i, const char *text)

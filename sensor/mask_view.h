@@ -14,11 +14,14 @@
 
 struct own;
 
+#define VIEW_NO_DIGIT 0xff
+
 struct view {
 	size_t n;
 	bool escaped;
 	uint8_t *out;
 	uint8_t c[MASK_PAYLOAD_MAX];
+	uint8_t digit[MASK_PAYLOAD_MAX]; /* value of a hexadecimal digit, VIEW_NO_DIGIT else */
 	uint16_t at[MASK_PAYLOAD_MAX + 1]; /* offset of the character, and behind the last one */
 };
 
@@ -36,7 +39,14 @@ void view_fill(struct view *v, size_t from, size_t to, uint8_t c);
 
 /** Digits of the base (8, 10, 16) at i, at most max. @return how many; *ret_value is their value */
 size_t view_digits(const struct view *v, size_t i, unsigned base, size_t max, uint64_t *ret_value);
-bool view_is_hex(const struct view *v, size_t i);
+static inline bool view_is_hex(const struct view *v, size_t i)
+{
+	return i < v->n && v->digit[i] != VIEW_NO_DIGIT;
+}
+static inline bool view_is_decimal(const struct view *v, size_t i)
+{
+	return i < v->n && v->digit[i] < 10;
+}
 /** Is this lower-case text there? */
 bool view_text_at(const struct view *v, size_t i, const char *text);
 

@@ -123,7 +123,7 @@ void own_init(struct own *o, const struct own_set *s, const struct packet *p)
 	o->any4 = o->family == 4 || s->r4.n > 0;
 	o->any6 = o->family == 6 || s->r6.n > 0;
 	memcpy(o->here[0], p->dst, sizeof(p->dst));
-	if (!targets_public(s->t, o->family, p->dst, o->here[1]))
+	if (!targets_nat(s->t) || !targets_public(s->t, o->family, p->dst, o->here[1]))
 		memcpy(o->here[1], p->dst, sizeof(p->dst));
 	o->here4[0] = load_be32(o->here[0]);
 	o->here4[1] = load_be32(o->here[1]);

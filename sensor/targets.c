@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "common/bytes.h"
 
 /* Longest text of one entry: two IPv6 prefixes, " = " and some blanks. */
@@ -89,9 +87,14 @@ static void cut(uint8_t *to, const uint8_t *addr, size_t n, uint8_t length)
 		to[whole] = (uint8_t)(addr[whole] & (0xff00 >> (length % 8)));
 }
 
+/* The keys are the owner's own choice, so no key is needed; the high bits of the product are mixed.
+ */
 static size_t slot_of(const struct table *b, const uint8_t *prefix, uint8_t length)
 {
-	return XXH3_64bits_withSeed(prefix, 16, length) & (b->size - 1);
+	uint64_t h =
+		load_be64(prefix) ^ load_be64(prefix + 8) * UINT64_C(0x9e3779b97f4a7c15) ^ length;
+
+	return (h * UINT64_C(0xd6e8feb86659fd93) >> 32) & (b->size - 1);
 }
 
 /* The slot that holds the prefix, or the free one where it belongs. */
@@ -364,6 +367,11 @@ bool targets_find(
 	else
 		*ret_ordinal = e->first + (load_be32(addr) - load_be32(e->captured));
 	return true;
+}
+
+bool targets_nat(const struct targets *t)
+{
+	return t->nat;
 }
 
 bool targets_public(const struct targets *t, uint8_t family, const uint8_t *addr, uint8_t *ret)

@@ -46,6 +46,9 @@ bool targets_all_issued(const struct targets *t);
 bool targets_find(
 	const struct targets *t, uint8_t family, const uint8_t *addr, uint32_t *ret_ordinal);
 
+/** Does any entry have a public address that differs from the captured one? */
+bool targets_nat(const struct targets *t);
+
 /** The public address of a captured destination; the same without NAT.
  *  @param ret  4 or 16 bytes
  *  @return false where it is for nobody here */
