@@ -19,8 +19,8 @@
 struct mask;
 struct sampler;
 
-/** Contents masked in a second of packet time, and at once: 4 to 8 microseconds each. */
-#define SAMPLER_MASK_PER_S 8192u
+/** Contents masked in a second of packet time, and at once: up to 20 microseconds each. */
+#define SAMPLER_MASK_PER_S 4096u
 /** New contents in a second of packet time, once the burst is used up. A flood of random payload
  *  costs no more than this: some 10 kB/s on the wire. */
 #define SAMPLER_NEW_PER_S 64u
