@@ -49,4 +49,4 @@ def test_sensors_do_not_mix(installation, tmp_path):
     for enrolled, capture, sensor in sensors:
         assert sensor.wait() == 0, sensor.log
         installation.check(enrolled, capture)
-    assert installation.query("SELECT count(DISTINCT target) FROM hirundo.observation") == [(3,)]
+    assert installation.query("SELECT count(DISTINCT (sensor_id, target)) FROM hirundo.observation") == [(3,)]
