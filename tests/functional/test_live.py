@@ -67,7 +67,7 @@ def expected(folder: pathlib.Path, datagrams: list[bytes]) -> Counter:
     return oracle.expected(file, [ADDRESS])
 
 
-def test_real_packets(installation, cable, open_folder, tmp_path):
+def test_real_packets(open_folder, cable, installation, tmp_path):
     live = Live(installation, cable, open_folder)
     live.collector.start().ready()
     live.sensor.start().ready()
@@ -90,7 +90,7 @@ def test_real_packets(installation, cable, open_folder, tmp_path):
     assert final == [(2000, 2000, 0, True)]
 
 
-def test_interface_down_up_and_gone(installation, cable, open_folder):
+def test_interface_down_up_and_gone(open_folder, cable, installation):
     live = Live(installation, cable, open_folder)
     live.collector.start().ready()
     live.sensor.start().ready()
@@ -114,7 +114,7 @@ def test_interface_down_up_and_gone(installation, cable, open_folder):
     installation.admin.verify()
 
 
-def test_collector_away_and_small_spool(installation, cable, open_folder):
+def test_collector_away_and_small_spool(open_folder, cable, installation):
     """The spool is a small file system of its own and gets full while the collector is away: what is
     lost is counted, exactly; the sensor never stops."""
     live = Live(installation, cable, open_folder, spool_dir=open_folder / "small" / "spool", spool_max="1GiB",
@@ -147,7 +147,7 @@ def test_collector_away_and_small_spool(installation, cable, open_folder):
         subprocess.run(["umount", "-l", small], check=True)
 
 
-def test_starts_while_the_collector_is_away(installation, cable, open_folder):
+def test_starts_while_the_collector_is_away(open_folder, cable, installation):
     """Target ordinals are kept: a sensor that knows them listens at once."""
     live = Live(installation, cable, open_folder)
     live.collector.start().ready()
@@ -166,7 +166,7 @@ def test_starts_while_the_collector_is_away(installation, cable, open_folder):
     installation.admin.verify()
 
 
-def test_any_is_refused(installation, cable, open_folder):
+def test_any_is_refused(open_folder, cable, installation):
     live = Live(installation, cable, open_folder, interface="any")
     live.sensor.start()
     assert live.sensor.wait(10) not in (0, None)
