@@ -9,7 +9,7 @@
 
 /* ---- Room ---- */
 
-void active_close(struct spool *s)
+void spool_active_close(struct spool *s)
 {
 	struct stream *st = newest_stream(s);
 	struct segment *seg;
@@ -19,11 +19,11 @@ void active_close(struct spool *s)
 	seg = &st->held.at[st->held.n - 1];
 	/* The zeros behind the content are no content: it does not matter whether a crash undoes
 	 * this. */
-	if (seg->alloc > seg->end && file_truncate(s, s->active_fd, seg->end) == 0) {
+	if (seg->alloc > seg->end && spool_file_truncate(s, s->active_fd, seg->end) == 0) {
 		s->counters.bytes -= seg->alloc - seg->end;
 		seg->alloc = seg->end;
 	}
-	file_close(s, s->active_fd);
+	spool_file_close(s, s->active_fd);
 	s->active_fd = -1;
 }
 
@@ -35,13 +35,13 @@ static size_t droppable_n(struct spool *s, const struct stream *st)
 	return st->held.n - (keep ? 1 : 0);
 }
 
-bool room_drop_acked(struct spool *s)
+bool spool_room_drop_acked(struct spool *s)
 {
 	for (size_t i = 0; i < s->streams_n; i++) {
 		struct stream *st = &s->streams[i];
 
 		if (droppable_n(s, st) > 0 && st->held.at[0].last.seq <= st->acked) {
-			segment_drop(s, st, &st->held, 0);
+			spool_segment_drop(s, st, &st->held, 0);
 			return true;
 		}
 	}
@@ -63,7 +63,7 @@ static int drop_unsent(struct spool *s, struct stream *st, size_t i)
 	int r;
 
 	if (st->acked > from.seq) { /* what is acknowledged is not lost */
-		r = seek_to(s, st, st->acked, &found, &off, &from);
+		r = spool_seek_to(s, st, st->acked, &found, &off, &from);
 		if (r < 0)
 			return r;
 	}
@@ -77,7 +77,8 @@ static int drop_unsent(struct spool *s, struct stream *st, size_t i)
 	to = l->at[i + n - 1].last;
 	if (!s->connected && st->sent > from.seq && st->sent < to.seq)
 		st->sent = from.seq;
-	return segment_replace(s, st, l, i, n, &from, &to, HIRUNDO__V1__LOSS__REASON__SPOOL_FULL);
+	return spool_segment_replace(
+		s, st, l, i, n, &from, &to, HIRUNDO__V1__LOSS__REASON__SPOOL_FULL);
 }
 
 /* The very last segment goes only when it alone keeps the next one from having room (the maximum
@@ -94,7 +95,7 @@ static int drop_last(struct spool *s)
 		s->must_reconnect |= in_flight(s, st, last);
 		return drop_unsent(s, st, st->held.n - 1);
 	}
-	segment_drop(s, st, &st->held, st->held.n - 1);
+	spool_segment_drop(s, st, &st->held, st->held.n - 1);
 	return 0;
 }
 
@@ -102,7 +103,7 @@ static int drop_last(struct spool *s)
  * @return 0, -ENOSPC where nothing may go, -errno */
 static int drop_one(struct spool *s)
 {
-	if (room_drop_acked(s))
+	if (spool_room_drop_acked(s))
 		return 0;
 	for (int flying = 0; flying <= 1; flying++) {
 		for (size_t i = 0; i < s->streams_n; i++) {
@@ -155,15 +156,15 @@ static int active_open(struct spool *s, size_t n)
 	}
 	if (r < 0)
 		return r;
-	r = segments_reserve(&st->held);
+	r = spool_segments_reserve(&st->held);
 	if (r < 0)
 		return r;
-	reserve_make(s);
-	path_segment(s, st, &seg.before, "", &path);
-	fd = file_open(s, path.s, O_RDWR | O_CREAT | O_EXCL);
+	spool_reserve_make(s);
+	spool_path_segment(s, st, &seg.before, "", &path);
+	fd = spool_file_open(s, path.s, O_RDWR | O_CREAT | O_EXCL);
 	if (fd == -EEXIST) { /* a file that an fdatasync failed on: never written to again */
-		r = file_unlink(s, path.s);
-		fd = r < 0 ? r : file_open(s, path.s, O_RDWR | O_CREAT | O_EXCL);
+		r = spool_file_unlink(s, path.s);
+		fd = r < 0 ? r : spool_file_open(s, path.s, O_RDWR | O_CREAT | O_EXCL);
 	}
 	if (fd < 0)
 		return fd;
@@ -171,7 +172,7 @@ static int active_open(struct spool *s, size_t n)
 	 * no room for all of it, the file grows with its records. */
 	if (s->io->fallocate(s->io->arg, fd, (off_t)want) == 0)
 		seg.alloc = want;
-	segments_insert(&st->held, st->held.n, &seg);
+	spool_segments_insert(&st->held, st->held.n, &seg);
 	s->counters.bytes += seg.alloc;
 	s->active_fd = fd;
 	s->active_new = true;
@@ -186,11 +187,11 @@ static void active_abandon(struct spool *s)
 	size_t last = st->held.n - 1;
 
 	if (st->held.at[last].end == 0) {
-		segment_drop(s, st, &st->held, last);
+		spool_segment_drop(s, st, &st->held, last);
 		return;
 	}
-	(void)file_truncate(s, s->active_fd, st->held.at[last].end);
-	active_close(s);
+	(void)spool_file_truncate(s, s->active_fd, st->held.at[last].end);
+	spool_active_close(s);
 }
 
 static int write_active(
@@ -199,13 +200,13 @@ static int write_active(
 	struct stream *st = newest_stream(s);
 	struct segment *seg = &st->held.at[st->held.n - 1];
 	struct path dir;
-	int r = file_write(s, s->active_fd, record, n, seg->end);
+	int r = spool_file_write(s, s->active_fd, record, n, seg->end);
 
 	if (r == 0)
-		r = file_sync(s, s->active_fd);
+		r = spool_file_sync(s, s->active_fd);
 	if (r == 0 && s->active_new) {
-		path_stream(s, st, &dir);
-		r = file_sync_dir(s, dir.s);
+		spool_path_stream(s, st, &dir);
+		r = spool_file_sync_dir(s, dir.s);
 	}
 	if (r < 0)
 		return r;
@@ -229,7 +230,7 @@ static int write_once(struct spool *s, const uint8_t *record, size_t n, const st
 		const struct segment *seg = &st->held.at[st->held.n - 1];
 
 		if (seg->end + n > s->segment_bytes && seg->end > 0)
-			active_close(s);
+			spool_active_close(s);
 		else if (seg->end + n > seg->alloc) {
 			r = room_for(s, seg->end + n - seg->alloc);
 			if (r < 0)
@@ -285,9 +286,9 @@ static int put_refused_loss(struct spool *s)
 
 	if (s->refused_packets == 0)
 		return 0;
-	n = loss_frame(st->epoch, &l, frame);
+	n = spool_loss_frame(st->epoch, &l, frame);
 	r = put(s, frame, n, &l.to);
-	if (is_full(r) && reserve_release(s))
+	if (is_full(r) && spool_reserve_release(s))
 		r = put(s, frame, n, &l.to);
 	if (r < 0)
 		return r;
@@ -313,9 +314,9 @@ int spool_append(struct spool *s, enum frame_type type, uint64_t packets, uint8_
 	if ((type != FRAME_BATCH && type != FRAME_STATUS) || n < FRAME_HEADER_SIZE ||
 		n > FRAME_MAX || packets > UINT32_MAX)
 		return -EINVAL;
-	r = fork_finish(s);
+	r = spool_fork_finish(s);
 	if (r == 0 && stream_full(newest_stream(s), packets + s->refused_packets))
-		r = stream_create(s, 0, NULL);
+		r = spool_stream_create(s, 0, NULL);
 	if (r == 0)
 		r = put_refused_loss(s);
 	if (r == 0) {

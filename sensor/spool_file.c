@@ -26,18 +26,18 @@ static void path_join(struct path *ret, const char *a, const char *b, const char
 		(void)snprintf(ret->s + n, sizeof(ret->s) - (size_t)n, "%s", d);
 }
 
-void path_stream(const struct spool *s, const struct stream *st, struct path *ret)
+void spool_path_stream(const struct spool *s, const struct stream *st, struct path *ret)
 {
 	path_join(ret, s->dir, st->name, "", "");
 }
 
-void path_in_stream(
+void spool_path_in_stream(
 	const struct spool *s, const struct stream *st, const char *name, struct path *ret)
 {
 	path_join(ret, s->dir, st->name, name, "");
 }
 
-void path_segment(const struct spool *s, const struct stream *st, const struct point *before,
+void spool_path_segment(const struct spool *s, const struct stream *st, const struct point *before,
 	const char *suffix, struct path *ret)
 {
 	char name[SEGMENT_NAME_SIZE];
@@ -72,7 +72,7 @@ static bool dash_take(const char **p)
 	return *(*p)++ == '-';
 }
 
-bool segment_name_parse(const char *name, struct point *ret)
+bool spool_segment_name_parse(const char *name, struct point *ret)
 {
 	struct point at;
 	uint64_t first;
@@ -88,14 +88,14 @@ bool segment_name_parse(const char *name, struct point *ret)
 	return true;
 }
 
-void stream_name_make(struct stream *st)
+void spool_stream_name_make(struct stream *st)
 {
 	(void)snprintf(st->name, sizeof(st->name),
 		"%08" PRIx32 "-%016" PRIx64 "-%08" PRIx32 "-%016" PRIx64 "-%016" PRIx64,
 		st->generation, st->epoch, st->parent, st->shared_seq, st->shared_total);
 }
 
-bool stream_name_parse(const char *name, struct stream *ret)
+bool spool_stream_name_parse(const char *name, struct stream *ret)
 {
 	struct stream st = {0};
 	uint64_t generation, parent;
@@ -123,12 +123,12 @@ static int result(long r)
 	return r < 0 ? (errno > 0 ? -errno : -EIO) : (int)r;
 }
 
-int file_open(struct spool *s, const char *path, int flags)
+int spool_file_open(struct spool *s, const char *path, int flags)
 {
 	return result(s->io->open(s->io->arg, path, flags | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
-int file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at)
+int spool_file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at)
 {
 	const uint8_t *from = p;
 
@@ -146,95 +146,95 @@ int file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at)
 	return 0;
 }
 
-int file_sync(struct spool *s, int fd)
+int spool_file_sync(struct spool *s, int fd)
 {
 	return result(s->io->fdatasync(s->io->arg, fd));
 }
 
-int file_truncate(struct spool *s, int fd, uint64_t n)
+int spool_file_truncate(struct spool *s, int fd, uint64_t n)
 {
 	return result(s->io->ftruncate(s->io->arg, fd, (off_t)n));
 }
 
-int file_unlink(struct spool *s, const char *path)
+int spool_file_unlink(struct spool *s, const char *path)
 {
 	return result(s->io->unlink(s->io->arg, path));
 }
 
-int file_rename(struct spool *s, const char *from, const char *to)
+int spool_file_rename(struct spool *s, const char *from, const char *to)
 {
 	return result(s->io->rename(s->io->arg, from, to));
 }
 
-int file_mkdir(struct spool *s, const char *path)
+int spool_file_mkdir(struct spool *s, const char *path)
 {
 	return result(s->io->mkdir(s->io->arg, path));
 }
 
-int file_sync_dir(struct spool *s, const char *path)
+int spool_file_sync_dir(struct spool *s, const char *path)
 {
 	return result(s->io->fsync_dir(s->io->arg, path));
 }
 
-void file_close(struct spool *s, int fd)
+void spool_file_close(struct spool *s, int fd)
 {
 	(void)s->io->close(s->io->arg, fd);
 }
 
-int newfile_open(
+int spool_newfile_open(
 	struct spool *s, const struct stream *st, const struct point *before, struct newfile *ret)
 {
 	struct path tmp;
 	int fd;
 
-	path_segment(s, st, before, ".tmp", &tmp);
-	fd = file_open(s, tmp.s, O_RDWR | O_CREAT | O_TRUNC);
+	spool_path_segment(s, st, before, ".tmp", &tmp);
+	fd = spool_file_open(s, tmp.s, O_RDWR | O_CREAT | O_TRUNC);
 	if (fd < 0)
 		return fd;
 	*ret = (struct newfile){.s = s, .st = st, .before = *before, .fd = fd};
 	return 0;
 }
 
-int newfile_write(struct newfile *f, const void *p, size_t n)
+int spool_newfile_write(struct newfile *f, const void *p, size_t n)
 {
-	int r = file_write(f->s, f->fd, p, n, f->n);
+	int r = spool_file_write(f->s, f->fd, p, n, f->n);
 
 	if (r == 0)
 		f->n += n;
 	return r;
 }
 
-int newfile_commit(struct newfile *f)
+int spool_newfile_commit(struct newfile *f)
 {
 	struct path tmp, name, dir;
-	int r = file_sync(f->s, f->fd);
+	int r = spool_file_sync(f->s, f->fd);
 
 	if (r < 0) {
-		newfile_abort(f);
+		spool_newfile_abort(f);
 		return r;
 	}
-	file_close(f->s, f->fd);
-	path_segment(f->s, f->st, &f->before, ".tmp", &tmp);
-	path_segment(f->s, f->st, &f->before, "", &name);
-	r = file_rename(f->s, tmp.s, name.s);
+	spool_file_close(f->s, f->fd);
+	spool_path_segment(f->s, f->st, &f->before, ".tmp", &tmp);
+	spool_path_segment(f->s, f->st, &f->before, "", &name);
+	r = spool_file_rename(f->s, tmp.s, name.s);
 	if (r < 0) {
-		(void)file_unlink(f->s, tmp.s);
+		(void)spool_file_unlink(f->s, tmp.s);
 		return r;
 	}
-	path_stream(f->s, f->st, &dir);
-	return file_sync_dir(f->s, dir.s);
+	spool_path_stream(f->s, f->st, &dir);
+	return spool_file_sync_dir(f->s, dir.s);
 }
 
-void newfile_abort(struct newfile *f)
+void spool_newfile_abort(struct newfile *f)
 {
 	struct path tmp;
 
-	file_close(f->s, f->fd);
-	path_segment(f->s, f->st, &f->before, ".tmp", &tmp);
-	(void)file_unlink(f->s, tmp.s);
+	spool_file_close(f->s, f->fd);
+	spool_path_segment(f->s, f->st, &f->before, ".tmp", &tmp);
+	(void)spool_file_unlink(f->s, tmp.s);
 }
 
-void reserve_make(struct spool *s)
+void spool_reserve_make(struct spool *s)
 {
 	static const uint8_t zeros[4096];
 	struct path path;
@@ -243,22 +243,22 @@ void reserve_make(struct spool *s)
 	if (s->reserve)
 		return;
 	path_join(&path, s->dir, "reserve", "", "");
-	fd = file_open(s, path.s, O_RDWR | O_CREAT);
+	fd = spool_file_open(s, path.s, O_RDWR | O_CREAT);
 	if (fd < 0)
 		return;
 	r = result(s->io->fallocate(s->io->arg, fd, RESERVE_BYTES));
 	if (r == -EOPNOTSUPP) {
 		r = 0;
 		for (uint64_t at = 0; r == 0 && at < RESERVE_BYTES; at += sizeof(zeros))
-			r = file_write(s, fd, zeros, sizeof(zeros), at);
+			r = spool_file_write(s, fd, zeros, sizeof(zeros), at);
 	}
-	file_close(s, fd);
+	spool_file_close(s, fd);
 	if (r < 0)
-		(void)file_unlink(s, path.s);
+		(void)spool_file_unlink(s, path.s);
 	s->reserve = r == 0;
 }
 
-bool reserve_release(struct spool *s)
+bool spool_reserve_release(struct spool *s)
 {
 	struct path path;
 
@@ -266,18 +266,18 @@ bool reserve_release(struct spool *s)
 		return false;
 	path_join(&path, s->dir, "reserve", "", "");
 	s->reserve = false;
-	return file_unlink(s, path.s) == 0;
+	return spool_file_unlink(s, path.s) == 0;
 }
 
-void set_aside(struct spool *s, const struct stream *st, const struct point *before)
+void spool_set_aside(struct spool *s, const struct stream *st, const struct point *before)
 {
 	struct path from, to;
 
-	path_segment(s, st, before, "", &from);
-	path_segment(s, st, before, ".bad", &to);
+	spool_path_segment(s, st, before, "", &from);
+	spool_path_segment(s, st, before, ".bad", &to);
 	s->counters.segments_bad++;
-	if (file_rename(s, from.s, to.s) == 0)
-		bad_trim(s);
+	if (spool_file_rename(s, from.s, to.s) == 0)
+		spool_bad_trim(s);
 }
 
 struct bad_file {
@@ -313,7 +313,7 @@ static bool bad_oldest(struct spool *s, struct bad_file *ret, size_t *ret_n, uin
 		struct stat sb;
 		DIR *d;
 
-		path_stream(s, f.st, &path);
+		spool_path_stream(s, f.st, &path);
 		d = opendir(path.s);
 		if (!d)
 			continue;
@@ -335,7 +335,7 @@ static bool bad_oldest(struct spool *s, struct bad_file *ret, size_t *ret_n, uin
 	return found;
 }
 
-void bad_trim(struct spool *s)
+void spool_bad_trim(struct spool *s)
 {
 	struct bad_file f;
 	struct path path;
@@ -344,8 +344,8 @@ void bad_trim(struct spool *s)
 
 	while (bad_oldest(s, &f, &n, &bytes) &&
 		(n > BAD_FILES_MAX || bytes > s->max_bytes / BAD_BYTES_PART)) {
-		path_in_stream(s, f.st, f.name, &path);
-		if (file_unlink(s, path.s) < 0)
+		spool_path_in_stream(s, f.st, f.name, &path);
+		if (spool_file_unlink(s, path.s) < 0)
 			return;
 	}
 }

@@ -8,7 +8,7 @@
 
 #include "hirundo.pb-c.h"
 
-void stream_done(struct stream *st)
+void spool_stream_done(struct stream *st)
 {
 	free(st->held.at);
 	free(st->moving.at);
@@ -33,13 +33,13 @@ static int random_epoch(const struct spool *s, uint64_t *ret)
 	}
 }
 
-void stream_begin_at(struct stream *st, uint64_t first_seq)
+void spool_stream_begin_at(struct stream *st, uint64_t first_seq)
 {
 	st->newest.seq = first_seq > 0 ? first_seq - 1 : 0;
 	st->sent = st->acked = st->newest.seq;
 }
 
-int stream_create(struct spool *s, uint32_t parent, const struct point *shared)
+int spool_stream_create(struct spool *s, uint32_t parent, const struct point *shared)
 {
 	struct stream st = {.generation = 1, .parent = parent};
 	struct stream *streams;
@@ -52,30 +52,30 @@ int stream_create(struct spool *s, uint32_t parent, const struct point *shared)
 		if (newest_stream(s)->generation == UINT32_MAX)
 			return -EOVERFLOW;
 		st.generation = newest_stream(s)->generation + 1;
-		active_close(s);
+		spool_active_close(s);
 	} else {
-		stream_begin_at(&st, s->first_seq);
+		spool_stream_begin_at(&st, s->first_seq);
 	}
 	if (shared) {
 		st.shared_seq = shared->seq;
 		st.shared_total = shared->total;
 	}
-	stream_name_make(&st);
+	spool_stream_name_make(&st);
 	streams = reallocarray(s->streams, s->streams_n + 1, sizeof(*streams));
 	if (!streams)
 		return -ENOMEM;
 	s->streams = streams;
-	path_stream(s, &st, &path);
-	r = file_mkdir(s, path.s);
+	spool_path_stream(s, &st, &path);
+	r = spool_file_mkdir(s, path.s);
 	if (r == 0)
-		r = file_sync_dir(s, s->dir);
+		r = spool_file_sync_dir(s, s->dir);
 	if (r < 0)
 		return r;
 	s->streams[s->streams_n++] = st;
 	return 0;
 }
 
-void streams_prune(struct spool *s)
+void spool_streams_prune(struct spool *s)
 {
 	size_t n = 0;
 
@@ -87,9 +87,10 @@ void streams_prune(struct spool *s)
 			s->streams[n++] = *st;
 			continue;
 		}
-		path_stream(s, st, &path);
-		(void)file_unlink(s, path.s); /* stays while the owner's .bad files are in it */
-		stream_done(st);
+		spool_path_stream(s, st, &path);
+		(void)spool_file_unlink(
+			s, path.s); /* stays while the owner's .bad files are in it */
+		spool_stream_done(st);
 	}
 	s->streams_n = n;
 }
@@ -111,33 +112,33 @@ static int split(struct spool *s, struct stream *from, uint64_t shared_seq)
 	struct path path;
 	uint64_t off;
 	size_t i;
-	int fd, r = seek_to(s, from, shared_seq, &i, &off, &at);
+	int fd, r = spool_seek_to(s, from, shared_seq, &i, &off, &at);
 
 	if (r != SEEK_OK)
 		return r == SEEK_IN_LOSS ? -EINVAL : r < 0 ? r : 0;
 	seg = &from->held.at[i];
 	if (at.seq <= seg->before.seq || at.seq >= seg->last.seq)
 		return 0;
-	r = segment_rewrite(s, from, &from->held, i, &at, REWRITE_KEEP);
+	r = spool_segment_rewrite(s, from, &from->held, i, &at, REWRITE_KEEP);
 	if (r < 0)
 		return r;
 	seg = &from->held.at[i];
 	seg->last = at;
 	seg->end = off;
 	/* For the room alone: the next file's name says where this one ends. */
-	path_segment(s, from, &seg->before, "", &path);
-	fd = file_open(s, path.s, O_RDWR);
+	spool_path_segment(s, from, &seg->before, "", &path);
+	fd = spool_file_open(s, path.s, O_RDWR);
 	if (fd >= 0) {
-		if (file_truncate(s, fd, off) == 0) {
+		if (spool_file_truncate(s, fd, off) == 0) {
 			s->counters.bytes -= seg->alloc - off;
 			seg->alloc = off;
 		}
-		file_close(s, fd);
+		spool_file_close(s, fd);
 	}
 	return 0;
 }
 
-int fork_collect(struct spool *s, struct stream *st)
+int spool_fork_collect(struct spool *s, struct stream *st)
 {
 	struct stream *from = st->parent > 0 ? parent_of(s, st) : NULL;
 	struct segments *l;
@@ -157,14 +158,14 @@ int fork_collect(struct spool *s, struct stream *st)
 
 		/* Moved before a crash. All of it was, before the next generation could be made. */
 		if (seg.last.seq - st->shared_seq <= st->newest.seq || st != newest_stream(s)) {
-			segment_drop(s, from, l, l->n - 1);
+			spool_segment_drop(s, from, l, l->n - 1);
 			continue;
 		}
-		r = segments_reserve(&from->moving);
+		r = spool_segments_reserve(&from->moving);
 		if (r < 0)
 			return r;
-		segments_remove(l, l->n - 1, 1);
-		segments_insert(&from->moving, 0, &seg);
+		spool_segments_remove(l, l->n - 1, 1);
+		spool_segments_insert(&from->moving, 0, &seg);
 	}
 	from->newest = l->n > 0 ? l->at[l->n - 1].last
 				: (struct point){.seq = st->shared_seq, .total = st->shared_total};
@@ -194,8 +195,8 @@ static int move_loss(struct mover *m, uint64_t old_seq, uint64_t old_total, int 
 		.reason = reason,
 	};
 	uint8_t frame[LOSS_FRAME_MAX];
-	size_t n = loss_frame(m->to->epoch, &l, frame);
-	int r = newfile_write(&m->out, frame, n);
+	size_t n = spool_loss_frame(m->to->epoch, &l, frame);
+	int r = spool_newfile_write(&m->out, frame, n);
 
 	m->only_loss = m->records_n++ == 0;
 	lost_add(&m->lost, lost_between(&l.from, &l.to));
@@ -214,7 +215,7 @@ static int move_record(void *arg, struct frame_header *h, uint8_t *rec, const st
 	if (behind->seq - m->to->shared_seq <= m->at.seq)
 		return 0;
 	if (h->type == FRAME_LOSS) {
-		if (!loss_parse(h, rec + FRAME_HEADER_SIZE, &at, &reason))
+		if (!spool_loss_parse(h, rec + FRAME_HEADER_SIZE, &at, &reason))
 			return -EIO;
 		return move_loss(m, h->seq, h->packets_total, reason);
 	}
@@ -226,7 +227,7 @@ static int move_record(void *arg, struct frame_header *h, uint8_t *rec, const st
 	frame_seal(h, rec);
 	m->only_loss = false;
 	m->records_n++;
-	r = newfile_write(&m->out, rec, FRAME_HEADER_SIZE + h->payload_length);
+	r = spool_newfile_write(&m->out, rec, FRAME_HEADER_SIZE + h->payload_length);
 	m->at = (struct point){h->seq, h->checksum, h->packets_total};
 	return r;
 }
@@ -258,30 +259,30 @@ static int move_copy(struct spool *s, const struct stream *from, const struct se
 	int fd = -1, r;
 
 	if (whole) {
-		path_segment(s, from, &seg->before, "", &path);
-		fd = file_open(s, path.s, O_RDONLY);
+		spool_path_segment(s, from, &seg->before, "", &path);
+		fd = spool_file_open(s, path.s, O_RDONLY);
 		if (fd < 0)
 			return fd;
 	}
 	m->at = m->to->newest;
 	m->records_n = 0;
 	m->lost = (struct lost){0};
-	r = newfile_open(s, m->to, &m->to->newest, &m->out);
+	r = spool_newfile_open(s, m->to, &m->to->newest, &m->out);
 	if (r == 0) {
 		/* Between what was moved and this segment something is missing. */
 		if (seg->before.seq - m->to->shared_seq > m->at.seq)
 			r = move_hole(m, &seg->before, &seg->before);
 		if (r == 0)
-			r = whole ? walk(&w, fd)
+			r = whole ? spool_walk(&w, fd)
 				  : move_loss(m, seg->last.seq, seg->last.total,
 					    HIRUNDO__V1__LOSS__REASON__SPOOL_FULL);
 		if (r < 0)
-			newfile_abort(&m->out);
+			spool_newfile_abort(&m->out);
 		else
-			r = newfile_commit(&m->out);
+			r = spool_newfile_commit(&m->out);
 	}
 	if (fd >= 0)
-		file_close(s, fd);
+		spool_file_close(s, fd);
 	return r;
 }
 
@@ -289,16 +290,16 @@ static int move_segment(struct spool *s, struct stream *from, struct stream *st)
 {
 	struct segment old = from->moving.at[0], seg;
 	struct mover m = {.to = st};
-	int r = segments_reserve(&st->held);
+	int r = spool_segments_reserve(&st->held);
 
 	if (r < 0)
 		return r;
 	do
 		r = move_copy(s, from, &old, true, &m);
-	while (is_full(r) && room_drop_acked(s));
+	while (is_full(r) && spool_room_drop_acked(s));
 	if (is_full(r) || r == -ENOENT || r == -EACCES) {
 		r = move_copy(s, from, &old, false, &m);
-		if (is_full(r) && reserve_release(s))
+		if (is_full(r) && spool_reserve_release(s))
 			r = move_copy(s, from, &old, false, &m);
 	}
 	if (r < 0)
@@ -311,22 +312,22 @@ static int move_segment(struct spool *s, struct stream *from, struct stream *st)
 		.only_loss = m.only_loss,
 		.lost = m.lost,
 	};
-	count_lost(s, old.lost, m.lost);
-	segments_insert(&st->held, st->held.n, &seg);
+	spool_count_lost(s, old.lost, m.lost);
+	spool_segments_insert(&st->held, st->held.n, &seg);
 	st->newest = m.at;
 	s->counters.bytes += seg.alloc;
-	segment_drop(s, from, &from->moving, 0);
+	spool_segment_drop(s, from, &from->moving, 0);
 	return 0;
 }
 
-int fork_finish(struct spool *s)
+int spool_fork_finish(struct spool *s)
 {
 	struct stream *st = newest_stream(s);
 	struct stream *from = st->parent > 0 ? parent_of(s, st) : NULL;
 
 	if (!from || from->moving.n == 0)
 		return 0;
-	active_close(s);
+	spool_active_close(s);
 	while (from->moving.n > 0) {
 		int r = move_segment(s, from, st);
 
@@ -346,23 +347,23 @@ int spool_fork(struct spool *s, size_t stream, uint64_t shared_seq)
 
 	if (stream >= s->streams_n)
 		return -EINVAL;
-	r = fork_finish(s);
+	r = spool_fork_finish(s);
 	if (r < 0)
 		return r;
 	from = &s->streams[stream];
 	oldest = spool_stream(s, stream).oldest_seq;
 	if (shared_seq + 1 < oldest) /* what is gone was acknowledged: it is not told again */
 		shared_seq = oldest - 1;
-	r = seek_to(s, from, shared_seq, &i, &off, &at);
+	r = spool_seek_to(s, from, shared_seq, &i, &off, &at);
 	if (r != SEEK_OK)
 		return r < 0 ? r : -EINVAL;
-	r = stream_create(s, from->generation, &at);
+	r = spool_stream_create(s, from->generation, &at);
 	if (r < 0)
 		return r;
 	s->connected = s->must_reconnect = false;
-	r = fork_collect(s, newest_stream(s));
+	r = spool_fork_collect(s, newest_stream(s));
 	if (r == 0)
-		r = fork_finish(s);
-	streams_prune(s);
+		r = spool_fork_finish(s);
+	spool_streams_prune(s);
 	return r;
 }

@@ -25,7 +25,7 @@ struct point {
 };
 
 /** A segment file. Its name is the point before it, so that what a destroyed file held can be
- * counted from its neighbour's name. */
+ *  counted from its neighbour's name. */
 struct segment {
 	struct point before;
 	struct point last;
@@ -56,8 +56,7 @@ struct stream {
 	uint64_t shared_seq; /* of the parent: number n here was n + shared_seq there */
 	uint64_t shared_total; /* of the parent at shared_seq */
 	struct segments held;
-	struct segments
-		moving; /* behind the shared record, waiting to be sealed again in the fork */
+	struct segments moving; /* behind the shared record: to be sealed again in the fork */
 	struct point newest;
 	uint64_t sent, acked;
 	bool ended; /* forked: nothing is written behind newest any more */
@@ -71,8 +70,7 @@ struct spool {
 	int lock_fd;
 	struct stream *streams;
 	size_t streams_n;
-	int active_fd; /* of the last segment of the newest stream; -1 = a new one at the next
-			  append */
+	int active_fd; /* of the last segment of the newest stream; -1 = none is open */
 	bool active_new; /* its directory entry may not be durable */
 	uint64_t refused_packets; /* for the next LOSS */
 	bool reserve; /* the reserve file is there */
@@ -112,27 +110,27 @@ struct path {
 	char s[PATH_MAX];
 };
 
-void path_stream(const struct spool *s, const struct stream *st, struct path *ret);
-void path_in_stream(
+void spool_path_stream(const struct spool *s, const struct stream *st, struct path *ret);
+void spool_path_in_stream(
 	const struct spool *s, const struct stream *st, const char *name, struct path *ret);
-void path_segment(const struct spool *s, const struct stream *st, const struct point *before,
+void spool_path_segment(const struct spool *s, const struct stream *st, const struct point *before,
 	const char *suffix, struct path *ret);
 
 /** @return false where the name is not a segment's */
-bool segment_name_parse(const char *name, struct point *ret);
-void stream_name_make(struct stream *st);
-bool stream_name_parse(const char *name, struct stream *ret);
+bool spool_segment_name_parse(const char *name, struct point *ret);
+void spool_stream_name_make(struct stream *st);
+bool spool_stream_name_parse(const char *name, struct stream *ret);
 
 /* The system calls: 0 or a descriptor, else -errno. */
-int file_open(struct spool *s, const char *path, int flags);
-int file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at);
-int file_sync(struct spool *s, int fd);
-int file_truncate(struct spool *s, int fd, uint64_t n);
-int file_unlink(struct spool *s, const char *path);
-int file_rename(struct spool *s, const char *from, const char *to);
-int file_mkdir(struct spool *s, const char *path);
-int file_sync_dir(struct spool *s, const char *path);
-void file_close(struct spool *s, int fd);
+int spool_file_open(struct spool *s, const char *path, int flags);
+int spool_file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at);
+int spool_file_sync(struct spool *s, int fd);
+int spool_file_truncate(struct spool *s, int fd, uint64_t n);
+int spool_file_unlink(struct spool *s, const char *path);
+int spool_file_rename(struct spool *s, const char *from, const char *to);
+int spool_file_mkdir(struct spool *s, const char *path);
+int spool_file_sync_dir(struct spool *s, const char *path);
+void spool_file_close(struct spool *s, int fd);
 
 /** A segment that appears whole or not at all: written beside, made durable, renamed. */
 struct newfile {
@@ -142,21 +140,21 @@ struct newfile {
 	int fd;
 	uint64_t n;
 };
-int newfile_open(struct spool *s, const struct stream *st, const struct point *before,
+int spool_newfile_open(struct spool *s, const struct stream *st, const struct point *before,
 	struct newfile *ret) MUST_CHECK;
-int newfile_write(struct newfile *f, const void *p, size_t n) MUST_CHECK;
+int spool_newfile_write(struct newfile *f, const void *p, size_t n) MUST_CHECK;
 /** Ends the file either way. */
-int newfile_commit(struct newfile *f) MUST_CHECK;
-void newfile_abort(struct newfile *f);
+int spool_newfile_commit(struct newfile *f) MUST_CHECK;
+void spool_newfile_abort(struct newfile *f);
 
 /** Room that was kept so that a LOSS can be written on a full disk. */
-void reserve_make(struct spool *s);
+void spool_reserve_make(struct spool *s);
 /** @return true where there was something to give up */
-bool reserve_release(struct spool *s);
+bool spool_reserve_release(struct spool *s);
 
 /** Sets a file aside as NAME.bad and keeps the number and size of such files in bounds. */
-void set_aside(struct spool *s, const struct stream *st, const struct point *before);
-void bad_trim(struct spool *s);
+void spool_set_aside(struct spool *s, const struct stream *st, const struct point *before);
+void spool_bad_trim(struct spool *s);
 
 /* ---- spool_walk.c ---- */
 
@@ -167,12 +165,12 @@ struct loss {
 	struct point from, to; /* replaces from.seq + 1 to to.seq */
 	int reason;
 	bool chained; /* the record behind it chains to to.checksum; else to the LOSS's own, and
-		       * to.checksum is set to that by loss_frame */
+		       * to.checksum is set to that by spool_loss_frame */
 };
 
-size_t loss_frame(uint64_t epoch, struct loss *l, uint8_t ret[LOSS_FRAME_MAX]);
+size_t spool_loss_frame(uint64_t epoch, struct loss *l, uint8_t ret[LOSS_FRAME_MAX]);
 /** The point behind a LOSS frame. @return false where its payload is none of ours */
-bool loss_parse(
+bool spool_loss_parse(
 	const struct frame_header *h, const uint8_t *payload, struct point *ret, int *ret_reason);
 
 /** Goes through the records of a file: good ones, and the holes between them. */
@@ -181,8 +179,7 @@ struct walk {
 	struct point at; /* in: before the file; out: behind the last record, holes included */
 	bool bounded; /* what stands behind the file is known: */
 	struct point end;
-	/** A good record, LOSS too. May change rec (header and payload). @return 0 or -errno: stop
-	 */
+	/** A good record, LOSS too. May change rec. @return 0, -errno: stop */
 	int (*record)(void *arg, struct frame_header *h, uint8_t *rec, const struct point *before,
 		const struct point *behind);
 	/** Numbers without a record. */
@@ -200,40 +197,39 @@ struct walk {
 	struct lost lost; /* in good LOSS records */
 	bool superseded; /* ends with records that the next file holds too */
 };
-int walk(struct walk *w, int fd) MUST_CHECK;
+int spool_walk(struct walk *w, int fd) MUST_CHECK;
 
 /* ---- spool_segment.c ---- */
 
-int segments_reserve(struct segments *l) MUST_CHECK;
+int spool_segments_reserve(struct segments *l) MUST_CHECK;
 /** There must be room. */
-void segments_insert(struct segments *l, size_t i, const struct segment *seg);
-void segments_remove(struct segments *l, size_t i, size_t n);
+void spool_segments_insert(struct segments *l, size_t i, const struct segment *seg);
+void spool_segments_remove(struct segments *l, size_t i, size_t n);
 
 /** Unlinks the file and forgets the segment. */
-void segment_drop(struct spool *s, struct stream *st, struct segments *l, size_t i);
+void spool_segment_drop(struct spool *s, struct stream *st, struct segments *l, size_t i);
 
 /** Brings the counters up to date when LOSSes of `was` became those of `is`. */
-void count_lost(struct spool *s, struct lost was, struct lost is);
+void spool_count_lost(struct spool *s, struct lost was, struct lost is);
 
 /** Puts one LOSS in the place of n segments from i on (n = 0: in front of i). Durable before
- * anything is unlinked. */
-int segment_replace(struct spool *s, struct stream *st, struct segments *l, size_t i, size_t n,
-	const struct point *from, const struct point *to, int reason) MUST_CHECK;
+ *  anything is unlinked. */
+int spool_segment_replace(struct spool *s, struct stream *st, struct segments *l, size_t i,
+	size_t n, const struct point *from, const struct point *to, int reason) MUST_CHECK;
 
 enum rewrite_keep {
 	REWRITE_UNLINK,
 	REWRITE_KEEP
 };
 /** Writes what is good behind `from` into a clean segment, holes as LOSS (CORRUPT), damaged bytes
- * aside. Falls back to one LOSS for all of it where the disk is full.
+ *  aside. Falls back to one LOSS for all of it where the disk is full.
  *  @param keep  whether the old file stays for what is up to `from` (then it is cut there) */
-int segment_rewrite(struct spool *s, struct stream *st, struct segments *l, size_t i,
+int spool_segment_rewrite(struct spool *s, struct stream *st, struct segments *l, size_t i,
 	const struct point *from, enum rewrite_keep keep) MUST_CHECK;
 
 enum seek_res {
 	SEEK_OK = 0,
-	SEEK_IN_LOSS = 1, /* the number lies inside a LOSS: *ret_at is the point before that,
-			     *ret_off its offset */
+	SEEK_IN_LOSS = 1, /* inside a LOSS: *ret_at is the point before it, *ret_off its offset */
 	SEEK_BEFORE = 2, /* no longer held */
 	SEEK_BEHIND = 3, /* not yet written */
 };
@@ -241,33 +237,33 @@ enum seek_res {
  *  @param ret_i    segment that holds seq + 1, or the last
  *  @param ret_off  where that record starts
  *  @param ret_at   the point behind seq */
-int seek_to(struct spool *s, struct stream *st, uint64_t seq, size_t *ret_i, uint64_t *ret_off,
-	struct point *ret_at) MUST_CHECK;
+int spool_seek_to(struct spool *s, struct stream *st, uint64_t seq, size_t *ret_i,
+	uint64_t *ret_off, struct point *ret_at) MUST_CHECK;
 
 /** Reads n bytes at off. @return 0, -EIO also where the file ends */
-int read_at(struct spool *s, const struct stream *st, const struct point *before, void *to,
+int spool_read_at(struct spool *s, const struct stream *st, const struct point *before, void *to,
 	size_t n, uint64_t off) MUST_CHECK;
 
 /* ---- spool.c ---- */
 
 /** Closes the segment that is written to, and gives back what was preallocated. */
-void active_close(struct spool *s);
+void spool_active_close(struct spool *s);
 
 /** Unlinks the oldest acknowledged segment. @return false where there is none */
-bool room_drop_acked(struct spool *s);
+bool spool_room_drop_acked(struct spool *s);
 
 /* ---- spool_fork.c ---- */
 
 /** An empty stream whose first number will be first_seq (0 = 1). */
-void stream_begin_at(struct stream *st, uint64_t first_seq);
+void spool_stream_begin_at(struct stream *st, uint64_t first_seq);
 /** A new, empty stream at the end of the list. */
-int stream_create(struct spool *s, uint32_t parent, const struct point *shared) MUST_CHECK;
+int spool_stream_create(struct spool *s, uint32_t parent, const struct point *shared) MUST_CHECK;
 /** Takes what is behind the shared record away from the parent. Idempotent. */
-int fork_collect(struct spool *s, struct stream *st) MUST_CHECK;
+int spool_fork_collect(struct spool *s, struct stream *st) MUST_CHECK;
 /** Seals again what is still waiting. 0 at once where nothing is. */
-int fork_finish(struct spool *s) MUST_CHECK;
+int spool_fork_finish(struct spool *s) MUST_CHECK;
 /** Forgets old streams that hold nothing any more, and their directories. */
-void streams_prune(struct spool *s);
-void stream_done(struct stream *st);
+void spool_streams_prune(struct spool *s);
+void spool_stream_done(struct stream *st);
 
 #endif

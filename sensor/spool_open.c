@@ -157,7 +157,7 @@ static int list_segments(struct spool *s, const struct stream *st, struct names 
 	DIR *d;
 	int r = 0;
 
-	path_stream(s, st, &path);
+	spool_path_stream(s, st, &path);
 	d = opendir(path.s);
 	if (!d)
 		return -errno;
@@ -166,9 +166,9 @@ static int list_segments(struct spool *s, const struct stream *st, struct names 
 		struct point name;
 
 		if (n > 4 && n < SEGMENT_NAME_SIZE && strcmp(e->d_name + n - 4, ".tmp") == 0) {
-			path_in_stream(s, st, e->d_name, &tmp);
-			(void)file_unlink(s, tmp.s);
-		} else if (segment_name_parse(e->d_name, &name)) {
+			spool_path_in_stream(s, st, e->d_name, &tmp);
+			(void)spool_file_unlink(s, tmp.s);
+		} else if (spool_segment_name_parse(e->d_name, &name)) {
 			r = names_add(ret, &name);
 		}
 	}
@@ -178,7 +178,7 @@ static int list_segments(struct spool *s, const struct stream *st, struct names 
 	return r;
 }
 
-/* Walks a file without changing anything. @return as walk(), or what open said */
+/* Walks a file without changing anything. @return as spool_walk(), or what open said */
 static int look(struct spool *s, const struct stream *st, const struct point *name,
 	const struct point *end, struct walk *ret)
 {
@@ -190,12 +190,12 @@ static int look(struct spool *s, const struct stream *st, const struct point *na
 		ret->bounded = true;
 		ret->end = *end;
 	}
-	path_segment(s, st, name, "", &path);
-	fd = file_open(s, path.s, O_RDONLY);
+	spool_path_segment(s, st, name, "", &path);
+	fd = spool_file_open(s, path.s, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	r = walk(ret, fd);
-	file_close(s, fd);
+	r = spool_walk(ret, fd);
+	spool_file_close(s, fd);
 	return r;
 }
 
@@ -209,12 +209,12 @@ static bool begins_with_loss(
 	ssize_t n;
 	int fd;
 
-	path_segment(s, st, name, "", &path);
-	fd = file_open(s, path.s, O_RDONLY);
+	spool_path_segment(s, st, name, "", &path);
+	fd = spool_file_open(s, path.s, O_RDONLY);
 	if (fd < 0)
 		return false;
 	n = pread(fd, frame, sizeof(frame), 0);
-	file_close(s, fd);
+	spool_file_close(s, fd);
 	if (n <= 0 || frame_parse(frame, (size_t)n, FRAME_MAX, &h) != FRAME_OK ||
 		h.type != FRAME_LOSS || h.epoch != st->epoch || h.first_seq != name->seq + 1 ||
 		h.prev_checksum != name->checksum)
@@ -237,8 +237,8 @@ static void drop_replaced(struct spool *s, const struct stream *st, struct names
 
 			if (look(s, st, &l->at[i + 1], NULL, &w) < 0 || w.at.seq > seq)
 				break;
-			path_segment(s, st, &l->at[i + 1], "", &path);
-			(void)file_unlink(s, path.s);
+			spool_path_segment(s, st, &l->at[i + 1], "", &path);
+			(void)spool_file_unlink(s, path.s);
 			memmove(l->at + i + 1, l->at + i + 2, (l->n - i - 2) * sizeof(*l->at));
 			l->n--;
 		}
@@ -257,17 +257,17 @@ static int cut_tail(struct spool *s, const struct stream *st, const struct walk 
 		s->counters.torn_bytes += w->torn_bytes;
 	if (!last && w->size == w->good_end)
 		return 0;
-	path_segment(s, st, name, "", &path);
-	fd = file_open(s, path.s, O_RDWR);
+	spool_path_segment(s, st, name, "", &path);
+	fd = spool_file_open(s, path.s, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (w->size > w->good_end)
-		r = file_truncate(s, fd, w->good_end);
+		r = spool_file_truncate(s, fd, w->good_end);
 	/* A record that a killed process had written may not have reached the disk. It must, before
 	 * anybody sends it. */
 	if (r == 0 && last)
-		r = file_sync(s, fd);
-	file_close(s, fd);
+		r = spool_file_sync(s, fd);
+	spool_file_close(s, fd);
 	return last ? r : 0;
 }
 
@@ -284,7 +284,7 @@ static int load_segment(struct spool *s, struct stream *st, const struct point *
 	int r;
 
 	if (end && (name->seq >= end->seq || name->total > end->total)) {
-		set_aside(s, st, name);
+		spool_set_aside(s, st, name);
 		return 0;
 	}
 	r = look(s, st, name, end, &w);
@@ -296,15 +296,15 @@ static int load_segment(struct spool *s, struct stream *st, const struct point *
 		 * nobody. */
 		if (!end || !first) {
 			if (readable && (w.torn_bytes == 0 || w.superseded)) {
-				path_segment(s, st, name, "", &path);
-				return file_unlink(s, path.s);
+				spool_path_segment(s, st, name, "", &path);
+				return spool_file_unlink(s, path.s);
 			}
-			set_aside(s, st, name);
+			spool_set_aside(s, st, name);
 			return 0;
 		}
 		w.damaged_n = 1;
 	}
-	r = segments_reserve(l);
+	r = spool_segments_reserve(l);
 	if (r < 0)
 		return r;
 	seg.last = end ? *end : w.at;
@@ -313,16 +313,16 @@ static int load_segment(struct spool *s, struct stream *st, const struct point *
 	seg.lost = w.lost;
 	seg.only_loss = w.records_n == 1 && w.first_is_loss;
 	if (w.damaged_n > 0) {
-		segments_insert(l, 0, &seg);
+		spool_segments_insert(l, 0, &seg);
 		s->counters.bytes += seg.alloc;
-		return segment_rewrite(s, st, l, 0, name, REWRITE_UNLINK);
+		return spool_segment_rewrite(s, st, l, 0, name, REWRITE_UNLINK);
 	}
 	r = cut_tail(s, st, &w, name, !end);
 	seg.alloc = seg.end;
-	segments_insert(l, 0, &seg);
+	spool_segments_insert(l, 0, &seg);
 	s->counters.bytes += seg.alloc;
 	/* What cannot be made durable there is, in a file of its own. */
-	return r < 0 ? segment_rewrite(s, st, l, 0, name, REWRITE_UNLINK) : 0;
+	return r < 0 ? spool_segment_rewrite(s, st, l, 0, name, REWRITE_UNLINK) : 0;
 }
 
 static int stream_load(struct spool *s, struct stream *st)
@@ -342,8 +342,8 @@ static int stream_load(struct spool *s, struct stream *st)
 		st->newest = st->held.at[st->held.n - 1].last;
 		st->sent = st->acked = st->held.at[0].before.seq;
 		/* The same for the names: a record is not sent before its file would survive. */
-		path_stream(s, st, &path);
-		return file_sync_dir(s, path.s);
+		spool_path_stream(s, st, &path);
+		return spool_file_sync_dir(s, path.s);
 	}
 	return 0;
 }
@@ -370,7 +370,7 @@ static int list_streams(struct spool *s)
 		struct stream st, *streams;
 		struct stat sb;
 
-		if (!stream_name_parse(e->d_name, &st) ||
+		if (!spool_stream_name_parse(e->d_name, &st) ||
 			fstatat(dirfd(d), e->d_name, &sb, AT_SYMLINK_NOFOLLOW) < 0 ||
 			!S_ISDIR(sb.st_mode))
 			continue;
@@ -405,9 +405,9 @@ static void streams_unique(struct spool *s)
 			continue;
 		}
 		s->counters.segments_bad++;
-		path_stream(s, &s->streams[i], &from);
+		spool_path_stream(s, &s->streams[i], &from);
 		(void)snprintf(to.s, sizeof(to.s), "%.*s.bad", (int)(sizeof(to.s) - 5), from.s);
-		(void)file_rename(s, from.s, to.s);
+		(void)spool_file_rename(s, from.s, to.s);
 	}
 	s->streams_n = n;
 }
@@ -442,8 +442,8 @@ static int active_reopen(struct spool *s)
 
 	if (!seg || seg->only_loss || seg->end >= s->segment_bytes)
 		return 0;
-	path_segment(s, st, &seg->before, "", &path);
-	fd = file_open(s, path.s, O_RDWR);
+	spool_path_segment(s, st, &seg->before, "", &path);
+	fd = spool_file_open(s, path.s, O_RDWR);
 	if (fd < 0)
 		return fd;
 	s->active_fd = fd;
@@ -457,7 +457,7 @@ static int recover(struct spool *s, uint64_t segment_bytes)
 
 	if (r < 0)
 		return r;
-	reserve_make(s);
+	spool_reserve_make(s);
 	streams_unique(s);
 	for (size_t i = 0; i < s->streams_n; i++) {
 		r = stream_load(s, &s->streams[i]);
@@ -465,23 +465,23 @@ static int recover(struct spool *s, uint64_t segment_bytes)
 			return r;
 	}
 	for (size_t i = 0; i < s->streams_n; i++) {
-		r = fork_collect(s, &s->streams[i]);
+		r = spool_fork_collect(s, &s->streams[i]);
 		if (r < 0)
 			return r;
 	}
 	if (s->streams_n == 0)
-		r = stream_create(s, 0, NULL);
+		r = spool_stream_create(s, 0, NULL);
 	else if (newest_stream(s)->held.n == 0 && newest_stream(s)->parent == 0 &&
 		 s->streams_n == 1)
-		stream_begin_at(newest_stream(s), s->first_seq);
+		spool_stream_begin_at(newest_stream(s), s->first_seq);
 	if (r < 0)
 		return r;
 	choose_segment_bytes(s, segment_bytes);
 	/* What cannot be finished now (no room) is tried again with every append. */
-	r = fork_finish(s);
+	r = spool_fork_finish(s);
 	if (r == -ENOMEM)
 		return r;
-	streams_prune(s);
+	spool_streams_prune(s);
 	return active_reopen(s);
 }
 
@@ -537,7 +537,7 @@ int spool_open(const struct spool_options *o, struct spool **ret, char **ret_rea
 	s->first_seq = o->first_seq;
 	s->io = o->io ? o->io : &sys_io;
 	s->active_fd = s->lock_fd = -1;
-	r = file_mkdir(s, s->dir);
+	r = spool_file_mkdir(s, s->dir);
 	if (r < 0 && r != -EEXIST) {
 		(void)spool_close(s);
 		return fail(r, o, "cannot be made", ret_reason);
@@ -562,9 +562,9 @@ struct spool *spool_close(struct spool *s)
 	if (!s)
 		return NULL;
 	if (s->active_fd >= 0)
-		file_close(s, s->active_fd);
+		spool_file_close(s, s->active_fd);
 	for (size_t i = 0; i < s->streams_n; i++)
-		stream_done(&s->streams[i]);
+		spool_stream_done(&s->streams[i]);
 	free(s->streams);
 	if (s->lock_fd >= 0)
 		(void)close(s->lock_fd);

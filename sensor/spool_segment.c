@@ -7,7 +7,7 @@
 
 #include "hirundo.pb-c.h"
 
-int segments_reserve(struct segments *l)
+int spool_segments_reserve(struct segments *l)
 {
 	size_t cap = l->cap ? l->cap * 2 : 16;
 	struct segment *at;
@@ -22,7 +22,7 @@ int segments_reserve(struct segments *l)
 	return 0;
 }
 
-void segments_insert(struct segments *l, size_t i, const struct segment *seg)
+void spool_segments_insert(struct segments *l, size_t i, const struct segment *seg)
 {
 	assert(l->n < l->cap && i <= l->n);
 	memmove(l->at + i + 1, l->at + i, (l->n - i) * sizeof(*l->at));
@@ -30,7 +30,7 @@ void segments_insert(struct segments *l, size_t i, const struct segment *seg)
 	l->n++;
 }
 
-void segments_remove(struct segments *l, size_t i, size_t n)
+void spool_segments_remove(struct segments *l, size_t i, size_t n)
 {
 	assert(i <= l->n && n <= l->n - i);
 	memmove(l->at + i, l->at + i + n, (l->n - i - n) * sizeof(*l->at));
@@ -51,38 +51,38 @@ static void close_if_active(
 	struct spool *s, const struct stream *st, const struct segments *l, size_t i)
 {
 	if (st == newest_stream(s) && l == &st->held && i + 1 == l->n)
-		active_close(s);
+		spool_active_close(s);
 }
 
-void segment_drop(struct spool *s, struct stream *st, struct segments *l, size_t i)
+void spool_segment_drop(struct spool *s, struct stream *st, struct segments *l, size_t i)
 {
 	struct path path;
 
 	close_if_active(s, st, l, i);
 	forget_seek(s);
-	path_segment(s, st, &l->at[i].before, "", &path);
-	(void)file_unlink(
+	spool_path_segment(s, st, &l->at[i].before, "", &path);
+	(void)spool_file_unlink(
 		s, path.s); /* what stays is acknowledged, or superseded at the next start */
 	s->counters.bytes -= l->at[i].alloc;
-	segments_remove(l, i, 1);
+	spool_segments_remove(l, i, 1);
 }
 
 static int write_loss(struct spool *s, const struct stream *st, struct loss *l, uint64_t *ret_n)
 {
 	uint8_t frame[LOSS_FRAME_MAX];
-	size_t n = loss_frame(st->epoch, l, frame);
+	size_t n = spool_loss_frame(st->epoch, l, frame);
 	struct newfile f;
-	int r = newfile_open(s, st, &l->from, &f);
+	int r = spool_newfile_open(s, st, &l->from, &f);
 
 	if (r < 0)
 		return r;
-	r = newfile_write(&f, frame, n);
+	r = spool_newfile_write(&f, frame, n);
 	if (r < 0) {
-		newfile_abort(&f);
+		spool_newfile_abort(&f);
 		return r;
 	}
 	*ret_n = n;
-	return newfile_commit(&f);
+	return spool_newfile_commit(&f);
 }
 
 static uint64_t moved(uint64_t counter, uint64_t was, uint64_t is)
@@ -92,28 +92,28 @@ static uint64_t moved(uint64_t counter, uint64_t was, uint64_t is)
 			 : counter - (was - is < counter ? was - is : counter);
 }
 
-void count_lost(struct spool *s, struct lost was, struct lost is)
+void spool_count_lost(struct spool *s, struct lost was, struct lost is)
 {
 	s->counters.records_lost = moved(s->counters.records_lost, was.records, is.records);
 	s->counters.packets_lost = moved(s->counters.packets_lost, was.packets, is.packets);
 }
 
-int segment_replace(struct spool *s, struct stream *st, struct segments *l, size_t i, size_t n,
-	const struct point *from, const struct point *to, int reason)
+int spool_segment_replace(struct spool *s, struct stream *st, struct segments *l, size_t i,
+	size_t n, const struct point *from, const struct point *to, int reason)
 {
 	struct loss loss = {.from = *from, .to = *to, .reason = reason, .chained = true};
 	struct segment seg = {
 		.before = *from, .last = *to, .only_loss = true, .lost = lost_between(from, to)};
 	struct lost was = {0};
 	struct path path;
-	int r = segments_reserve(l);
+	int r = spool_segments_reserve(l);
 
 	if (r < 0)
 		return r;
 	for (size_t j = i; j < i + n; j++)
 		close_if_active(s, st, l, j);
 	r = write_loss(s, st, &loss, &seg.end);
-	if (is_full(r) && reserve_release(s))
+	if (is_full(r) && spool_reserve_release(s))
 		r = write_loss(s, st, &loss, &seg.end);
 	if (r < 0)
 		return r;
@@ -124,13 +124,13 @@ int segment_replace(struct spool *s, struct stream *st, struct segments *l, size
 		lost_add(&was, l->at[j].lost);
 		if (same_name(&l->at[j].before, from))
 			continue; /* the LOSS was renamed over it */
-		path_segment(s, st, &l->at[j].before, "", &path);
-		(void)file_unlink(s, path.s); /* superseded at the next start if it stays */
+		spool_path_segment(s, st, &l->at[j].before, "", &path);
+		(void)spool_file_unlink(s, path.s); /* superseded at the next start if it stays */
 	}
-	segments_remove(l, i, n);
-	segments_insert(l, i, &seg);
+	spool_segments_remove(l, i, n);
+	spool_segments_insert(l, i, &seg);
 	s->counters.bytes += seg.alloc;
-	count_lost(s, was, seg.lost);
+	spool_count_lost(s, was, seg.lost);
 	return 0;
 }
 
@@ -159,7 +159,7 @@ static int clean_loss(
 		l.from = c->from;
 	c->only_loss = c->records_n++ == 0;
 	lost_add(&c->lost, lost_between(&l.from, &l.to));
-	return newfile_write(&c->out, frame, loss_frame(c->st->epoch, &l, frame));
+	return spool_newfile_write(&c->out, frame, spool_loss_frame(c->st->epoch, &l, frame));
 }
 
 static int clean_record(void *arg, struct frame_header *h, uint8_t *rec, const struct point *before,
@@ -173,12 +173,12 @@ static int clean_record(void *arg, struct frame_header *h, uint8_t *rec, const s
 		return 0;
 	if (h->type == FRAME_LOSS) {
 		if (before->seq < c->from.seq &&
-			loss_parse(h, rec + FRAME_HEADER_SIZE, &at, &reason))
+			spool_loss_parse(h, rec + FRAME_HEADER_SIZE, &at, &reason))
 			return clean_loss(c, before, behind, reason);
 		lost_add(&c->lost, lost_between(before, behind));
 	}
 	c->only_loss = c->records_n++ == 0 && h->type == FRAME_LOSS;
-	return newfile_write(&c->out, rec, FRAME_HEADER_SIZE + h->payload_length);
+	return spool_newfile_write(&c->out, rec, FRAME_HEADER_SIZE + h->payload_length);
 }
 
 static int clean_hole(void *arg, const struct point *from, const struct point *to)
@@ -198,14 +198,14 @@ static int clean_junk(void *arg, int fd, uint64_t from, uint64_t to)
 	struct path path;
 
 	if (c->bad_fd == -1) {
-		path_segment(c->s, c->st, &c->name, ".bad", &path);
-		c->bad_fd = file_open(c->s, path.s, O_RDWR | O_CREAT | O_TRUNC);
+		spool_path_segment(c->s, c->st, &c->name, ".bad", &path);
+		c->bad_fd = spool_file_open(c->s, path.s, O_RDWR | O_CREAT | O_TRUNC);
 	}
 	while (c->bad_fd >= 0 && from < to) {
 		size_t n = to - from < sizeof(buf) ? (size_t)(to - from) : sizeof(buf);
 		ssize_t r = pread(fd, buf, n, (off_t)from);
 
-		if (r <= 0 || file_write(c->s, c->bad_fd, buf, (size_t)r, c->bad_n) < 0)
+		if (r <= 0 || spool_file_write(c->s, c->bad_fd, buf, (size_t)r, c->bad_n) < 0)
 			return 0;
 		c->bad_n += (uint64_t)r;
 		from += (uint64_t)r;
@@ -228,34 +228,34 @@ static int clean_copy(struct cleaner *c, const struct segment *old)
 	struct path path;
 	int fd, r;
 
-	path_segment(c->s, c->st, &old->before, "", &path);
-	fd = file_open(c->s, path.s, O_RDONLY);
+	spool_path_segment(c->s, c->st, &old->before, "", &path);
+	fd = spool_file_open(c->s, path.s, O_RDONLY);
 	if (fd < 0) {
 		c->unreadable = fd != -ENOMEM && fd != -EMFILE && fd != -ENFILE;
 		return fd;
 	}
-	r = newfile_open(c->s, c->st, &c->from, &c->out);
+	r = spool_newfile_open(c->s, c->st, &c->from, &c->out);
 	if (r == 0) {
-		r = walk(&w, fd);
+		r = spool_walk(&w, fd);
 		c->unreadable = r == -EINVAL;
 		if (r < 0)
-			newfile_abort(&c->out);
+			spool_newfile_abort(&c->out);
 		else
-			r = newfile_commit(&c->out);
+			r = spool_newfile_commit(&c->out);
 	}
-	file_close(c->s, fd);
+	spool_file_close(c->s, fd);
 	if (c->bad_fd >= 0)
-		file_close(c->s, c->bad_fd);
+		spool_file_close(c->s, c->bad_fd);
 	return r;
 }
 
-int segment_rewrite(struct spool *s, struct stream *st, struct segments *l, size_t i,
+int spool_segment_rewrite(struct spool *s, struct stream *st, struct segments *l, size_t i,
 	const struct point *from, enum rewrite_keep keep)
 {
 	struct segment old = l->at[i], clean = {.before = *from, .last = old.last};
 	struct cleaner c = {.s = s, .st = st, .from = *from, .name = old.before, .bad_fd = -1};
 	struct path path;
-	int r = segments_reserve(l);
+	int r = spool_segments_reserve(l);
 
 	if (r < 0)
 		return r;
@@ -270,40 +270,40 @@ int segment_rewrite(struct spool *s, struct stream *st, struct segments *l, size
 		 * Where not even that can be written, nothing has changed. */
 		if (!is_full(r) && !c.unreadable)
 			return r;
-		return segment_replace(s, st, l, i + 1 - n, n, from, &old.last, reason);
+		return spool_segment_replace(s, st, l, i + 1 - n, n, from, &old.last, reason);
 	}
 	forget_seek(s);
-	count_lost(s, keep == REWRITE_KEEP ? (struct lost){0} : old.lost, c.lost);
+	spool_count_lost(s, keep == REWRITE_KEEP ? (struct lost){0} : old.lost, c.lost);
 	if (c.bad_fd >= 0) {
 		s->counters.segments_bad++;
-		bad_trim(s);
+		spool_bad_trim(s);
 	}
 	clean.end = clean.alloc = c.out.n;
 	clean.only_loss = c.only_loss;
 	clean.lost = c.lost;
 	s->counters.bytes += clean.alloc;
 	if (keep == REWRITE_KEEP) {
-		segments_insert(l, i + 1, &clean);
+		spool_segments_insert(l, i + 1, &clean);
 		return 0;
 	}
 	if (!same_name(from, &old.before)) {
-		path_segment(s, st, &old.before, "", &path);
-		(void)file_unlink(s, path.s);
+		spool_path_segment(s, st, &old.before, "", &path);
+		(void)spool_file_unlink(s, path.s);
 	}
 	s->counters.bytes -= old.alloc;
 	l->at[i] = clean;
 	return 0;
 }
 
-int read_at(struct spool *s, const struct stream *st, const struct point *before, void *to,
+int spool_read_at(struct spool *s, const struct stream *st, const struct point *before, void *to,
 	size_t n, uint64_t off)
 {
 	struct path path;
 	uint8_t *p = to;
 	int fd, r = 0;
 
-	path_segment(s, st, before, "", &path);
-	fd = file_open(s, path.s, O_RDONLY);
+	spool_path_segment(s, st, before, "", &path);
+	fd = spool_file_open(s, path.s, O_RDONLY);
 	if (fd < 0)
 		return fd;
 	while (n > 0) {
@@ -319,7 +319,7 @@ int read_at(struct spool *s, const struct stream *st, const struct point *before
 		off += (uint64_t)got;
 		n -= (size_t)got;
 	}
-	file_close(s, fd);
+	spool_file_close(s, fd);
 	return r;
 }
 
@@ -328,7 +328,7 @@ static bool record_intact(struct spool *s, const struct stream *st, const struct
 {
 	struct frame_header h;
 	uint8_t *p = malloc(n);
-	bool ok = p && read_at(s, st, before, p, n, off) == 0 &&
+	bool ok = p && spool_read_at(s, st, before, p, n, off) == 0 &&
 		  frame_parse(p, n, FRAME_MAX, &h) == FRAME_OK;
 
 	free(p);
@@ -357,7 +357,7 @@ static int seek_in(struct spool *s, struct stream *st, const struct segment *seg
 		struct point behind;
 		int reason;
 
-		if (read_at(s, st, &seg->before, head, n, off) < 0 ||
+		if (spool_read_at(s, st, &seg->before, head, n, off) < 0 ||
 			frame_parse_header(head, n, FRAME_MAX, &h) != FRAME_OK ||
 			h.epoch != st->epoch || h.first_seq != at.seq + 1 ||
 			left < FRAME_HEADER_SIZE + h.payload_length)
@@ -365,7 +365,7 @@ static int seek_in(struct spool *s, struct stream *st, const struct segment *seg
 		behind = (struct point){h.seq, h.checksum, h.packets_total};
 		if (h.type == FRAME_LOSS &&
 			(frame_parse(head, n, FRAME_MAX, &h) != FRAME_OK ||
-				!loss_parse(&h, head + FRAME_HEADER_SIZE, &behind, &reason)))
+				!spool_loss_parse(&h, head + FRAME_HEADER_SIZE, &behind, &reason)))
 			return -EBADMSG;
 		*ret_at = at;
 		*ret_off = off;
@@ -401,8 +401,8 @@ static size_t segment_of(const struct segments *l, uint64_t seq)
 	return low;
 }
 
-int seek_to(struct spool *s, struct stream *st, uint64_t seq, size_t *ret_i, uint64_t *ret_off,
-	struct point *ret_at)
+int spool_seek_to(struct spool *s, struct stream *st, uint64_t seq, size_t *ret_i,
+	uint64_t *ret_off, struct point *ret_at)
 {
 	struct segments *l = &st->held;
 	size_t i;
@@ -430,7 +430,7 @@ int seek_to(struct spool *s, struct stream *st, uint64_t seq, size_t *ret_i, uin
 
 		if (r != -EBADMSG || tries > 0)
 			return r == -EBADMSG ? -EIO : r;
-		r = segment_rewrite(s, st, l, i, &before, REWRITE_UNLINK);
+		r = spool_segment_rewrite(s, st, l, i, &before, REWRITE_UNLINK);
 		if (r < 0)
 			return r;
 	}

@@ -16,7 +16,7 @@ bool spool_checksum_at(struct spool *s, size_t stream, uint64_t seq, uint64_t *r
 	size_t i;
 
 	if (stream >= s->streams_n ||
-		seek_to(s, &s->streams[stream], seq, &i, &off, &at) != SEEK_OK)
+		spool_seek_to(s, &s->streams[stream], seq, &i, &off, &at) != SEEK_OK)
 		return false;
 	*ret = at.checksum;
 	return true;
@@ -47,7 +47,7 @@ static int resume_retention(struct spool *s, struct stream *st, const struct poi
 
 	if (at->total > gone.total)
 		return SPOOL_POSITION_FOREIGN;
-	return segment_replace(s, st, l, 0, n, at, &to, HIRUNDO__V1__LOSS__REASON__RETENTION);
+	return spool_segment_replace(s, st, l, 0, n, at, &to, HIRUNDO__V1__LOSS__REASON__RETENTION);
 }
 
 /* The position lies inside a LOSS: what is in front of it is committed after all. */
@@ -56,7 +56,7 @@ static int resume_trim(struct spool *s, struct stream *st, size_t i, const struc
 {
 	if (at->total < loss_before->total || at->total > st->held.at[i].last.total)
 		return SPOOL_POSITION_FOREIGN;
-	return segment_rewrite(s, st, &st->held, i, at, REWRITE_UNLINK);
+	return spool_segment_rewrite(s, st, &st->held, i, at, REWRITE_UNLINK);
 }
 
 int spool_resume(
@@ -72,7 +72,7 @@ int spool_resume(
 	if (stream >= s->streams_n)
 		return -EINVAL;
 	st = &s->streams[stream];
-	r = seek_to(s, st, seq, &i, &off, &ours);
+	r = spool_seek_to(s, st, seq, &i, &off, &ours);
 	if (r < 0)
 		return r;
 	switch ((enum seek_res)r) {
@@ -107,22 +107,22 @@ static int read_record(struct spool *s, struct stream *st, size_t i, uint64_t of
 	int r, reason;
 
 	if (seg->end < off + FRAME_HEADER_SIZE ||
-		read_at(s, st, &seg->before, head, sizeof(head), off) < 0 ||
+		spool_read_at(s, st, &seg->before, head, sizeof(head), off) < 0 ||
 		frame_parse_header(head, sizeof(head), FRAME_MAX, &h) != FRAME_OK ||
 		seg->end - off < FRAME_HEADER_SIZE + h.payload_length)
 		return -EBADMSG;
 	r = buf_reserve(out, FRAME_HEADER_SIZE + h.payload_length);
 	if (r < 0)
 		return r;
-	if (read_at(s, st, &seg->before, buf_tail(out), FRAME_HEADER_SIZE + h.payload_length, off) <
-			0 ||
+	if (spool_read_at(s, st, &seg->before, buf_tail(out), FRAME_HEADER_SIZE + h.payload_length,
+		    off) < 0 ||
 		frame_parse(buf_tail(out), FRAME_HEADER_SIZE + h.payload_length, FRAME_MAX, &h) !=
 			FRAME_OK ||
 		h.epoch != st->epoch || h.first_seq != seq)
 		return -EBADMSG;
 	*ret_behind = (struct point){h.seq, h.checksum, h.packets_total};
 	if (h.type == FRAME_LOSS &&
-		!loss_parse(&h, buf_tail(out) + FRAME_HEADER_SIZE, ret_behind, &reason))
+		!spool_loss_parse(&h, buf_tail(out) + FRAME_HEADER_SIZE, ret_behind, &reason))
 		return -EBADMSG;
 	buf_added(out, FRAME_HEADER_SIZE + h.payload_length);
 	*ret = h;
@@ -137,7 +137,7 @@ static int read_behind(
 		struct point at, behind, before;
 		uint64_t off;
 		size_t i;
-		int r = seek_to(s, st, seq, &i, &off, &at);
+		int r = spool_seek_to(s, st, seq, &i, &off, &at);
 
 		if (r < 0)
 			return r;
@@ -160,7 +160,7 @@ static int read_behind(
 			return r == -EBADMSG ? -EIO : r;
 		buf_clear(out);
 		before = st->held.at[i].before;
-		r = segment_rewrite(s, st, &st->held, i, &before, REWRITE_UNLINK);
+		r = spool_segment_rewrite(s, st, &st->held, i, &before, REWRITE_UNLINK);
 		if (r < 0)
 			return r;
 	}
@@ -216,16 +216,16 @@ void spool_expire(struct spool *s, int64_t now_us)
 
 		while (st->held.n > keep && st->held.at[0].acked_us > 0 &&
 			now_us - st->held.at[0].acked_us >= s->retain_us)
-			segment_drop(s, st, &st->held, 0);
+			spool_segment_drop(s, st, &st->held, 0);
 	}
-	reserve_make(s);
+	spool_reserve_make(s);
 }
 
 void spool_disconnected(struct spool *s)
 {
 	s->connected = false;
 	s->must_reconnect = false;
-	streams_prune(s);
+	spool_streams_prune(s);
 }
 
 /* ---- Backwards ---- */
@@ -278,12 +278,12 @@ static int places_of(
 	struct path path;
 	int fd, r;
 
-	path_segment(s, st, &seg->before, "", &path);
-	fd = file_open(s, path.s, O_RDONLY);
+	spool_path_segment(s, st, &seg->before, "", &path);
+	fd = spool_file_open(s, path.s, O_RDONLY);
 	if (fd < 0)
 		return 1;
-	r = walk(&w, fd);
-	file_close(s, fd);
+	r = spool_walk(&w, fd);
+	spool_file_close(s, fd);
 	return r == 0 && w.damaged_n > 0 ? 1 : r;
 }
 
@@ -299,7 +299,7 @@ static int find_in_segment(
 		struct point before = st->held.at[i].before;
 
 		l.n = l.off = 0;
-		r = segment_rewrite(s, st, &st->held, i, &before, REWRITE_UNLINK);
+		r = spool_segment_rewrite(s, st, &st->held, i, &before, REWRITE_UNLINK);
 		if (r == 0)
 			r = places_of(s, st, &st->held.at[i], &l);
 	}

@@ -7,7 +7,7 @@
 #include "common/bytes.h"
 #include "hirundo.pb-c.h"
 
-size_t loss_frame(uint64_t epoch, struct loss *l, uint8_t ret[LOSS_FRAME_MAX])
+size_t spool_loss_frame(uint64_t epoch, struct loss *l, uint8_t ret[LOSS_FRAME_MAX])
 {
 	Hirundo__V1__Loss m = HIRUNDO__V1__LOSS__INIT;
 	struct frame_header h = {
@@ -30,7 +30,7 @@ size_t loss_frame(uint64_t epoch, struct loss *l, uint8_t ret[LOSS_FRAME_MAX])
 	return FRAME_HEADER_SIZE + h.payload_length;
 }
 
-bool loss_parse(
+bool spool_loss_parse(
 	const struct frame_header *h, const uint8_t *payload, struct point *ret, int *ret_reason)
 {
 	Hirundo__V1__Loss *m;
@@ -139,7 +139,8 @@ static enum accept try_record(const struct walk *w, struct window *win, uint64_t
 	if (frame_parse(p, n, FRAME_MAX, &h) != FRAME_OK)
 		return ACCEPT_NO;
 	*ret_behind = (struct point){h.seq, h.checksum, h.packets_total};
-	if (h.type == FRAME_LOSS && !loss_parse(&h, p + FRAME_HEADER_SIZE, ret_behind, &reason))
+	if (h.type == FRAME_LOSS &&
+		!spool_loss_parse(&h, p + FRAME_HEADER_SIZE, ret_behind, &reason))
 		return ACCEPT_NO;
 	*ret = h;
 	*ret_rec = p;
@@ -267,7 +268,7 @@ static int walk_window(struct walk *w, struct window *win)
 	return 0;
 }
 
-int walk(struct walk *w, int fd)
+int spool_walk(struct walk *w, int fd)
 {
 	struct window win = {.fd = fd};
 	struct stat sb;
