@@ -276,25 +276,26 @@ static int cut_tail(struct spool *s, const struct stream *st, const struct walk 
 static int load_segment(struct spool *s, struct stream *st, const struct point *name, bool first)
 {
 	struct segments *l = &st->held;
-	const struct point *end = l->n > 0 ? &l->at[0].before : NULL;
+	const bool bounded = l->n > 0;
+	const struct point end = bounded ? l->at[0].before : (struct point){0};
 	struct segment seg = {.before = *name};
 	struct path path;
 	struct walk w;
 	bool readable;
 	int r;
 
-	if (end && (name->seq >= end->seq || name->total > end->total)) {
+	if (bounded && (name->seq >= end.seq || name->total > end.total)) {
 		spool_set_aside(s, st, name);
 		return 0;
 	}
-	r = look(s, st, name, end, &w);
+	r = look(s, st, name, bounded ? &end : NULL, &w);
 	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
 		return r;
 	readable = r == 0;
 	if (!readable || w.records_n == 0) {
 		/* Nothing in it. The hole is seen from the segment before; the first one has
 		 * nobody. */
-		if (!end || !first) {
+		if (!bounded || !first) {
 			if (readable && (w.torn_bytes == 0 || w.superseded)) {
 				spool_path_segment(s, st, name, "", &path);
 				return spool_file_unlink(s, path.s);
@@ -307,7 +308,7 @@ static int load_segment(struct spool *s, struct stream *st, const struct point *
 	r = spool_segments_reserve(l);
 	if (r < 0)
 		return r;
-	seg.last = end ? *end : w.at;
+	seg.last = bounded ? end : w.at;
 	seg.end = w.good_end;
 	seg.alloc = readable ? w.size : 0;
 	seg.lost = w.lost;
@@ -317,7 +318,7 @@ static int load_segment(struct spool *s, struct stream *st, const struct point *
 		s->counters.bytes += seg.alloc;
 		return spool_segment_rewrite(s, st, l, 0, name, REWRITE_UNLINK);
 	}
-	r = cut_tail(s, st, &w, name, !end);
+	r = cut_tail(s, st, &w, name, !bounded);
 	seg.alloc = seg.end;
 	spool_segments_insert(l, 0, &seg);
 	s->counters.bytes += seg.alloc;
