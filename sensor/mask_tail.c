@@ -73,9 +73,12 @@ static void tail6(struct view *v, const uint8_t *addr)
 /* Does the view end in characters that all forms are made of? */
 static bool may_be_form(const struct view *v)
 {
+	static const uint8_t separators[] = {'.', '-', '_', ':', 1};
+
 	for (size_t i = 0; i < TAIL_MIN; i++)
-		if (v->n <= i || (!view_is_hex(v, v->n - 1 - i) &&
-					 !memchr(".-_:\x01", v->c[v->n - 1 - i], 5)))
+		if (v->n <= i ||
+			(!view_is_hex(v, v->n - 1 - i) &&
+				!memchr(separators, v->c[v->n - 1 - i], sizeof(separators))))
 			return false;
 	return true;
 }

@@ -76,8 +76,7 @@ static size_t part_max(unsigned base)
 
 static void read_parts(const struct view *v, size_t i, unsigned base, struct parts *p)
 {
-	p->n = p->closed = 0;
-	p->end = i;
+	*p = (struct parts){.last = i, .end = i};
 	while (p->n < 4) {
 		size_t n = part(v, p->end, base, part_max(base), &p->value[p->n]), s;
 
