@@ -230,15 +230,16 @@ static int parse_add(int argc, char **argv, struct enrolment *e)
 		default: return EX_USAGE;
 		}
 	}
-	if (optind < argc || !e->name || !e->region)
-		return usage("sensor add");
-	return EX_OK;
+	return optind < argc ? usage("sensor add") : EX_OK;
 }
 
 static int check_enrolment(const struct admin *a, const struct enrolment *e)
 {
-	int code = check_name(e->name);
+	int code;
 
+	if (!e->name || !e->region)
+		return usage("sensor add");
+	code = check_name(e->name);
 	if (code != EX_OK)
 		return code;
 	if (!region_valid(e->region))
