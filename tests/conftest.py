@@ -1,5 +1,6 @@
 """Fixtures of all suites. What they hand out is real: harness/ says how each is made."""
 import itertools
+import signal
 
 import pytest
 
@@ -8,6 +9,11 @@ from harness.postgres import Postgres
 
 ROLES = ("hirundo_ingest", "hirundo_analyst", "hirundo_dashboard")
 _numbers = itertools.count(1)
+
+
+def pytest_configure():
+    # Whoever ends a run ends what it started, too: fixtures clean up.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))
 
 
 def pytest_addoption(parser):
