@@ -198,6 +198,17 @@ def test_close_day(ingest):
     store(ingest, noon(day(3)), now, 3)  # a closed day still takes rows
 
 
+def test_close_day_holds_up_no_new_day(ingest):
+    """Indexes of a large day take minutes."""
+    ensure(ingest, day(3), None)
+    with ingest.again() as closing:
+        closing.autocommit = False
+        assert one(closing, "SELECT hirundo.close_day(%s)", day(3)) is True
+        ingest.execute("SET lock_timeout = '1s'")
+        assert ensure(ingest, day(2), 1) is True
+        closing.commit()
+
+
 # Target numbers.
 
 def issue(connection, sensor: int, *entries: str):

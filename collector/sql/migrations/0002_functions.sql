@@ -120,7 +120,8 @@ AS $$
 DECLARE
     partition text := to_char(p_day, '"observation_"YYYYMMDD');
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('hirundo.partition_day'));
+    -- Another lock than that of the days: new ones must not wait for indexes.
+    PERFORM pg_advisory_xact_lock(hashtext('hirundo.close_day'));
     IF NOT EXISTS (SELECT FROM hirundo.closable_days() AS d (day) WHERE day = p_day) THEN
         RETURN false;
     END IF;
