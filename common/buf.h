@@ -27,12 +27,12 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline uint8_t *buf_head(const struct buf *b)
 {
-	return b->data + b->start;
+	return b->data ? b->data + b->start : NULL; /* NULL + 0 is undefined in C */
 }
 
 static inline uint8_t *buf_tail(const struct buf *b)
 {
-	return b->data + b->end;
+	return b->data ? b->data + b->end : NULL;
 }
 
 static inline size_t buf_room(const struct buf *b)

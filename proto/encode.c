@@ -482,7 +482,7 @@ static int pack(struct codec *c, const struct batch *b, const struct layout *l, 
 #undef X
 	n = hirundo__v1__batch__get_packed_size(&m);
 	r = buf_reserve(out, n);
-	if (r < 0)
+	if (r < 0 || n == 0)
 		return r;
 	buf_added(out, hirundo__v1__batch__pack(&m, buf_tail(out)));
 	return 0;
