@@ -83,6 +83,8 @@ bool spool_segment_name_parse(const char *name, struct point *ret)
 		return false;
 	if (first < 1 || first > SEQ_MAX || at.total > SEQ_MAX)
 		return false;
+	if (first == 1 && (at.total > 0 || at.checksum > 0)) /* nothing stands before the first */
+		return false;
 	at.seq = first - 1;
 	*ret = at;
 	return true;
@@ -125,7 +127,17 @@ static int result(long r)
 
 int spool_file_open(struct spool *s, const char *path, int flags)
 {
-	return result(s->io->open(s->io->arg, path, flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+	int r = -EIO;
+
+	/* A segment that cannot be opened is given up: not for one failure of the disk. */
+	for (int tries = 0; r == -EIO && tries < 3; tries++)
+		r = result(s->io->open(s->io->arg, path, flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+	return r;
+}
+
+bool spool_file_is_unreadable(int r)
+{
+	return r < 0 && r != -ENOMEM && r != -EMFILE && r != -ENFILE && r != -EINTR && !is_full(r);
 }
 
 int spool_file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at)

@@ -138,6 +138,17 @@ static int split(struct spool *s, struct stream *from, uint64_t shared_seq)
 	return 0;
 }
 
+/* Whether the totals of an old segment can go on where the new stream is. */
+static bool follows(const struct stream *st, const struct segment *seg)
+{
+	uint64_t seq = seg->before.seq - st->shared_seq;
+	uint64_t total = st->shared_total + st->newest.total;
+
+	if (seq == st->newest.seq)
+		return seg->before.total == total;
+	return (seq > st->newest.seq ? seg->before.total : seg->last.total) >= total;
+}
+
 int spool_fork_collect(struct spool *s, struct stream *st)
 {
 	struct stream *from = st->parent > 0 ? parent_of(s, st) : NULL;
@@ -165,6 +176,11 @@ int spool_fork_collect(struct spool *s, struct stream *st)
 		if (r < 0)
 			return r;
 		spool_segments_remove(l, l->n - 1, 1);
+		if (!follows(st, &seg)) { /* none that we wrote */
+			s->counters.bytes -= seg.alloc;
+			spool_set_aside(s, from, &seg.before);
+			continue;
+		}
 		spool_segments_insert(&from->moving, 0, &seg);
 	}
 	from->newest = l->n > 0 ? l->at[l->n - 1].last
@@ -182,6 +198,7 @@ struct mover {
 	struct point at; /* newest of the new stream so far */
 	struct newfile out;
 	bool only_loss;
+	bool unreadable;
 	struct lost lost;
 	size_t records_n;
 };
@@ -208,12 +225,16 @@ static int move_record(void *arg, struct frame_header *h, uint8_t *rec, const st
 	const struct point *behind)
 {
 	struct mover *m = arg;
+	uint64_t total = m->to->shared_total + m->at.total;
 	struct point at;
 	int r, reason;
 
 	(void)before;
 	if (behind->seq - m->to->shared_seq <= m->at.seq)
 		return 0;
+	if (h->type == FRAME_LOSS ? h->packets_total < total
+				  : h->packets_total - h->packets != total)
+		return -EBADMSG;
 	if (h->type == FRAME_LOSS) {
 		if (!spool_loss_parse(h, rec + FRAME_HEADER_SIZE, &at, &reason))
 			return -EIO;
@@ -239,6 +260,8 @@ static int move_hole(void *arg, const struct point *from, const struct point *to
 	(void)from;
 	if (to->seq - m->to->shared_seq <= m->at.seq)
 		return 0;
+	if (to->total < m->to->shared_total + m->at.total)
+		return -EBADMSG;
 	return move_loss(m, to->seq, to->total, HIRUNDO__V1__LOSS__REASON__CORRUPT);
 }
 
@@ -261,8 +284,10 @@ static int move_copy(struct spool *s, const struct stream *from, const struct se
 	if (whole) {
 		spool_path_segment(s, from, &seg->before, "", &path);
 		fd = spool_file_open(s, path.s, O_RDONLY);
-		if (fd < 0)
+		if (fd < 0) {
+			m->unreadable = spool_file_is_unreadable(fd);
 			return fd;
+		}
 	}
 	m->at = m->to->newest;
 	m->records_n = 0;
@@ -297,7 +322,7 @@ static int move_segment(struct spool *s, struct stream *from, struct stream *st)
 	do
 		r = move_copy(s, from, &old, true, &m);
 	while (is_full(r) && spool_room_drop_acked(s));
-	if (is_full(r) || r == -ENOENT || r == -EACCES) {
+	if (is_full(r) || r == -EBADMSG || (r < 0 && m.unreadable)) {
 		r = move_copy(s, from, &old, false, &m);
 		if (is_full(r) && spool_reserve_release(s))
 			r = move_copy(s, from, &old, false, &m);

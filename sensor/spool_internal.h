@@ -123,6 +123,8 @@ bool spool_stream_name_parse(const char *name, struct stream *ret);
 
 /* The system calls: 0 or a descriptor, else -errno. */
 int spool_file_open(struct spool *s, const char *path, int flags);
+/** Whether what open or walk returned says that this file, and not the system, is the problem. */
+bool spool_file_is_unreadable(int r);
 int spool_file_write(struct spool *s, int fd, const void *p, size_t n, uint64_t at);
 int spool_file_sync(struct spool *s, int fd);
 int spool_file_truncate(struct spool *s, int fd, uint64_t n);

@@ -289,7 +289,7 @@ static int load_segment(struct spool *s, struct stream *st, const struct point *
 		return 0;
 	}
 	r = look(s, st, name, bounded ? &end : NULL, &w);
-	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+	if (r < 0 && !spool_file_is_unreadable(r))
 		return r;
 	readable = r == 0;
 	if (!readable || w.records_n == 0) {

@@ -231,7 +231,7 @@ static int clean_copy(struct cleaner *c, const struct segment *old)
 	spool_path_segment(c->s, c->st, &old->before, "", &path);
 	fd = spool_file_open(c->s, path.s, O_RDONLY);
 	if (fd < 0) {
-		c->unreadable = fd != -ENOMEM && fd != -EMFILE && fd != -ENFILE;
+		c->unreadable = spool_file_is_unreadable(fd);
 		return fd;
 	}
 	r = spool_newfile_open(c->s, c->st, &c->from, &c->out);

@@ -281,7 +281,7 @@ static int places_of(
 	spool_path_segment(s, st, &seg->before, "", &path);
 	fd = spool_file_open(s, path.s, O_RDONLY);
 	if (fd < 0)
-		return 1;
+		return spool_file_is_unreadable(fd) ? 1 : fd;
 	r = spool_walk(&w, fd);
 	spool_file_close(s, fd);
 	return r == 0 && w.damaged_n > 0 ? 1 : r;

@@ -68,7 +68,7 @@ struct powercut {
 	size_t files_n;
 	struct names start, now;
 	size_t fds[FDS_MAX]; /* file of each descriptor */
-	size_t fail_in;
+	size_t fail_first, fail_last, fail_calls;
 	int fail_error;
 	bool failed;
 	uint64_t *seen; /* hashes of states */
@@ -196,7 +196,7 @@ static struct op *log_op(struct powercut *p, enum kind kind, const char *path)
 
 static bool fails(struct powercut *p)
 {
-	if (p->fail_in == 0 || --p->fail_in > 0)
+	if (p->fail_first == 0 || ++p->fail_calls < p->fail_first || p->fail_calls > p->fail_last)
 		return false;
 	errno = p->fail_error;
 	p->failed = true;
@@ -444,9 +444,11 @@ size_t powercut_now(const struct powercut *p)
 	return p->n;
 }
 
-void powercut_fail(struct powercut *p, size_t n, int error)
+void powercut_fail(struct powercut *p, size_t first, size_t last, int error)
 {
-	p->fail_in = n;
+	p->fail_first = first;
+	p->fail_last = last;
+	p->fail_calls = 0;
 	p->fail_error = error;
 	p->failed = false;
 }

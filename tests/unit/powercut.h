@@ -35,11 +35,11 @@ void powercut_mark(struct powercut *p);
 size_t powercut_each(struct powercut *p, const char *to,
 	void (*check)(void *arg, size_t at, const char *variant), void *arg);
 
-/** The n-th call from now on (1 = the next) that can fail does, with this error; 0 = none. Calls
- * that can fail: all but close and unlink. */
-void powercut_fail(struct powercut *p, size_t n, int error);
+/** Calls number first to last from now on (1 = the next) fail with this error; first = 0: none.
+ * Counted are those that can: all but close and unlink. */
+void powercut_fail(struct powercut *p, size_t first, size_t last, int error);
 
-/** Whether that call came. */
+/** Whether one of them came. */
 bool powercut_failed(const struct powercut *p);
 
 #endif
