@@ -47,22 +47,27 @@ static void on_list(void *arg, const struct pg_outcome *o);
 static void on_call(void *arg, const struct pg_outcome *o);
 static void on_timer(uv_timer_t *timer);
 
+/* Yesterday too: records that were under way at midnight. Days count from 1970-01-01. */
+static const char ahead_sql[] =
+	"SELECT d FROM (SELECT (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' AS today) AS t,"
+	" generate_series(today - 1, today + 10) AS d WHERE NOT EXISTS"
+	" (SELECT FROM hirundo.partition_day WHERE day = DATE '1970-01-01' + d)";
+_Static_assert(PARTITIONS_AHEAD == 10, "the text above says so too");
+static const char look_sql[] =
+	"SELECT day - (now() AT TIME ZONE 'UTC')::date FROM hirundo.partition_day"
+	" WHERE day >= (now() AT TIME ZONE 'UTC')::date";
+static const char close_sql[] = "SELECT d - DATE '1970-01-01' FROM hirundo.closable_days() AS d";
+static const char drop_sql[] = "SELECT d - DATE '1970-01-01' FROM hirundo.droppable_days() AS d";
+
 static void list(struct partitions *p)
 {
-	/* Yesterday too: records that were under way at midnight. Days count from 1970-01-01. */
 	static const char *const sql[STAGES_N] = {
-		[STAGE_AHEAD] = "SELECT d FROM generate_series((now() AT TIME ZONE 'UTC')::date"
-				" - DATE '1970-01-01' - 1, (now() AT TIME ZONE 'UTC')::date"
-				" - DATE '1970-01-01' + 10) AS d WHERE NOT EXISTS (SELECT FROM"
-				" hirundo.partition_day WHERE day = DATE '1970-01-01' + d)",
-		[STAGE_LOOK] =
-			"SELECT day - (now() AT TIME ZONE 'UTC')::date FROM hirundo.partition_day"
-			" WHERE day >= (now() AT TIME ZONE 'UTC')::date",
-		[STAGE_CLOSE] = "SELECT d - DATE '1970-01-01' FROM hirundo.closable_days() AS d",
-		[STAGE_DROP] = "SELECT d - DATE '1970-01-01' FROM hirundo.droppable_days() AS d",
+		[STAGE_AHEAD] = ahead_sql,
+		[STAGE_LOOK] = look_sql,
+		[STAGE_CLOSE] = close_sql,
+		[STAGE_DROP] = drop_sql,
 	};
 
-	_Static_assert(PARTITIONS_AHEAD == 10, "the text above says so too");
 	if (p->stage == STAGES_N) {
 		(void)uv_timer_start(&p->timer, on_timer, p->failed ? RETRY_MS : RUN_MS, 0);
 	} else {

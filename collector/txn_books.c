@@ -292,22 +292,22 @@ int txn_books_sql(const struct txn *t, struct buf *out)
 			     " checksum, packets_total, packets, stored, quarantined, rejected,"
 			     " lost, rows, stored_rows, samples, fold_early, not_kept, bytes, kind,"
 			     " dataset_id, received_at, first_at, last_at) VALUES "));
-	TRY(e, buf_add(out, buf_head(&t->batches), buf_len(&t->batches)));
+	TRY(e, text_add(out, "%s", text_str(&t->batches)));
 	TRY(e, text_add(out, ";\n"));
 	if (buf_len(&t->days) > 0) {
 		TRY(e, text_add(out, "INSERT INTO hirundo.ingest_batch_day (sensor_id, epoch, seq, "
 				     "day, rows,"
 				     " packets) VALUES "));
-		TRY(e, buf_add(out, buf_head(&t->days), buf_len(&t->days)));
+		TRY(e, text_add(out, "%s", text_str(&t->days)));
 		TRY(e, text_add(out, ";\n"));
 	}
 	if (buf_len(&t->marks) > 0) {
 		TRY(e, text_add(out, "INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, "
 				     "seq) VALUES "));
-		TRY(e, buf_add(out, buf_head(&t->marks), buf_len(&t->marks)));
+		TRY(e, text_add(out, "%s", text_str(&t->marks)));
 		TRY(e, text_add(out, ";\n"));
 	}
-	TRY(e, buf_add(out, buf_head(&t->others), buf_len(&t->others)));
+	TRY(e, text_add(out, "%s", text_str(&t->others)));
 	TRY(e, text_add(out, "COMMIT"));
 	return e;
 }
