@@ -234,7 +234,7 @@ int books_add_status(
 		wrong = status_check(m, &ignored);
 	if (!wrong && r->packets != 0)
 		wrong = "status: packets_total grows";
-	e = wrong ? books_reject(t, s, r, wrong, books) : put_status(t, r, m, ignored);
+	e = wrong || !m ? books_reject(t, s, r, wrong, books) : put_status(t, r, m, ignored);
 	codec_message_free(m);
 	return e;
 }

@@ -43,7 +43,7 @@ static bool parse_cover(const char *text, int64_t *ret_from, int64_t *ret_to)
 	       parse_time(slash + 1, text + strlen(text), ret_to) && *ret_from < *ret_to;
 }
 
-int arguments_parse(int argc, char **argv, struct arguments *a)
+int arguments_parse(int argc, char **argv, struct arguments *ret)
 {
 	enum {
 		CHECK = 256,
@@ -68,12 +68,12 @@ int arguments_parse(int argc, char **argv, struct arguments *a)
 
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		switch (c) {
-		case 'c': a->config = optarg; break;
-		case CHECK: a->check = true; break;
-		case READ: a->read = optarg; break;
-		case AGAIN: a->again = true; break;
+		case 'c': ret->config = optarg; break;
+		case CHECK: ret->check = true; break;
+		case READ: ret->read = optarg; break;
+		case AGAIN: ret->again = true; break;
 		case COVER:
-			if (!parse_cover(optarg, &a->cover_from_us, &a->cover_to_us)) {
+			if (!parse_cover(optarg, &ret->cover_from_us, &ret->cover_to_us)) {
 				fputs("hirundo-sensor: --cover wants FROM/TO, such as "
 				      "2024-06-01T00:00:00Z/2024-06-02T00:00:00Z\n",
 					stderr);
@@ -81,7 +81,7 @@ int arguments_parse(int argc, char **argv, struct arguments *a)
 			}
 			break;
 		case PRINT:
-			a->print = true;
+			ret->print = true;
 			if (strcmp(optarg, "csv") != 0) {
 				(void)fprintf(stderr, "hirundo-sensor: --print knows csv only\n");
 				return EX_USAGE;
@@ -95,8 +95,8 @@ int arguments_parse(int argc, char **argv, struct arguments *a)
 		default: fputs("Try hirundo-sensor --help.\n", stderr); return EX_USAGE;
 		}
 	}
-	if (optind < argc || (a->print && !a->read) || (!a->print && !a->config) ||
-		((a->again || a->cover_to_us) && !a->read)) {
+	if (optind < argc || (ret->print && !ret->read) || (!ret->print && !ret->config) ||
+		((ret->again || ret->cover_to_us) && !ret->read)) {
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}

@@ -25,7 +25,7 @@ static int usage(const char *command)
 
 static int check_name(const char *name)
 {
-	if (tls_sensor_name_valid(name, strlen(name)))
+	if (name && tls_sensor_name_valid(name, strlen(name)))
 		return EX_OK;
 	return fail(EX_USAGE,
 		"name: must be 1 to 63 of a-z, 0-9 and -, and begin with a letter or digit");

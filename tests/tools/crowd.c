@@ -1,11 +1,12 @@
 /*
- * Many sensors in one process, each with its own certificate, spool and uplink: what a collector sees
- * when a thousand hosts connect at once. Real TLS, real spools.
+ * Many sensors in one process, each with its own certificate, spool and uplink: what a collector
+ * sees when a thousand hosts connect at once. Real TLS, real spools.
  *
  *   crowd HOST:PORT BUNDLES SPOOLS FIRST COUNT RECORDS ROWS
  *
- * BUNDLES/cNNNN holds the bundle of sensor NNNN. Appends RECORDS batches of ROWS rows to each spool at
- * the start and at each SIGUSR1. Prints "welcomed=N" and "acked=N" when all sensors are that far.
+ * BUNDLES/cNNNN holds the bundle of sensor NNNN. Appends RECORDS batches of ROWS rows to each spool
+ * at the start and at each SIGUSR1. Prints "welcomed=N" and "acked=N" when all sensors are that
+ * far.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -58,9 +59,9 @@ static void fill(struct member *m, struct observation *o, int64_t now)
 	*o = (struct observation){.observed_us = now, .last_us = now, .packets = 1};
 	memcpy(o->key.src, &src, sizeof(src));
 	o->key.family = 4;
-	o->key.present = HAS_SRC | HAS_SRC_PORT | HAS_DST_PORT | HAS_PROTOCOL | HAS_TTL | HAS_IP_LENGTH |
-		HAS_IP_FLAGS | HAS_IP_ID | HAS_TCP_FLAGS | HAS_TCP_SEQ | HAS_TCP_WINDOW |
-		HAS_TCP_HEADER_LENGTH | HAS_PAYLOAD_LENGTH;
+	o->key.present = HAS_SRC | HAS_SRC_PORT | HAS_DST_PORT | HAS_PROTOCOL | HAS_TTL |
+			 HAS_IP_LENGTH | HAS_IP_FLAGS | HAS_IP_ID | HAS_TCP_FLAGS | HAS_TCP_SEQ |
+			 HAS_TCP_WINDOW | HAS_TCP_HEADER_LENGTH | HAS_PAYLOAD_LENGTH;
 	o->key.target = 1;
 	o->key.protocol = 6;
 	o->key.src_port = (uint16_t)next_random(m);
@@ -88,7 +89,8 @@ static void append(struct member *m)
 		fill(m, &rows[i], now + i);
 	if (!rows || buf_add(&record, zero, sizeof(zero)) < 0 ||
 		codec_encode_batch(c->codec, &b, &record) < 0 ||
-		spool_append(m->spool, FRAME_BATCH, b.packets, buf_head(&record), buf_len(&record)) != 0) {
+		spool_append(m->spool, FRAME_BATCH, b.packets, buf_head(&record),
+			buf_len(&record)) != 0) {
 		fputs("crowd: a record was not taken\n", stderr);
 		exit(1);
 	}
@@ -172,8 +174,10 @@ static void on_reload(void *arg)
 static bool start(struct member *m, const char *collector, const char *bundles, const char *spools,
 	unsigned number)
 {
-	static const struct uplink_callbacks calls = {
-		.on_welcome = on_welcome, .on_acked = on_acked, .on_peer = on_peer, .on_refused = on_refused};
+	static const struct uplink_callbacks calls = {.on_welcome = on_welcome,
+		.on_acked = on_acked,
+		.on_peer = on_peer,
+		.on_refused = on_refused};
 	char ca[256], cert[256], key[256], dir[256];
 	const char *reason;
 	char *why = NULL;
@@ -190,7 +194,8 @@ static bool start(struct member *m, const char *collector, const char *bundles, 
 	if (hostport_parse(collector, &uo.collector) < 0 || targets_new(&m->targets) < 0 ||
 		targets_add(m->targets, "203.0.113.7", &reason) < 0 ||
 		spool_open(&so, &m->spool, &why) != 0 || tlsctx_new(&to, &ctx, &why) < 0) {
-		(void)fprintf(stderr, "crowd: sensor %u: %s\n", number, why ? why : "out of memory");
+		(void)fprintf(
+			stderr, "crowd: sensor %u: %s\n", number, why ? why : "out of memory");
 		return false;
 	}
 	for (unsigned k = 0; k < m->crowd->records; k++)
@@ -216,7 +221,8 @@ int main(int argc, char **argv)
 	c.members = calloc(c.n, sizeof(*c.members));
 	if (!c.members || codec_new(&c.codec) < 0 || uv_loop_init(&c.loop) < 0 ||
 		daemon_init(&c.daemon, &c.loop, on_reload, on_stop, &c) < 0 ||
-		uv_signal_init(&c.loop, &c.more) < 0 || uv_signal_start(&c.more, on_more, SIGUSR1) < 0)
+		uv_signal_init(&c.loop, &c.more) < 0 ||
+		uv_signal_start(&c.more, on_more, SIGUSR1) < 0)
 		return 1;
 	c.more.data = &c;
 	for (unsigned i = 0; i < c.n; i++) {
