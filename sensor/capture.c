@@ -22,9 +22,6 @@ struct capture {
 	pcap_t *pcap;
 	int dlt;
 	int ifindex; /* live; 0 = file */
-	bool failed; /* live: the last read failed too */
-	bool down; /* live: the last look found the interface down */
-	bool from_file; /* a damaged file stays damaged */
 	bool damaged;
 	struct pcap_stat last; /* as libpcap gave it, 32 bits that wrap */
 	uint64_t kernel_drops, interface_drops;
@@ -135,7 +132,6 @@ int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
 		r = refuse(ferror(f) ? -EIO : -EINVAL, ret_reason, path, error);
 		goto fail;
 	}
-	c->from_file = true;
 	c->dlt = pcap_datalink(c->pcap);
 	*ret = c;
 	return 0;
@@ -247,21 +243,12 @@ static int interface_state(const struct capture *c)
 	return request.ifr_flags & IFF_UP ? CAPTURE_NONE : CAPTURE_DOWN;
 }
 
-/* A live read gave no packet. */
+/* A live read gave no packet. libpcap says nothing of an interface that is down (1.10), so look. */
 static int nothing_read(struct capture *c, bool error)
 {
-	int r = error || c->down ? interface_state(c) : CAPTURE_NONE;
+	int r = interface_state(c);
 
-	c->down = r == CAPTURE_DOWN;
-	if (error && r == CAPTURE_NONE) {
-		/* Down, and up again before we looked: the kernel reports that once. Twice is
-		 * another trouble. */
-		r = c->failed ? -EIO : CAPTURE_DOWN;
-		c->failed = true;
-	} else {
-		c->failed = false;
-	}
-	return r;
+	return error && r == CAPTURE_NONE ? -EIO : r;
 }
 
 int capture_read(struct capture *c, struct capture_packet *ret)
@@ -286,14 +273,13 @@ int capture_read(struct capture *c, struct capture_packet *ret)
 			.captured = h->caplen,
 			.wire = h->len,
 		};
-		c->failed = c->down = false;
 		return CAPTURE_PACKET;
 	}
 	if (r == PCAP_ERROR_BREAK)
 		return CAPTURE_END;
 	if (r != 0)
 		(void)snprintf(c->error, sizeof(c->error), "%s", pcap_geterr(c->pcap));
-	if (c->from_file) {
+	if (c->ifindex == 0) {
 		c->damaged = true;
 		return CAPTURE_BAD_FILE;
 	}
@@ -327,7 +313,7 @@ void capture_drops(struct capture *c, uint64_t *ret_kernel, uint64_t *ret_interf
 {
 	struct pcap_stat now;
 
-	if (!c->from_file && pcap_stats(c->pcap, &now) == 0) {
+	if (c->ifindex != 0 && pcap_stats(c->pcap, &now) == 0) {
 		c->kernel_drops += advance(now.ps_drop, c->last.ps_drop);
 		c->interface_drops += advance(now.ps_ifdrop, c->last.ps_ifdrop);
 		c->last = now;
