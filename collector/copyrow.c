@@ -124,13 +124,12 @@ static inline uint8_t *observation_fields(
 
 uint8_t *copyrow_begin(uint8_t *p)
 {
-	/* Signature, flags, length of the header's extension. */
-	memcpy(p,
-		"PGCOPY\n\377\r\n\0"
-		"\0\0\0\0"
-		"\0\0\0\0",
-		COPYROW_BEGIN_SIZE);
-	return p + COPYROW_BEGIN_SIZE;
+	/* Signature; flags and length of the header's extension are zero. */
+	static const uint8_t begin[COPYROW_BEGIN_SIZE] = {
+		'P', 'G', 'C', 'O', 'P', 'Y', '\n', 0xff, '\r', '\n', 0};
+
+	memcpy(p, begin, sizeof(begin));
+	return p + sizeof(begin);
 }
 
 uint8_t *copyrow_end(uint8_t *p)

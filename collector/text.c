@@ -40,7 +40,7 @@ int text_add_quoted(struct buf *b, const char *s)
 
 	if (r < 0)
 		return r;
-	p = (char *)buf_tail(b);
+	p = (char *)b->data + b->end;
 	*p++ = '\'';
 	for (; *s; s++) {
 		if (*s == '\'')
@@ -49,7 +49,7 @@ int text_add_quoted(struct buf *b, const char *s)
 	}
 	*p++ = '\'';
 	*p = '\0';
-	buf_added(b, (size_t)(p - (char *)buf_tail(b)));
+	buf_added(b, (size_t)(p - (char *)b->data) - b->end);
 	return 0;
 }
 
@@ -87,7 +87,7 @@ int text_add_hex(struct buf *b, const uint8_t *p, size_t n)
 
 	if (r < 0)
 		return r;
-	to = (char *)buf_tail(b);
+	to = (char *)b->data + b->end;
 	*to++ = '\'';
 	for (size_t i = 0; i < n; i++) {
 		*to++ = digits[p[i] >> 4];

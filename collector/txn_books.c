@@ -230,8 +230,9 @@ int books_add_status(
 		r->frame + FRAME_HEADER_SIZE, r->n - FRAME_HEADER_SIZE, &wrong);
 	int e;
 
-	if (m)
-		wrong = status_check(m, &ignored);
+	if (!m)
+		return books_reject(t, s, r, wrong, books);
+	wrong = status_check(m, &ignored);
 	if (!wrong && r->packets != 0)
 		wrong = "status: packets_total grows";
 	e = wrong || !m ? books_reject(t, s, r, wrong, books) : put_status(t, r, m, ignored);
