@@ -104,26 +104,34 @@ static struct stream *parent_of(struct spool *s, const struct stream *st)
 	return NULL;
 }
 
-/* Cuts the segment that goes on behind the shared record in two. */
-static int split(struct spool *s, struct stream *from, uint64_t shared_seq)
+/* Cuts the segment that goes on behind the shared record in two.
+ * @return 0; 1 where the parent's totals say that it is no parent; -errno */
+static int split(struct spool *s, struct stream *from, const struct stream *st)
 {
 	struct segment *seg;
-	struct point at;
+	struct point cut, behind;
 	struct path path;
 	uint64_t off;
 	size_t i;
-	int fd, r = spool_seek_to(s, from, shared_seq, &i, &off, &at);
+	int fd, r = spool_seek_to(s, from, st->shared_seq, &i, &off, &cut);
 
-	if (r != SEEK_OK)
-		return r == SEEK_IN_LOSS ? -EINVAL : r < 0 ? r : 0;
+	if (r < 0 || r == SEEK_BEFORE || r == SEEK_BEHIND)
+		return r < 0 ? r : 0;
 	seg = &from->held.at[i];
-	if (at.seq <= seg->before.seq || at.seq >= seg->last.seq)
+	behind = cut;
+	if (r == SEEK_IN_LOSS) { /* damage, since the fork began */
+		if (st->shared_total < cut.total || st->shared_total > seg->last.total)
+			return 1;
+		behind = (struct point){.seq = st->shared_seq, .total = st->shared_total};
+	} else if (cut.seq <= seg->before.seq || cut.seq >= seg->last.seq) {
 		return 0;
-	r = spool_segment_rewrite(s, from, &from->held, i, &at, REWRITE_KEEP);
-	if (r < 0)
+	}
+	r = spool_segment_rewrite(
+		s, from, &from->held, i, &behind, off > 0 ? REWRITE_KEEP : REWRITE_UNLINK);
+	if (r < 0 || off == 0)
 		return r;
 	seg = &from->held.at[i];
-	seg->last = at;
+	seg->last = cut;
 	seg->end = off;
 	/* For the room alone: the next file's name says where this one ends. */
 	spool_path_segment(s, from, &seg->before, "", &path);
@@ -160,9 +168,14 @@ int spool_fork_collect(struct spool *s, struct stream *st)
 	from->ended = true;
 	if (from->newest.seq <= st->shared_seq)
 		return 0;
-	r = split(s, from, st->shared_seq);
+	r = split(s, from, st);
 	if (r < 0)
 		return r;
+	if (r > 0) {
+		from->ended = false;
+		st->parent = 0;
+		return 0;
+	}
 	l = &from->held;
 	while (l->n > 0 && l->at[l->n - 1].before.seq >= st->shared_seq) {
 		struct segment seg = l->at[l->n - 1];
