@@ -15,7 +15,7 @@
 #define LINE_MAX_BYTES 2048u
 
 /* Bytes of a string that log_quote shows. Each may take four characters (\xHH). */
-#define QUOTE_MAX 80u
+#define QUOTE_MAX 200u
 
 static enum log_level log_max = LOG_LEVEL_INFO;
 

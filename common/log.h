@@ -34,9 +34,9 @@ const char *log_level_check(const void *value);
 
 void log_write(enum log_level level, const char *module, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/** Room for a quoted string of up to 80 bytes; longer ones are cut and end in "...". */
+/** Room for a quoted string of up to 200 bytes; longer ones are cut and end in "...". */
 struct log_quoted {
-	char s[344];
+	char s[824];
 };
 
 /** Quotes and escapes s (NULL: "-"). The result lives to the end of the full expression's block. */

@@ -6,11 +6,13 @@ transactions of 5,000 rows: it reads no capture, parses, folds, compresses, spoo
 import os
 import shutil
 import statistics
+import subprocess
 import time
 
 import pytest
 
 from harness import packets
+from harness.paths import program
 from harness.postgres import Postgres
 
 ADDRESS = "203.0.113.7"
@@ -57,30 +59,17 @@ def end_to_end(installation, sensor, scan) -> float:
     return seconds
 
 
-def copy_alone(installation, blob: bytes, day: str) -> float:
+def copy_alone(installation, blob, day: str) -> float:
     empty(installation)
-    with installation.server.connect(installation.dbname, "hirundo_ingest", autocommit=True) as connection:
-        cursor = connection.cursor()
-        cursor.execute("INSERT INTO hirundo.ingest_state (sensor_id, epoch) VALUES (1, 1)")
-        begin = time.monotonic()
-        for seq in range(1, PACKETS // BATCH + 1):
-            cursor.execute(f"BEGIN; UPDATE hirundo.ingest_state SET last_seq = {seq}, last_checksum = {seq},"
-                           f" packets_total = packets_total + {BATCH}, stored = stored + {BATCH}, updated_at = now()"
-                           f" WHERE sensor_id = 1 AND epoch = 1 AND last_seq = {seq - 1}")
-            with cursor.copy(f"COPY hirundo.observation ({COLUMNS}) FROM STDIN (FORMAT binary)") as copy:
-                copy.write(blob)
-            cursor.execute(
-                f"INSERT INTO hirundo.ingest_batch (sensor_id, epoch, seq, first_seq, checksum, packets_total, packets,"
-                f" stored, quarantined, rejected, lost, first_at, last_at, received_at, rows, stored_rows, samples,"
-                f" fold_early, bytes, kind) VALUES (1, 1, {seq}, {seq}, {seq}, {seq * BATCH}, {BATCH}, {BATCH}, 0, 0, 0,"
-                f" now(), now(), now(), {BATCH}, {BATCH}, 0, 0, 100000, 1);"
-                f" INSERT INTO hirundo.ingest_batch_day VALUES (1, 1, {seq}, '{day}', {BATCH}, {BATCH});"
-                f" INSERT INTO hirundo.dirty_mark VALUES (1, '{day}', 1, {seq}); COMMIT")
-        return time.monotonic() - begin
+    run = subprocess.run([program("copy_alone"), installation.dsn("hirundo_ingest"), blob, str(PACKETS // BATCH),
+                          str(BATCH), day], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert installation.query("SELECT count(*) FROM hirundo.observation")[0][0] == PACKETS
+    return float(run.stdout)
 
 
 @pytest.mark.timeout(1800)
-def test_end_to_end_against_copy_alone(private_installation, scan):
+def test_end_to_end_against_copy_alone(private_installation, scan, tmp_path):
     installation = private_installation
     collector = installation.collector()
     enrolled = installation.enroll("jp1", addresses=(ADDRESS,))
@@ -88,13 +77,13 @@ def test_end_to_end_against_copy_alone(private_installation, scan):
     end_to_end(installation, sensor, scan)  # warm: partitions, caches
     with installation.connect() as connection, connection.cursor().copy(
             f"COPY (SELECT {COLUMNS} FROM hirundo.observation LIMIT {BATCH}) TO STDOUT (FORMAT binary)") as copy:
-        blob = b"".join(bytes(part) for part in copy)
+        (tmp_path / "rows").write_bytes(b"".join(bytes(part) for part in copy))
     day = installation.query("SELECT (observed_at AT TIME ZONE 'UTC')::date::text FROM hirundo.observation LIMIT 1")[0][0]
     pairs = []
     for turn in range(PAIRS):
         pair = {}
         for which in ("copy", "hirundo") if turn % 2 else ("hirundo", "copy"):
-            pair[which] = (copy_alone(installation, blob, day) if which == "copy"
+            pair[which] = (copy_alone(installation, tmp_path / "rows", day) if which == "copy"
                            else end_to_end(installation, sensor, scan))
         pairs.append(pair["copy"] / pair["hirundo"])
         print(f"pair {turn + 1}: hirundo {PACKETS / pair['hirundo']:,.0f} rows/s,"

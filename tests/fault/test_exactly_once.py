@@ -27,11 +27,11 @@ def read_to_the_end(sensor, file, tries: int = 5) -> None:
 
 
 class Chaos:
-    """Something that breaks again and again until the work is done."""
+    """Something that breaks again and again while the work is done."""
 
-    def __init__(self, seed: int, act, shortest: float, longest: float):
+    def __init__(self, seed: int, act, shortest: float, longest: float, most: int):
         self.random = random.Random(seed)
-        self.act, self.shortest, self.longest = act, shortest, longest
+        self.act, self.shortest, self.longest, self.most = act, shortest, longest, most
         self.times = 0
         self.error: BaseException | None = None
         self._end = threading.Event()
@@ -39,7 +39,8 @@ class Chaos:
 
     def _run(self) -> None:
         try:
-            while not self._end.wait(self.random.uniform(self.shortest, self.longest)):
+            while self.times < self.most and not self._end.wait(
+                    self.random.uniform(self.shortest, self.longest)):
                 self.act(self.random)
                 self.times += 1
         except BaseException as error:
@@ -101,13 +102,14 @@ def test_sensor_killed_200_times(private_installation, tmp_path):
     kill_sensor_loop(private_installation, tmp_path, 200, 1000)
 
 
-def disturbed_collector(installation, tmp_path, act, seed: int, shortest=0.1, longest=0.4, files=12):
+def disturbed_collector(installation, tmp_path, act, seed: int, shortest=0.1, longest=0.4, files=12,
+                        most=10):
     """Captures one after the other while `act` breaks things."""
     collector = installation.collector()
     enrolled = installation.enroll("jp1")
     sensor = installation.sensor(enrolled, collector.address, **QUICK)
     sent = [capture(tmp_path, seed + i, 12_000) for i in range(files)]
-    with Chaos(seed, lambda chance: act(collector, chance), shortest, longest) as chaos:
+    with Chaos(seed, lambda chance: act(collector, chance), shortest, longest, most) as chaos:
         for file in sent:
             read_to_the_end(sensor, file)
     assert chaos.times >= 3, "too quick: nothing was broken"

@@ -128,7 +128,7 @@ static void test_levels(void **state)
 
 static void test_quote(void **state)
 {
-	char s[100];
+	char s[256];
 	struct log_quoted q;
 
 	(void)state;
@@ -138,11 +138,11 @@ static void test_quote(void **state)
 	assert_string_equal(log_quote_into(&q, "a\0b", 3), "\"a\\x00b\"");
 	assert_string_equal(log_quote_into(&q, "abc", 2), "\"ab\"");
 	memset(s, 0xff, sizeof(s));
-	(void)log_quote_into(&q, s, 80);
-	assert_int_equal(strlen(q.s), 2 + 80 * 4);
-	(void)log_quote_into(&q, s, 81);
-	assert_int_equal(strlen(q.s), 2 + 80 * 4 + 3);
-	assert_string_equal(q.s + 1 + 80 * 4, "...\"");
+	(void)log_quote_into(&q, s, 200);
+	assert_int_equal(strlen(q.s), 2 + 200 * 4);
+	(void)log_quote_into(&q, s, 201);
+	assert_int_equal(strlen(q.s), 2 + 200 * 4 + 3);
+	assert_string_equal(q.s + 1 + 200 * 4, "...\"");
 }
 
 static void test_limit(void **state)
