@@ -28,9 +28,9 @@
 #define TICK_MS 100
 /* A clean stop waits this long for its last acknowledgements; the rest stays in the spool. */
 #define DRAIN_US (5 * US_PER_S)
-/* --read waits while this much is not committed, so that the spool's bound is never met. Two
- * segments: one counts as a whole until its last record is acknowledged. */
-#define READ_AHEAD (16u << 20)
+/* --read waits while this many segments are not committed, so that the spool's bound is never met.
+ * Two: one counts as a whole until its last record is acknowledged. */
+#define READ_AHEAD_SEGMENTS 2
 
 enum phase {
 	WAITING, /* --read: for WELCOME; live: for target ordinals */
@@ -259,6 +259,19 @@ static void summary(struct sensor *s)
 	(void)fflush(stdout);
 }
 
+static void on_idle(uv_idle_t *h);
+
+/* Reads on while the collector follows. */
+static void pace(struct sensor *s)
+{
+	if (s->phase != LISTENING || s->live)
+		return;
+	if (spool_unacked_bytes(s->spool) < READ_AHEAD_SEGMENTS * spool_segment_bytes(s->spool))
+		(void)uv_idle_start(&s->idle, on_idle);
+	else
+		(void)uv_idle_stop(&s->idle);
+}
+
 static void read_file(struct sensor *s)
 {
 	struct capture_packet p;
@@ -283,8 +296,10 @@ static void read_file(struct sensor *s)
 		}
 	}
 	uplink_kick(s->uplink);
-	if (r == CAPTURE_PACKET)
+	if (r == CAPTURE_PACKET) {
+		pace(s);
 		return;
+	}
 	s->complete = true;
 	if (r != CAPTURE_END) {
 		log_error("capture",
@@ -299,19 +314,6 @@ static void read_file(struct sensor *s)
 static void on_idle(uv_idle_t *h)
 {
 	read_file(h->data);
-}
-
-/* Reads on while the collector follows. */
-static void pace(struct sensor *s)
-{
-	uint64_t limit = s->conf.spool_max / 4 < READ_AHEAD ? s->conf.spool_max / 4 : READ_AHEAD;
-
-	if (s->phase != LISTENING || s->live)
-		return;
-	if (spool_unacked_bytes(s->spool) < limit)
-		(void)uv_idle_start(&s->idle, on_idle);
-	else
-		(void)uv_idle_stop(&s->idle);
 }
 
 static bool behind(const struct capture_position *a, const struct capture_position *b)

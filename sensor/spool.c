@@ -374,6 +374,11 @@ uint64_t spool_unacked_bytes(const struct spool *s)
 	return n;
 }
 
+uint64_t spool_segment_bytes(const struct spool *s)
+{
+	return s->segment_bytes;
+}
+
 bool spool_all_acked(const struct spool *s)
 {
 	for (size_t i = 0; i < s->streams_n; i++) {

@@ -173,6 +173,10 @@ bool spool_must_reconnect(const struct spool *s);
 uint64_t spool_unacked_bytes(const struct spool *s);
 bool spool_all_acked(const struct spool *s);
 
+/** Size of a full segment, an eighth of the room at most: who can wait keeps two of them unacknowledged,
+ *  and nothing is ever dropped. */
+uint64_t spool_segment_bytes(const struct spool *s);
+
 /** The payload of the newest BATCH or STATUS record for which match() returns true, searched
  *  backwards; for the capture position and the clean-stop mark at start.
  *  @return 0; SPOOL_END where none matches; -errno */

@@ -3,6 +3,7 @@ packets of the captures, and the books balance. Real processes, a real PostgreSQ
 import pathlib
 import random
 import shutil
+import subprocess
 import threading
 import time
 
@@ -305,6 +306,24 @@ def test_database_restored_under_a_running_collector(private_installation, tmp_p
     server.restore(tmp_path / "dump", name)
     read_to_the_end(sensor, files[2])
     private_installation.check(enrolled, *files, exact=True)
+
+
+def test_capture_through_a_tiny_spool(private_installation, tmp_path):
+    """A capture can wait: through a spool of one megabyte nothing is lost at all."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    file = packets.write_pcap(tmp_path / "scan.pcap", packets.syn_scan(7, ADDRESS, 200_000))
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+    try:
+        sensor = private_installation.sensor(enrolled, collector.address, spool_dir=small / "spool", spool_min_free=0,
+                                             **QUICK)
+        read_to_the_end(sensor, file)
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+    private_installation.check(enrolled, file, exact=True)
+    assert private_installation.query("SELECT reason, packets FROM hirundo.ingest_loss") == []
 
 
 def records_in(spool: pathlib.Path) -> list[tuple[pathlib.Path, int, int]]:
