@@ -143,7 +143,7 @@ static void print_reasons(FILE *err, const uint64_t *counts)
 
 int print_capture(const char *path, FILE *out, FILE *err)
 {
-	uint64_t counts[PARSE_RES_N] = {0};
+	uint64_t counts[PARSE_RES_N] = {0}, packets = 0;
 	AUTO_FREE char *reason = NULL;
 	struct capture *c = NULL;
 	struct capture_packet frame;
@@ -161,6 +161,7 @@ int print_capture(const char *path, FILE *out, FILE *err)
 	while ((r = capture_read(c, &frame)) == CAPTURE_PACKET) {
 		parsed = parse_packet(frame.dlt, frame.data, frame.captured, frame.wire, &p);
 		counts[parsed]++;
+		packets++;
 		if (parsed != PARSE_OK)
 			continue;
 		p.time_us = frame.time_us;
@@ -170,7 +171,7 @@ int print_capture(const char *path, FILE *out, FILE *err)
 	}
 	if (r != CAPTURE_END) {
 		(void)fprintf(err, "capture is damaged behind packet %" PRIu64 ": %s: %s\n",
-			counts[PARSE_OK], path, r < 0 ? strerror(-r) : capture_error(c));
+			packets, path, r < 0 ? strerror(-r) : capture_error(c));
 		code = EX_DATAERR;
 	}
 	print_reasons(err, counts);

@@ -144,8 +144,9 @@ def test_damaged_file(tmp_path):
     for cut in (len(data) - 1, len(data) // 2, 24 + 16 + 40 + 3, 24 + 7):
         path.write_bytes(data[:cut])
         rows, reasons, run = sensor(path)
-        assert run.returncode == 65 and "damaged" in run.stderr
-        assert rows == whole[:len(rows)] and len(rows) + sum(reasons.values()) == len(tshark.run(path))
+        packets = len(rows) + sum(reasons.values())
+        assert run.returncode == 65 and f"damaged behind packet {packets}:" in run.stderr
+        assert rows == whole[:len(rows)] and packets == len(tshark.run(path))
     for head in (b"", b"\xd4\xc3", data[:23], b"not a capture, but long enough to be one"):
         path.write_bytes(head)
         rows, _, run = sensor(path)
