@@ -28,8 +28,10 @@
 
 /* A stop waits this long for what was received to be committed; sensors still have the rest. */
 #define DRAIN_MS 10000
-/* While the database is away at the start: how often its schema is asked for again. */
+/* While the database is away at the start: the pause before its schema is asked for again, and how
+ * long one that is silent is waited for (a stop waits as long). */
 #define SCHEMA_RETRY_MS 2000
+#define SCHEMA_CONNECT_S "5"
 
 struct collector {
 	uv_loop_t loop;
@@ -109,10 +111,15 @@ static void on_stop(void *arg)
 /* --- the schema, once: is this database ours?
  * --------------------------------------------------------- */
 
+static void on_schema_timer(uv_timer_t *t);
+
 static void check_schema(uv_work_t *work)
 {
+	/* What stands in the dsn goes first. */
+	static const char *const names[] = {"connect_timeout", "dbname", NULL};
 	struct collector *c = work->data;
-	PGconn *conn = PQconnectdb(c->conf.dsn);
+	const char *const values[] = {SCHEMA_CONNECT_S, c->conf.dsn, NULL};
+	PGconn *conn = PQconnectdbParams(names, values, 1);
 
 	c->schema = migrate_check(conn, &c->schema_reason);
 	PQfinish(conn);
@@ -134,6 +141,7 @@ static void on_schema_checked(uv_work_t *work, int status)
 		return;
 	case MIGRATE_FAILED:
 		log_warn("database", "reason=%s retry_ms=%d", log_quote(reason), SCHEMA_RETRY_MS);
+		(void)uv_timer_start(&c->schema_timer, on_schema_timer, SCHEMA_RETRY_MS, 0);
 		return;
 	case MIGRATE_NO_SCHEMA:
 	case MIGRATE_TOO_OLD:
@@ -149,10 +157,7 @@ static void on_schema_timer(uv_timer_t *t)
 {
 	struct collector *c = t->data;
 
-	if (c->schema_known)
-		(void)uv_timer_stop(t);
-	else
-		(void)uv_queue_work(&c->loop, &c->schema_work, check_schema, on_schema_checked);
+	(void)uv_queue_work(&c->loop, &c->schema_work, check_schema, on_schema_checked);
 }
 
 /* --- pages, reload
@@ -352,7 +357,7 @@ static int start_services(struct collector *c)
 	c->host.ingest = c->ingest;
 	c->schema_work.data = c->schema_timer.data = c;
 	(void)uv_timer_init(&c->loop, &c->schema_timer);
-	(void)uv_timer_start(&c->schema_timer, on_schema_timer, 0, SCHEMA_RETRY_MS);
+	(void)uv_timer_start(&c->schema_timer, on_schema_timer, 0, 0);
 	return EX_OK;
 }
 

@@ -1,0 +1,23 @@
+"""Daemons end when they are told to, whatever they wait for, and say truly what was done."""
+import socket
+
+from harness import packets
+from harness.postgres import free_port
+
+
+def test_collector_stops_while_the_database_is_silent(installation):
+    """A database server that takes the connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dsn = f"host=127.0.0.1 port={silent.getsockname()[1]} user=hirundo_ingest dbname=x"
+        collector = installation.collector(dsn)
+        collector.wait_log("module=database.*retry_ms", timeout=20)
+        assert collector.stop(timeout=20) == 0
+
+
+def test_read_that_is_stopped_early_is_not_done(installation, tmp_path):
+    """Nothing could be delivered yet: that is no success."""
+    enrolled = installation.enroll("jp1")
+    capture = packets.write_pcap(tmp_path / "c.pcap", packets.background(1, ["203.0.113.7"], 100))
+    sensor = installation.sensor(enrolled, ("127.0.0.1", free_port()), retry_min="50ms", retry_max="100ms")
+    sensor.start("--read", capture).wait_log("state=disconnected")
+    assert sensor.stop() == 75
