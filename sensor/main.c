@@ -157,11 +157,9 @@ static void on_stop(void *arg)
 	struct sensor *s = arg;
 
 	log_notice("sensor", "state=stopping");
-	drain(s, EX_OK);
-	if (s->phase == DRAINING && !s->live) {
-		s->exit_code = EX_TEMPFAIL;
+	drain(s, s->live ? EX_OK : EX_TEMPFAIL);
+	if (s->phase == DRAINING && !s->live)
 		s->drain_until_us = clock_mono_us() + DRAIN_US;
-	}
 }
 
 /* --- live
@@ -450,7 +448,7 @@ static void on_tick(uv_timer_t *t)
 	if (s->phase == DRAINING && now >= s->drain_until_us) {
 		log_notice("sensor", "state=stopped unacknowledged_bytes=%" PRIu64,
 			spool_unacked_bytes(s->spool));
-		stop(s, s->exit_code);
+		stop(s, s->live ? s->exit_code : EX_TEMPFAIL);
 	}
 }
 
