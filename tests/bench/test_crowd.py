@@ -29,7 +29,7 @@ class Crowd:
         spools.mkdir()
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.popen = subprocess.Popen(
-                [program("tests/crowd"), "%s:%d" % collector.address, bundles, spools, "0", str(SENSORS), str(RECORDS),
+                [program("crowd"), "%s:%d" % collector.address, bundles, spools, "0", str(SENSORS), str(RECORDS),
                  str(ROWS)], stdout=out, stderr=err)
 
     def wait(self, what: str, times: int, timeout: float = 120) -> None:

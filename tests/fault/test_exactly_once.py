@@ -355,8 +355,10 @@ def test_corrupt_bytes_in_the_spool(private_installation, tmp_path, where):
         sensor.kill()
         records = records_in(sensor.spool)
         hit = {"header": [3], "payload": [4], "many": [2, 3, 7]}[where]
+        damaged = 0
         for i in hit:
             segment, at, size = records[i]
+            damaged += int.from_bytes(segment.read_bytes()[at + 12:at + 16], "big")  # PROTOCOL.md: packets
             with open(segment, "r+b") as f:
                 f.seek(at + (5 if where == "header" else size // 2))
                 f.write(b"\xff\x00\xff")
@@ -364,5 +366,5 @@ def test_corrupt_bytes_in_the_spool(private_installation, tmp_path, where):
     private_installation.check(enrolled, file, exact=True)
     lost = private_installation.query("SELECT count(*), sum(packets) FROM hirundo.ingest_loss")[0]
     assert lost[0] == (2 if where == "many" else 1)
-    assert lost[1] == 5000 * len(hit)
+    assert lost[1] == damaged > 0
     assert list(sensor.spool.glob("*/*.bad")), "the damaged bytes are kept for the owner"
