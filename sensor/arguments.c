@@ -32,7 +32,7 @@ static bool parse_time(const char *s, const char *end, int64_t *ret)
 	if (rest != end)
 		return false;
 	*ret = (int64_t)timegm(&tm) * US_PER_S;
-	return true;
+	return *ret >= 0;
 }
 
 static bool parse_cover(const char *text, int64_t *ret_from, int64_t *ret_to)

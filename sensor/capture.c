@@ -10,6 +10,8 @@
 #include <pcap/pcap.h>
 #include <xxhash.h>
 
+#include "common/clock.h"
+
 /** Longest time a packet waits in a block of the ring that is not full, milliseconds. */
 #define CAPTURE_TIMEOUT_MS 100
 
@@ -251,6 +253,19 @@ static int nothing_read(struct capture *c, bool error)
 	return error && r == CAPTURE_NONE ? -EIO : r;
 }
 
+static int64_t time_of(const struct timeval *ts)
+{
+	int64_t seconds = ts->tv_sec;
+
+	/* libpcap takes the 32 bits of a pcap file as signed: 2038 and later. */
+	if (seconds < 0 && seconds >= INT32_MIN)
+		seconds += INT64_C(1) << 32;
+	/* A pcapng file has 64 bits, of whole seconds where it likes. */
+	if (seconds < 0 || seconds > INT64_MAX / US_PER_S - 1)
+		return INT64_MAX;
+	return seconds * US_PER_S + ts->tv_usec;
+}
+
 int capture_read(struct capture *c, struct capture_packet *ret)
 {
 	struct pcap_pkthdr *h;
@@ -261,13 +276,8 @@ int capture_read(struct capture *c, struct capture_packet *ret)
 		return CAPTURE_BAD_FILE;
 	r = pcap_next_ex(c->pcap, &h, &data);
 	if (r == 1) {
-		int64_t seconds = h->ts.tv_sec;
-
-		/* libpcap takes the 32 bits of a pcap file as signed: 2038 and later. */
-		if (seconds < 0)
-			seconds += INT64_C(1) << 32;
 		*ret = (struct capture_packet){
-			.time_us = seconds * 1000000 + h->ts.tv_usec,
+			.time_us = time_of(&h->ts),
 			.dlt = c->dlt,
 			.data = data,
 			.captured = h->caplen,

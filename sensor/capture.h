@@ -15,7 +15,7 @@
 struct capture;
 
 struct capture_packet {
-	int64_t time_us; /* since 1970 UTC, truncated */
+	int64_t time_us; /* since 1970 UTC, truncated; INT64_MAX = beyond all calendars */
 	int dlt;
 	const uint8_t *data; /* borrowed until the next read */
 	size_t captured, wire;

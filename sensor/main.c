@@ -16,6 +16,7 @@
 #include "common/tlsctx.h"
 #include "sensor/arguments.h"
 #include "sensor/capture.h"
+#include "sensor/covered.h"
 #include "sensor/issued.h"
 #include "sensor/pipeline.h"
 #include "sensor/print.h"
@@ -60,9 +61,9 @@ struct sensor {
 	struct pipeline_resume resumed;
 	struct capture_position position; /* --read: of the packets before it, all are sealed */
 	uint64_t read_ordinal;
-	int64_t first_us, last_us; /* --read: times of the capture */
-	int64_t cover_from_us, cover_to_us; /* --cover */
-	int64_t listening_us; /* live, wall clock: covered since; 0 = not covered */
+	struct covered covered; /* --read: what the capture covers */
+	bool cover_stated; /* by --cover */
+	struct listening listening; /* live */
 	int64_t status_due_us, drain_until_us, started_us; /* monotonic */
 };
 
@@ -77,25 +78,26 @@ static void fail(struct sensor *s, int exit_code, const char *what, int r)
 /* --- books
  * ---------------------------------------------------------------------------------------- */
 
-/* Live: closes the interval that is covered so far and begins the next. */
-static int status(struct sensor *s, bool final)
+/* Live: with the interval that is covered so far. */
+static int status(struct sensor *s, struct covered c, bool final)
 {
 	uint64_t kernel = 0, interface = 0;
-	int64_t from = 0, to = 0;
 
 	if (s->live) {
 		capture_drops(s->capture, &kernel, &interface);
-		from = s->listening_us;
-		to = from ? clock_wall_us() : 0;
-		s->listening_us = to;
-	} else if (s->complete) {
-		from = s->cover_to_us ? s->cover_from_us : s->first_us;
-		to = s->cover_to_us ? s->cover_to_us : s->last_us + 1;
+		c = listening_take(&s->listening, clock_wall_us(), clock_mono_us());
 	}
 	s->status_due_us = clock_mono_us() + s->conf.status_interval;
-	/* A clock that was set back leaves nothing that could be called covered. */
-	return pipeline_status(
-		s->pipeline, kernel, interface, to > from ? from : 0, to > from ? to : 0, final);
+	return pipeline_status(s->pipeline, kernel, interface, c.from_us, c.to_us, final);
+}
+
+/* The end of a capture. What it covers is told before the mark that it is complete: who finds the
+ * mark after a crash tells nothing any more. */
+static int complete(struct sensor *s)
+{
+	int r = status(s, s->covered, false);
+
+	return r == 0 ? pipeline_seal(s->pipeline, true) : r;
 }
 
 /* --- the end
@@ -128,7 +130,7 @@ static void stop(struct sensor *s, int exit_code)
  * while. */
 static void drain(struct sensor *s, int exit_code)
 {
-	int r;
+	int r = 0;
 
 	if (s->phase >= DRAINING)
 		return;
@@ -137,9 +139,10 @@ static void drain(struct sensor *s, int exit_code)
 	else
 		(void)uv_idle_stop(&s->idle);
 	notify_stopping();
-	r = s->phase == LISTENING && s->complete ? pipeline_seal(s->pipeline, true) : 0;
+	if (s->phase == LISTENING && s->complete)
+		r = complete(s);
 	if (r == 0 && s->phase == LISTENING)
-		r = status(s, true);
+		r = status(s, (struct covered){0}, true);
 	s->phase = DRAINING;
 	s->exit_code = exit_code;
 	s->drain_until_us = s->complete ? INT64_MAX : clock_mono_us() + DRAIN_US;
@@ -173,11 +176,11 @@ static void interface_state(struct sensor *s, bool down)
 	log_warn("capture", "interface=%s state=%s", log_quote(s->conf.interface),
 		down ? "down" : "up");
 	if (down) {
-		if (status(s, false) < 0)
+		if (status(s, (struct covered){0}, false) < 0)
 			log_error("sensor", "reason=\"writing the books\"");
-		s->listening_us = 0;
+		listening_end(&s->listening);
 	} else {
-		s->listening_us = clock_wall_us();
+		listening_begin(&s->listening, clock_wall_us(), clock_mono_us());
 	}
 }
 
@@ -236,7 +239,7 @@ static void listen_live(struct sensor *s)
 		return;
 	}
 	s->phase = LISTENING;
-	s->listening_us = clock_wall_us();
+	listening_begin(&s->listening, clock_wall_us(), clock_mono_us());
 	s->status_due_us =
 		clock_mono_us(); /* the first books at once: they tell of an unclean start */
 	log_notice("sensor", "state=listening interface=%s", log_quote(s->conf.interface));
@@ -279,10 +282,8 @@ static void read_file(struct sensor *s)
 		r = capture_read(s->capture, &p);
 		if (r != CAPTURE_PACKET)
 			break;
-		if (s->read_ordinal == 0 || p.time_us < s->first_us)
-			s->first_us = p.time_us;
-		if (s->read_ordinal == 0 || p.time_us > s->last_us)
-			s->last_us = p.time_us;
+		if (!s->cover_stated && pipeline_time_ok(p.time_us))
+			covered_packet(&s->covered, p.time_us);
 		if (s->read_ordinal++ < s->position.ordinal)
 			continue; /* sealed before */
 		r = pipeline_packet(s->pipeline, &p);
@@ -437,7 +438,7 @@ static void on_tick(uv_timer_t *t)
 	if (s->phase == LISTENING)
 		r = pipeline_tick(s->pipeline);
 	if (r == 0 && s->phase == LISTENING && s->live && now >= s->status_due_us)
-		r = status(s, false);
+		r = status(s, (struct covered){0}, false);
 	if (r < 0) {
 		fail(s, EX_OSERR, "sealing", r);
 		return;
@@ -505,8 +506,8 @@ static int open_input(struct sensor *s, const struct arguments *a)
 	int r;
 
 	if (!s->live) {
-		s->cover_from_us = a->cover_from_us;
-		s->cover_to_us = a->cover_to_us;
+		s->covered = (struct covered){a->cover_from_us, a->cover_to_us};
+		s->cover_stated = a->cover_to_us != 0;
 		r = capture_file_hash(a->read, &s->position.xxh3);
 		if (r < 0) {
 			log_error("capture", "file=%s reason=%s", log_quote(a->read),

@@ -109,6 +109,11 @@ void pipeline_set_collector(struct pipeline *p, uint8_t family, const uint8_t *a
 		memcpy(p->collector, addr, family == 4 ? 4 : 16);
 }
 
+bool pipeline_time_ok(int64_t us)
+{
+	return us >= 0 && us < TIME_MAX_US;
+}
+
 static bool own_connection(const struct pipeline *p, const struct packet *k)
 {
 	return k->key.family == p->collector_family && k->key.protocol == IPPROTO_TCP &&
@@ -138,7 +143,7 @@ int pipeline_packet(struct pipeline *p, const struct capture_packet *c)
 	if (res != PARSE_OK)
 		return ignore(p, &p->unparsed[res]);
 	k.time_us = c->time_us;
-	if (k.time_us < 0 || k.time_us >= TIME_MAX_US)
+	if (!pipeline_time_ok(k.time_us))
 		return ignore(p, &p->ignored[IGNORED_BAD_TIME]);
 	if (own_connection(p, &k))
 		return ignore(p, &p->ignored[IGNORED_OWN_CONNECTION]);

@@ -51,6 +51,9 @@ void pipeline_set_collector(struct pipeline *p, uint8_t family, const uint8_t *a
  */
 int pipeline_packet(struct pipeline *p, const struct capture_packet *c) MUST_CHECK;
 
+/** Whether a row could carry this time; else its packet is counted as bad_time. */
+bool pipeline_time_ok(int64_t us);
+
 /** Seals what is open for 1 s with at least 64 rows, or for 10 s. Call it a few times a second. */
 int pipeline_tick(struct pipeline *p) MUST_CHECK;
 
