@@ -288,7 +288,6 @@ static void test_trim_and_retention(void **state)
 	static struct model dump;
 	struct cut *c = *state;
 
-	c->nested = true;
 	cut_begin(c);
 	append(c, 20, 3000);
 	deliver(c, 2);
@@ -352,7 +351,6 @@ static void test_damaged(void **state)
 	struct tree_file files[16];
 	size_t n;
 
-	c->nested = true;
 	cut_begin(c);
 	append(c, 14, 1000);
 	c->s = spool_close(c->s);
@@ -371,7 +369,8 @@ static void test_damaged(void **state)
 			assert_int_equal(pwrite(fd, "damage", 6, i == 0 ? 1200 : 30), 6);
 		close(fd);
 	}
-	c->snapshots_n = 0;
+	free(c->snapshots[--c->snapshots_n].m);
+	assert_int_equal(c->snapshots_n, 0);
 	cut_begin(c);
 	deliver(c, 2);
 	append(c, 2, 500);
