@@ -310,8 +310,6 @@ static const char *survey(const struct batch *b, struct books *books)
 		if (o->last_us > books->last_us)
 			books->last_us = o->last_us;
 	}
-	if (b->has_capture && (b->capture.generation > INT32_MAX || b->capture.ordinal > INT64_MAX))
-		return "capture: out of range";
 	return NULL;
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "sensor/pipeline.h"
 #include "sensor/sensor_conf.h"
 
 static const char usage[] =
@@ -32,7 +33,7 @@ static bool parse_time(const char *s, const char *end, int64_t *ret)
 	if (rest != end)
 		return false;
 	*ret = (int64_t)timegm(&tm) * US_PER_S;
-	return *ret >= 0;
+	return pipeline_time_ok(*ret);
 }
 
 static bool parse_cover(const char *text, int64_t *ret_from, int64_t *ret_to)
