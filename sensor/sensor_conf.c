@@ -46,7 +46,7 @@ const struct conf_option sensor_options[] = {
 		"rows in a second before a flood is kept coarsely", NULL},
 	{"snaplen", CONF_INT, AT(snaplen), "2048", 96, 262144, CONF_RESTART,
 		"bytes captured of a packet", NULL},
-	{"ring_size", CONF_SIZE, AT(ring_size), "8MiB", MIB, 1024 * MIB, CONF_RESTART,
+	{"ring_size", CONF_SIZE, AT(ring_size), "4MiB", MIB, 1024 * MIB, CONF_RESTART,
 		"kernel's ring of captured packets", NULL},
 	{"samples", CONF_BOOL, AT(samples), "true", 0, 0, CONF_RESTART,
 		"whether masked payload samples are sent", NULL},

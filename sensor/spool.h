@@ -47,7 +47,7 @@
 #include "proto/frame.h"
 
 /** The system calls that matter, so that tests can log them and replay every legal crash state, or
- *  make them fail. NULL in the options = the real ones. On failure each returns -1 with errno. */
+ *  make them fail. NULL in the options = spool_io_system. On failure each returns -1 with errno. */
 struct spool_io {
 	void *arg;
 	int (*open)(void *arg, const char *path, int flags, mode_t mode);
@@ -62,6 +62,9 @@ struct spool_io {
 	int (*close)(void *arg, int fd);
 	int64_t (*free_bytes)(void *arg, const char *path);
 };
+
+/** The real ones. */
+extern const struct spool_io spool_io_system;
 
 struct spool_options {
 	const char *dir;
@@ -173,8 +176,8 @@ bool spool_must_reconnect(const struct spool *s);
 uint64_t spool_unacked_bytes(const struct spool *s);
 bool spool_all_acked(const struct spool *s);
 
-/** Size of a full segment, an eighth of the room at most: who can wait keeps two of them unacknowledged,
- *  and nothing is ever dropped. */
+/** Size of a full segment, an eighth of the room at most: who can wait keeps two of them
+ * unacknowledged, and nothing is ever dropped. */
 uint64_t spool_segment_bytes(const struct spool *s);
 
 /** The payload of the newest BATCH or STATUS record for which match() returns true, searched

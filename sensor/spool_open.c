@@ -98,7 +98,7 @@ static int64_t sys_free_bytes(void *arg, const char *path)
 	return (int64_t)(v.f_bavail * v.f_frsize);
 }
 
-static const struct spool_io sys_io = {
+const struct spool_io spool_io_system = {
 	.open = sys_open,
 	.pwrite = sys_pwrite,
 	.fdatasync = sys_fdatasync,
@@ -536,7 +536,7 @@ int spool_open(const struct spool_options *o, struct spool **ret, char **ret_rea
 	s->min_free_bytes = o->min_free_bytes;
 	s->retain_us = o->retain_us;
 	s->first_seq = o->first_seq;
-	s->io = o->io ? o->io : &sys_io;
+	s->io = o->io ? o->io : &spool_io_system;
 	s->active_fd = s->lock_fd = -1;
 	r = spool_file_mkdir(s, s->dir);
 	if (r < 0 && r != -EEXIST) {

@@ -1,10 +1,15 @@
 """Fixtures of all suites. What they hand out is real: harness/ says how each is made."""
 import itertools
+import os
+import pathlib
+import shutil
 import signal
+import tempfile
 
 import pytest
 
 from harness.hirundo import Installation
+from harness.namespaces import Cable
 from harness.postgres import Postgres
 
 ROLES = ("hirundo_ingest", "hirundo_analyst", "hirundo_dashboard")
@@ -71,3 +76,21 @@ def private_installation(private_server, tmp_path):
     if not private_server.running:
         private_server.start()
     installation.finish()
+
+
+@pytest.fixture
+def cable():
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    cable = Cable()
+    yield cable
+    cable.destroy()
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that an unprivileged user reaches, unlike pytest's."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hirundo-live-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

@@ -1,65 +1,13 @@
 """A live sensor on a real interface: two network namespaces and the cable between them."""
 import os
 import pathlib
-import shutil
 import subprocess
-import tempfile
 import time
 from collections import Counter
 
-import pytest
-
 from harness import oracle, packets
-from harness.namespaces import Cable, scan
-
-ADDRESS = "203.0.113.7"
-USER = "nobody"
-OPTIONS = {"interface": "dark0", "user": USER, "fold": "0s", "retry_min": "10ms", "retry_max": "100ms",
-           "status_interval": "1s"}
-
-
-@pytest.fixture
-def cable():
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
-    cable = Cable()
-    yield cable
-    cable.destroy()
-
-
-@pytest.fixture
-def open_folder():
-    """A folder that an unprivileged user reaches, unlike pytest's."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="hirundo-live-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
-class Live:
-    """Collector and sensor at the sensor's end of the cable; PostgreSQL by its Unix socket."""
-
-    def __init__(self, installation, cable, folder, **options):
-        self.installation, self.cable = installation, cable
-        self.collector = installation.collector(start=False)
-        cable.inside(self.collector)
-        self.enrolled = installation.enroll("jp1", addresses=(ADDRESS,), capture=False)
-        bundle = folder / "bundle"
-        shutil.copytree(self.enrolled.bundle, bundle)
-        self.enrolled.bundle = bundle
-        installation.folder, before = folder, installation.folder
-        self.sensor = installation.sensor(self.enrolled, self.collector.address, **{**OPTIONS, **options})
-        installation.folder = before
-        for path in [folder / "sensors", *(folder / "sensors").rglob("*"), bundle, *bundle.rglob("*")]:
-            shutil.chown(path, USER)
-        cable.inside(self.sensor)
-
-    def stored(self) -> Counter:
-        with self.installation.connect() as connection:
-            return oracle.stored(connection, "jp1")
-
-    def wait_packets(self, n: int) -> None:
-        self.installation.wait_query("SELECT coalesce(sum(packets), 0)::bigint FROM hirundo.observation", n)
+from harness.live import ADDRESS, Live
+from harness.namespaces import scan
 
 
 def expected(folder: pathlib.Path, datagrams: list[bytes]) -> Counter:

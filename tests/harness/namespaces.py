@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from harness import packets
+from harness.paths import program
 
 _numbers = itertools.count(1)
 
@@ -76,6 +77,12 @@ class Cable:
                              capture_output=True, timeout=120)
         assert run.returncode == 0, run.stderr.decode()
         return len(frames)
+
+    def flood(self, target: str, n: int) -> int:
+        """Packets from random sources, as fast as they go; returns how many."""
+        subprocess.run(["ip", "netns", "exec", self.sender_ns, program("flood"), target, str(n), "out0",
+                        self.mac], check=True, timeout=120)
+        return n
 
     def destroy(self) -> None:
         for namespace in (self.sensor_ns, self.sender_ns):
