@@ -53,6 +53,7 @@ struct uplink {
 	enum state state;
 	uv_timer_t timer; /* next try, and every second while connected */
 	uv_getaddrinfo_t resolve;
+	unsigned choice; /* which of the collector's addresses: the next where one failed */
 	uv_connect_t connect;
 	uv_tcp_t *tcp; /* until the channel takes it over */
 	struct tlschan *chan;
@@ -64,8 +65,7 @@ struct uplink {
 	uint64_t credit, in_flight;
 	struct flight flights[FLIGHT_MAX];
 	size_t flights_first, flights_n;
-	int64_t since_us, heard_us,
-		sent_us; /* monotonic: state entered, last frame in, last frame out */
+	int64_t since_us, heard_us; /* monotonic: state entered, last frame in */
 	uint64_t bytes_before; /* of earlier connections */
 	bool refused; /* this connection was refused: wait long */
 	bool again_now; /* connect again without waiting (after a fork) */
@@ -166,7 +166,6 @@ static bool send_out(struct uplink *u)
 		return false;
 	}
 	u->out_pending = false;
-	u->sent_us = clock_mono_us();
 	return true;
 }
 
@@ -332,7 +331,8 @@ static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
 		};
 	u->cb.on_welcome(u->arg, &capture);
 	u->cb.on_acked(u->arg);
-	stream_start(u);
+	if (!u->closing)
+		stream_start(u);
 }
 
 /* --- frames that come in -------------------------------------------------------------------------
@@ -507,6 +507,7 @@ static void on_connect(uv_connect_t *req, int status)
 	int r;
 
 	if (status < 0 || u->closing) {
+		u->choice++;
 		drop_tcp(u);
 		lost(u, u->closing ? "stopping" : uv_strerror(status));
 		return;
@@ -537,9 +538,19 @@ static void tell_peer(struct uplink *u, const struct sockaddr *sa)
 			u->o.collector.port);
 }
 
+static const struct sockaddr *choose(const struct addrinfo *list, unsigned choice)
+{
+	const struct addrinfo *a = list;
+
+	for (; choice > 0; choice--)
+		a = a->ai_next ? a->ai_next : list;
+	return a->ai_addr;
+}
+
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
 	struct uplink *u = req->data;
+	const struct sockaddr *to;
 	int r = status;
 
 	u->handles--;
@@ -553,8 +564,11 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 			u->tcp->data = u;
 			u->handles++;
 			u->connect.data = u;
-			tell_peer(u, res->ai_addr);
-			r = uv_tcp_connect(&u->connect, u->tcp, res->ai_addr, on_connect);
+			to = choose(res, u->choice);
+			tell_peer(u, to);
+			r = uv_tcp_connect(&u->connect, u->tcp, to, on_connect);
+			if (r < 0)
+				u->choice++;
 		}
 	}
 	uv_freeaddrinfo(res);
