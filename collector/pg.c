@@ -13,8 +13,9 @@
 #define CONNECT_MS 15000u
 #define BACKOFF_BASE_MS 50u
 #define BACKOFF_CAP_MS 5000u
-/** Results kept of one command; ours have far fewer statements. The last one is always kept. */
-#define RESULTS_MAX 64u
+/** Results kept of one command. The longest is HELLO's: one for each of 64 streams, and 4. The last
+ * one is always kept. */
+#define RESULTS_MAX 80u
 
 enum phase {
 	PHASE_WAITING, /* for the next attempt to connect */

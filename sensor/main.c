@@ -367,6 +367,7 @@ static void start_reading(struct sensor *s, const struct capture_position *commi
 	if (s->position.ordinal > 0)
 		log_notice("sensor", "state=continuing packet=%" PRIu64, s->position.ordinal + 1);
 	s->phase = LISTENING;
+	s->status_due_us = clock_mono_us() + s->conf.status_interval;
 	notify_ready();
 	pace(s);
 }
@@ -437,7 +438,7 @@ static void on_tick(uv_timer_t *t)
 		read_live(s);
 	if (s->phase == LISTENING)
 		r = pipeline_tick(s->pipeline);
-	if (r == 0 && s->phase == LISTENING && s->live && now >= s->status_due_us)
+	if (r == 0 && s->phase == LISTENING && now >= s->status_due_us)
 		r = status(s, (struct covered){0}, false);
 	if (r < 0) {
 		fail(s, EX_OSERR, "sealing", r);

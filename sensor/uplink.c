@@ -232,12 +232,6 @@ static void send_hello(struct uplink *u)
 		(void)send_out(u);
 }
 
-static void stream_start(struct uplink *u)
-{
-	enter(u, STREAMING);
-	pump(u);
-}
-
 /* Nothing left to ask for: what the spool holds behind the last shared record moves to a new epoch.
  */
 static void search_end(struct uplink *u)
@@ -331,8 +325,10 @@ static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
 		};
 	u->cb.on_welcome(u->arg, &capture);
 	u->cb.on_acked(u->arg);
-	if (!u->closing)
-		stream_start(u);
+	if (u->closing)
+		return;
+	enter(u, STREAMING);
+	pump(u);
 }
 
 /* --- frames that come in -------------------------------------------------------------------------

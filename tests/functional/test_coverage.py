@@ -1,6 +1,8 @@
 """What STATUS says of the time that was listened to, where a capture is the source."""
 import datetime
+import signal
 import struct
+import time
 
 from harness import packets
 
@@ -63,3 +65,19 @@ def test_times_beyond_all_calendars(installation, tmp_path):
     assert [(to - since).total_seconds() for since, to in covered] == [5.000001]
     assert installation.query("SELECT captured, sealed, ignored_by FROM hirundo.sensor_status WHERE final") == [
         (3, 2, {"bad_time": 1})]
+
+
+def test_the_books_of_a_long_read(installation, tmp_path):
+    """While the collector does not follow, --read waits; its books go on."""
+    file = packets.write_pcap(tmp_path / "c.pcap", packets.syn_scan(3, ADDRESS, 200_000))
+    collector = installation.collector()
+    enrolled = installation.enroll("jp1", addresses=(ADDRESS,))
+    sensor = installation.sensor(enrolled, collector.address, spool_max="512KiB", status_interval="1s")
+    sensor.start("--read", file).wait_log("state=connected")
+    collector.signal(signal.SIGSTOP)
+    time.sleep(2.5)
+    collector.signal(signal.SIGCONT)
+    assert sensor.wait() == 0, sensor.log
+    installation.check(enrolled, file)
+    at = [row[0] for row in installation.query("SELECT at FROM hirundo.sensor_status ORDER BY seq")]
+    assert len(at) >= 4 and at[1] - at[0] < datetime.timedelta(seconds=1.5)
