@@ -13,7 +13,6 @@ import pytest
 
 from harness import packets
 from harness.paths import program
-from harness.postgres import Postgres
 
 ADDRESS = "203.0.113.7"
 PACKETS = int(os.environ.get("HIRUNDO_BENCH_PACKETS", 2_000_000))
@@ -31,16 +30,6 @@ def scan(tmp_path_factory):
     """A SYN scan in which nothing folds: every packet is a row."""
     file = tmp_path_factory.mktemp("bench") / "scan.pcap"
     return packets.write_pcap(file, packets.syn_scan(1, ADDRESS, PACKETS, rate=20000.0))
-
-
-@pytest.fixture
-def private_server():
-    server = Postgres(fsync=True, settings={"max_wal_size": "16GB", "shared_buffers": "512MB"})
-    try:
-        server.allow("hirundo_ingest", "hirundo_analyst", "hirundo_dashboard")
-        yield server.start()
-    finally:
-        server.destroy()
 
 
 def empty(installation) -> None:

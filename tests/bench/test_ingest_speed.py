@@ -5,21 +5,10 @@ import subprocess
 import pytest
 
 from harness.paths import program
-from harness.postgres import Postgres
 
 RECORDS = int(os.environ.get("HIRUNDO_BENCH_RECORDS", 200))
 PAIRS = 5
 LIMIT = 0.9
-
-
-@pytest.fixture
-def private_server():
-    server = Postgres(fsync=True, settings={"max_wal_size": "16GB", "shared_buffers": "512MB"})
-    try:
-        server.allow("hirundo_ingest", "hirundo_analyst", "hirundo_dashboard")
-        yield server.start()
-    finally:
-        server.destroy()
 
 
 @pytest.mark.timeout(900)
