@@ -31,8 +31,10 @@ class FaultProxy:
     """Listens on a free loopback port. Faults given with fail() meet the next connections, one each;
     then connections pass unharmed."""
 
-    def __init__(self, target: tuple[str, int]):
+    def __init__(self, target: tuple[str, int], source: str | None = None):
+        """@param source  the address that its connections to the target come from"""
         self.target = target
+        self._source = (source, 0) if source else None
         self.links: list[Link] = []
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -96,7 +98,7 @@ class FaultProxy:
 
     def _carry(self, client: socket.socket, link: Link) -> None:
         try:
-            server = socket.create_connection(self.target, timeout=10)
+            server = socket.create_connection(self.target, timeout=10, source_address=self._source)
         except OSError:
             _reset(client)
             link.closed = True
