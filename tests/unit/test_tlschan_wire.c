@@ -118,9 +118,9 @@ static void relay_turn(uv_idle_t *turn)
 
 	for (int i = 0; i < 2; i++) {
 		struct pipe *p = &r->pipes[i];
-		uv_buf_t b = uv_buf_init((char *)p->bytes + p->sent, 1);
 
 		if (p->sent < p->n) {
+			uv_buf_t b = uv_buf_init((char *)p->bytes + p->sent, 1);
 			int n = uv_try_write((uv_stream_t *)&r->ends[1 - i], &b, 1);
 
 			if (n > 0)
