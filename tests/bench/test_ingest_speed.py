@@ -8,7 +8,7 @@ from harness.paths import program
 
 RECORDS = int(os.environ.get("HIRUNDO_BENCH_RECORDS", 200))
 PAIRS = 5
-LIMIT = 0.9
+LIMIT = 0.6
 
 
 @pytest.mark.timeout(900)
