@@ -83,7 +83,8 @@ void spool_streams_prune(struct spool *s)
 		struct stream *st = &s->streams[i];
 		struct path path;
 
-		if (i + 1 == s->streams_n || st->held.n > 0 || st->moving.n > 0) {
+		if (i + 1 == s->streams_n || st->held.n > 0 || st->moving.n > 0 ||
+			(st->ended && !st->told)) {
 			s->streams[n++] = *st;
 			continue;
 		}

@@ -83,13 +83,18 @@ int spool_resume(
 		seq = st->newest.seq;
 		r = 0;
 		break;
-	case SEEK_OK: r = ours.checksum == checksum ? 0 : SPOOL_POSITION_FOREIGN; break;
+	case SEEK_OK:
+		/* Of a stream that only waits to be told, the checksum is not held any more. */
+		if (ours.checksum != checksum && !(st->ended && st->held.n == 0))
+			r = SPOOL_POSITION_FOREIGN;
+		break;
 	case SEEK_BEFORE: r = resume_retention(s, st, &at); break;
 	case SEEK_IN_LOSS: r = resume_trim(s, st, i, &at, &ours); break;
 	}
 	if (r != 0)
 		return r;
 	st->acked = st->sent = seq;
+	st->told = st->ended;
 	mark_acked(st);
 	s->connected = true;
 	s->must_reconnect = false;

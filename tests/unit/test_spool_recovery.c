@@ -287,6 +287,43 @@ static void test_cloned(void **state)
 	remove_tree(copy);
 }
 
+/* A stream that holds nothing more behind the fork is offered once more: the collector must hear
+ * that its last records did not stay open, but moved. */
+static void test_end_of_fork_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct model_stream *st;
+	uint64_t epoch, shared = 0;
+
+	reopen(f);
+	append(f, 0, 40);
+	deliver(f, 1000, true);
+	epoch = spool_stream(f->s, 0).epoch;
+	spool_expire(f->s, clock_mono_us() + 2 * f->o.retain_us);
+	/* Until a record that was not delivered opens a segment of its own. */
+	for (uint64_t id = 40; segments(f) < 2; id++) {
+		append(f, id, 1);
+		shared = spool_stream(f->s, 0).newest_seq - 1;
+		if (segments(f) < 2)
+			deliver(f, 1000, true);
+	}
+	spool_expire(f->s, clock_mono_us() + 2 * f->o.retain_us);
+	assert_int_equal(segments(f), 1);
+	assert_int_equal(spool_stream(f->s, 0).oldest_seq, shared + 1);
+	/* The collector has another record there. */
+	st = model_stream(&model, epoch);
+	st->seq = shared + 1;
+	st->checksum = 12345;
+	assert_int_equal(spool_fork(f->s, 0, shared), 0);
+	spool_disconnected(f->s);
+	assert_int_equal(spool_streams_n(f->s), 2);
+	assert_int_equal(spool_stream(f->s, 0).epoch, epoch);
+	assert_int_equal(spool_stream(f->s, 0).newest_seq, shared);
+	deliver(f, 1000, true);
+	assert_int_equal(spool_streams_n(f->s), 1);
+	assert_true(spool_all_acked(f->s));
+}
+
 /* An older stream that has to be sent again (database restored) and turns out foreign as well. */
 static void test_fork_of_older_stream(void **state)
 {
@@ -341,6 +378,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_files_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rolled_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_of_fork_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cloned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fork_of_older_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fork_with_loss, setup, teardown),
