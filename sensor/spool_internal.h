@@ -60,7 +60,8 @@ struct stream {
 	struct point newest;
 	uint64_t sent, acked;
 	bool ended; /* forked: nothing is written behind newest any more */
-	bool told; /* and the collector was offered that end: what was behind it is not open there */
+	bool told; /* and the collector was offered that end: what was behind it is not open there
+		    */
 };
 
 struct spool {
