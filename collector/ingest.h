@@ -10,7 +10,7 @@
  * ingest_can_take() is false and sessions stop reading.
  *
  * Unknown outcome (connection lost at COMMIT): read the state again, decide. What the database
- * refuses as data (SQLSTATE class 22, 23) is tried alone and then goes to ingest_reject in the
+ * refuses as data (SQLSTATE class 22, 23, 54) is tried alone and then goes to ingest_reject in the
  * transaction that advances the sequence; so does what does not decode. Everything else is tried
  * again, for ever, with back-off: the database is away.
  */

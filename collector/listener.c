@@ -32,9 +32,20 @@ static void on_rejected(uv_handle_t *h)
 	free(h);
 }
 
+/* Whoever has not shown a certificate gives way: strangers that hold connections open keep no
+ * sensor out. */
+static bool has_room(struct listener *l)
+{
+	if (l->host->sessions_n < l->max_connections)
+		return true;
+	l->host->counters.over_limit++;
+	return session_make_room(l->host);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
 	struct listener *l = server->data;
+	const char *error = NULL;
 	uv_tcp_t *tcp;
 	unsigned suppressed;
 	int r = status;
@@ -45,20 +56,20 @@ static void on_connection(uv_stream_t *server, int status)
 			return; /* the connection stays in the backlog */
 		(void)uv_tcp_init(server->loop, tcp); /* opens no socket, so cannot fail */
 		r = uv_accept(server, (uv_stream_t *)tcp);
-		if (r == 0 && l->host->sessions_n >= l->max_connections) {
-			l->host->counters.over_limit++;
-			r = UV_EMFILE;
-		}
-		if (r == 0) {
+		if (r == 0 && !has_room(l))
+			error = "max_connections is reached";
+		if (r == 0 && !error) {
 			(void)uv_tcp_nodelay(tcp, 1);
 			r = session_new(l->host, tcp); /* takes tcp over, also on error */
 		} else {
 			uv_close((uv_handle_t *)tcp, on_rejected);
 		}
 	}
-	if (r < 0 && log_limit_pass(&l->limit, 10000000, &suppressed))
+	if (r < 0)
+		error = uv_strerror(r);
+	if (error && log_limit_pass(&l->limit, 10000000, &suppressed))
 		log_warn("listener", "reason=\"a connection was not taken\" error=%s suppressed=%u",
-			log_quote(uv_strerror(r)), suppressed);
+			log_quote(error), suppressed);
 }
 
 static void on_sweep(uv_timer_t *t)

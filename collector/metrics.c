@@ -26,7 +26,8 @@ static void write_sessions(struct openmetrics *m, const struct session_host *hos
 
 	gauge(m, "hirundo_connections", "Connections open now.", host->sessions_n);
 	counter(m, "hirundo_connections_accepted", "Connections accepted.", c->accepted);
-	counter(m, "hirundo_connections_over_limit", "Connections not taken: too many.",
+	counter(m, "hirundo_connections_over_limit",
+		"Connections not taken, or ended in the handshake for a newer one: too many.",
 		c->over_limit);
 	counter(m, "hirundo_handshakes_failed", "Connections that ended before TLS was up.",
 		c->handshake_failed);

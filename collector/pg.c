@@ -107,7 +107,7 @@ static bool begins(const char *s, const char *with)
 static enum pg_failure classify(const char *sqlstate)
 {
 	static const char *const retry[] = {"40", "53", "55", "57", "58"};
-	static const char *const data[] = {"22", "23"};
+	static const char *const data[] = {"22", "23", "54"};
 
 	if (begins(sqlstate, "08"))
 		return PG_FAILURE_CONNECTION;

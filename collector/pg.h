@@ -25,7 +25,7 @@ enum pg_failure {
 	PG_FAILURE_CONNECTION =
 		1, /* lost; what was under way has an unknown outcome if it held a COMMIT */
 	PG_FAILURE_RETRY = 2, /* 40 (serialization, deadlock), 53, 55, 57, 58: try again later */
-	PG_FAILURE_DATA = 3, /* 22, 23: this data will never be taken */
+	PG_FAILURE_DATA = 3, /* 22, 23, 54 (limits): this data will never be taken */
 	PG_FAILURE_BUG =
 		4, /* 42 and others: schema or program is wrong; log it loudly, retry later */
 };

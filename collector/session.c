@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "collector/ingest.h"
+#include "collector/position.h"
 #include "collector/registry.h"
 #include "collector/welcome.h"
 #include "common/clock.h"
@@ -26,6 +27,10 @@
 #define FLIGHT_MAX 1024u
 /* A clock that is off by more is an alert (architecture, section 4). */
 #define CLOCK_ALERT_US (2 * US_PER_S)
+/* Lines in the log about connections that show no certificate of ours, in a second. */
+#define STRANGERS_MAX 20u
+/* What is wrong with a frame: its type and the field, as REFUSED takes it (200 bytes). */
+#define TEXT_BYTES 128
 
 enum state {
 	HANDSHAKE, /* TLS is not up yet */
@@ -34,11 +39,6 @@ enum state {
 	STREAM,
 	DRAIN, /* nothing more is taken; ACKs go out */
 	CLOSING,
-};
-
-/* Where one stream stands: the next record must follow this. */
-struct position {
-	uint64_t epoch, seq, checksum, packets_total;
 };
 
 struct session {
@@ -69,6 +69,7 @@ struct session {
 	uint64_t flight_bytes;
 	int64_t clock_offset_us, last_record_us;
 	struct frame_reader reader;
+	bool refused; /* by us, for who it is or what it sent */
 };
 
 static void enter(struct session *s, enum state state)
@@ -91,6 +92,33 @@ static void detach(struct session *s)
 	s->lane = NULL;
 }
 
+/* Anybody can connect, so lines about strangers are bounded; those about sensors are all there. */
+static bool may_log_stranger(struct session_host *host)
+{
+	int64_t now = clock_mono_us();
+
+	if (now - host->strangers_us >= US_PER_S) {
+		if (host->strangers_n > STRANGERS_MAX)
+			log_warn("session", "state=closed sensor=- suppressed=%u",
+				host->strangers_n - STRANGERS_MAX);
+		host->strangers_us = now;
+		host->strangers_n = 0;
+	}
+	return ++host->strangers_n <= STRANGERS_MAX;
+}
+
+static void log_closed(const struct session *s, const char *reason)
+{
+	const char *name = s->name[0] ? s->name : "-";
+
+	if (s->name[0] == '\0' && !may_log_stranger(s->host))
+		return;
+	if (s->name[0] == '\0' || s->refused)
+		log_warn("session", "state=closed sensor=%s reason=%s", name, log_quote(reason));
+	else
+		log_info("session", "state=closed sensor=%s reason=%s", name, log_quote(reason));
+}
+
 static void on_closed(struct tlschan *c, void *arg, const char *reason)
 {
 	struct session *s = arg;
@@ -103,8 +131,7 @@ static void on_closed(struct tlschan *c, void *arg, const char *reason)
 		host->counters.handshake_failed++;
 	host->counters.bytes_received += tlschan_bytes_received(c);
 	host->counters.bytes_sent += tlschan_bytes_sent(c);
-	log_info("session", "state=closed sensor=%s reason=%s", s->name[0] ? s->name : "-",
-		log_quote(reason));
+	log_closed(s, reason);
 	DL_DELETE(host->sessions, s);
 	host->sessions_n--;
 	frame_reader_done(&s->reader);
@@ -149,8 +176,10 @@ static void refuse(struct session *s, Hirundo__V1__Refused__Reason code, const c
 	if (s->state == CLOSING)
 		return;
 	if (code != HIRUNDO__V1__REFUSED__REASON__SHUTDOWN &&
-		code != HIRUNDO__V1__REFUSED__REASON__SUPERSEDED)
+		code != HIRUNDO__V1__REFUSED__REASON__SUPERSEDED) {
 		s->host->counters.refused++;
+		s->refused = true;
+	}
 	m.reason = code;
 	m.text = (char *)text;
 	detach(s);
@@ -319,7 +348,6 @@ static void on_hello_answer(void *arg, struct registry_hello *q, enum registry_r
 			s->clock_offset_us);
 	send_welcome(s);
 	welcome_done(&s->hello);
-	tlschan_read_more(s->chan);
 }
 
 static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
@@ -330,8 +358,6 @@ static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
 	}
 	s->clock_offset_us = m->wall_us - clock_wall_us();
 	enter(s, LOOKUP);
-	/* A sensor sends nothing before WELCOME; what comes waits in the socket. */
-	tlschan_pause(s->chan);
 	memcpy(s->hello.name, s->name, sizeof(s->name));
 	if (tlschan_peer(s->chan, s->hello.peer, sizeof(s->hello.peer)) < 0)
 		s->hello.peer[0] = '\0';
@@ -408,22 +434,12 @@ static bool flight_push(struct session *s, const struct frame_header *h, size_t 
 	return true;
 }
 
-/* What the successor of this record chains to. @return false where a LOSS does not unpack */
-static bool chain_checksum(const struct frame_header *h, const uint8_t *payload, uint64_t *ret)
+static void refuse_frame(struct session *s, uint8_t type, const char *wrong)
 {
-	Hirundo__V1__Loss *loss;
-	const char *reason;
+	char text[TEXT_BYTES];
 
-	*ret = h->checksum;
-	if (h->type != FRAME_LOSS)
-		return true;
-	loss = codec_unpack(&hirundo__v1__loss__descriptor, payload, h->payload_length, &reason);
-	if (!loss)
-		return false;
-	if (loss->last_checksum_known)
-		*ret = loss->last_checksum;
-	codec_message_free(loss);
-	return true;
+	(void)snprintf(text, sizeof(text), "%s: %s", frame_type_str(type), wrong);
+	refuse(s, HIRUNDO__V1__REFUSED__REASON__BAD_FRAME, text);
 }
 
 /* Takes the frame over. */
@@ -431,22 +447,20 @@ static void on_record(struct session *s, const struct frame_header *h, uint8_t *
 {
 	size_t n = FRAME_HEADER_SIZE + h->payload_length;
 	struct position *p = NULL;
-	uint64_t chain;
+	const char *wrong;
+	enum position_res res;
+	int r;
 
 	for (size_t i = 0; i < s->positions_n; i++)
 		if (s->positions[i].epoch == h->epoch)
 			p = &s->positions[i];
-	if (!p || h->first_seq != p->seq + 1 || h->prev_checksum != p->checksum) {
+	res = position_follow(p, h, frame + FRAME_HEADER_SIZE, &wrong);
+	if (res != POSITION_OK) {
 		free(frame);
-		refuse(s, HIRUNDO__V1__REFUSED__REASON__OUT_OF_ORDER,
-			"a record that does not follow the one before");
-		return;
-	}
-	if (h->packets_total < p->packets_total ||
-		(h->type != FRAME_LOSS && h->packets_total - p->packets_total != h->packets) ||
-		!chain_checksum(h, frame + FRAME_HEADER_SIZE, &chain)) {
-		free(frame);
-		refuse(s, HIRUNDO__V1__REFUSED__REASON__BAD_FRAME, "totals do not add up");
+		if (res == POSITION_OUT_OF_ORDER)
+			refuse(s, HIRUNDO__V1__REFUSED__REASON__OUT_OF_ORDER, wrong);
+		else
+			refuse_frame(s, h->type, wrong);
 		return;
 	}
 	if (!flight_push(s, h, n)) {
@@ -454,10 +468,10 @@ static void on_record(struct session *s, const struct frame_header *h, uint8_t *
 		cut(s, "out of memory");
 		return;
 	}
-	*p = (struct position){h->epoch, h->seq, chain, h->packets_total};
 	s->last_record_us = clock_wall_us();
-	if (ingest_put(s->lane, h, frame, n, s->last_record_us) < 0) {
-		cut(s, "out of memory");
+	r = ingest_put(s->lane, h, frame, n, s->last_record_us);
+	if (r < 0) {
+		cut(s, strerror(-r));
 		return;
 	}
 	read_on(s);
@@ -488,7 +502,7 @@ static void on_control(struct session *s, const struct frame_header *h, const ui
 	if (d && (h->type == FRAME_HELLO) == (s->state == HELLO))
 		m = codec_unpack(d, payload, h->payload_length, &reason);
 	if (!m) {
-		refuse(s, HIRUNDO__V1__REFUSED__REASON__BAD_FRAME, reason);
+		refuse_frame(s, h->type, reason);
 		return;
 	}
 	switch (h->type) {
@@ -537,6 +551,8 @@ static size_t on_data(struct tlschan *c, void *arg, const uint8_t *p, size_t n)
 			free(frame);
 		}
 	}
+	if (s->state == LOOKUP && at < n)
+		refuse(s, HIRUNDO__V1__REFUSED__REASON__BAD_FRAME, "a frame before WELCOME");
 	/* What comes in DRAIN and CLOSING is not taken: the sensor still has it. */
 	return s->state == DRAIN || s->state == CLOSING ? n : at;
 }
@@ -586,6 +602,18 @@ int session_new(struct session_host *host, uv_tcp_t *tcp)
 	host->sessions_n++;
 	host->counters.accepted++;
 	return 0;
+}
+
+bool session_make_room(struct session_host *host)
+{
+	struct session *s;
+
+	DL_FOREACH (host->sessions, s)
+		if (s->state == HANDSHAKE) {
+			cut(s, "too many connections");
+			return true;
+		}
+	return false;
 }
 
 void session_sweep(struct session_host *host)

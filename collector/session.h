@@ -20,7 +20,8 @@ struct registry;
 struct session;
 
 struct session_counters {
-	uint64_t accepted, over_limit;
+	uint64_t accepted;
+	uint64_t over_limit; /* not taken, or ended for a newer one */
 	uint64_t handshake_failed; /* before TLS was up */
 	uint64_t refused; /* after it: unknown, disabled, protocol broken */
 	uint64_t superseded;
@@ -37,12 +38,18 @@ struct session_host {
 	struct session *sessions; /* utlist, all of them */
 	unsigned sessions_n;
 	struct session_counters counters;
+	int64_t strangers_us; /* monotonic: the second whose lines about strangers are counted */
+	unsigned strangers_n;
 	void (*on_empty)(void *arg); /* the last session is gone; may be NULL */
 	void *arg;
 };
 
 /** Takes over an accepted connection (heap handle, freed by the session also on error). */
 int session_new(struct session_host *host, uv_tcp_t *tcp) MUST_CHECK;
+
+/** Ends the oldest connection that has shown no certificate yet, in favour of a newer one.
+ *  @return false: there is none */
+bool session_make_room(struct session_host *host);
 
 /** Once a second: deadlines (handshake, HELLO, a frame under way, silence). */
 void session_sweep(struct session_host *host);

@@ -63,6 +63,7 @@ struct tlschan {
 	bool notify_sent; /* our close_notify */
 	bool fin_sent;
 	bool flooded; /* too many KeyUpdates */
+	bool distrusted; /* a certificate was not accepted, the peer's or ours */
 	size_t writing; /* bytes of the pair that write_req holds; 0 = it is free */
 	int write_error; /* the socket takes no more; what it still has to say is read first */
 
@@ -179,6 +180,14 @@ static void start_closing(struct tlschan *c, const char *reason)
 		start_timer(c, on_deadline, CLOSE_FLUSH_MS);
 }
 
+/* Alerts by which a peer refuses our certificate, or that we show none (RFC 8446, 6.2). */
+static bool is_distrust(int alert)
+{
+	return (alert >= SSL_AD_BAD_CERTIFICATE && alert <= SSL_AD_CERTIFICATE_UNKNOWN) ||
+	       alert == SSL_AD_UNKNOWN_CA || alert == SSL_AD_ACCESS_DENIED ||
+	       alert == SSL_AD_CERTIFICATE_REQUIRED;
+}
+
 /* Text for what SSL_get_error() calls SSL_ERROR_SSL. */
 static void fail_ssl(struct tlschan *c)
 {
@@ -190,14 +199,17 @@ static void fail_ssl(struct tlschan *c)
 	if (ERR_GET_LIB(e) != ERR_LIB_SSL) {
 		text = ERR_reason_error_string(e);
 	} else if (why == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+		c->distrusted = true;
 		text = X509_verify_cert_error_string(SSL_get_verify_result(c->ssl));
 	} else if (why == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+		c->distrusted = true;
 		text = "no certificate";
 	} else if (why == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
 		text = c->state == HANDSHAKE ? "end of stream in the handshake"
 					     : "end of stream without close_notify";
 	} else if (why > SSL_AD_REASON_OFFSET) {
 		/* "tlsv1 alert unknown ca": the part behind "alert" is the name in RFC 8446, 6. */
+		c->distrusted = is_distrust(why - SSL_AD_REASON_OFFSET);
 		text = ERR_reason_error_string(e);
 		alert = text ? strstr(text, "alert ") : NULL;
 		(void)snprintf(refused, sizeof(refused), "refused by peer: %s",
@@ -644,6 +656,11 @@ void tlschan_abort(struct tlschan *c, const char *reason)
 SSL *tlschan_ssl(struct tlschan *c)
 {
 	return c->ssl;
+}
+
+bool tlschan_distrusted(const struct tlschan *c)
+{
+	return c->distrusted;
 }
 
 int tlschan_peer(const struct tlschan *c, char *buf, size_t n)

@@ -58,6 +58,9 @@ void tlschan_abort(struct tlschan *c, const char *reason);
 
 SSL *tlschan_ssl(struct tlschan *c);
 
+/** Whether one side did not accept the other's certificate: trying again does not help. */
+bool tlschan_distrusted(const struct tlschan *c);
+
 /** Peer address for owner-only tables, never for logs. @return 0, UV_E* */
 int tlschan_peer(const struct tlschan *c, char *buf, size_t n) MUST_CHECK;
 

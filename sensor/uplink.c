@@ -482,7 +482,7 @@ static void on_closed(struct tlschan *c, void *arg, const char *reason)
 
 	u->bytes_before += tlschan_bytes_sent(c);
 	u->chan = NULL;
-	if (!u->refused && strstr(reason, "certificate")) {
+	if (!u->refused && tlschan_distrusted(c)) {
 		u->refused = true;
 		u->cb.on_refused(u->arg, reason);
 	}
