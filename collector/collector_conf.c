@@ -1,7 +1,14 @@
 #include "collector/collector_conf.h"
 
+#include <string.h>
+
 #include "common/hostport.h"
 #include "common/log.h"
+
+static const char *check_metrics_listen(const void *value)
+{
+	return strcmp(*(char *const *)value, "none") == 0 ? NULL : hostport_check(value);
+}
 
 #define AT(member) offsetof(struct collector_conf, member)
 #define MIB (INT64_C(1) << 20)
@@ -10,7 +17,7 @@ const struct conf_option collector_options[] = {
 	{"listen", CONF_STRING, AT(listen), "[::]:7411", 0, 0, CONF_RESTART,
 		"where sensors connect, ADDRESS:PORT; port 0 = any free one", hostport_check},
 	{"metrics_listen", CONF_STRING, AT(metrics_listen), "127.0.0.1:7412", 0, 0, CONF_RESTART,
-		"where /metrics and /healthz are served; empty = nowhere", hostport_check},
+		"where /metrics and /healthz are served; none = nowhere", check_metrics_listen},
 	{"ca_file", CONF_PATH, AT(ca_file), NULL, 0, 0, CONF_RELOAD,
 		"certificate of the CA that signs the sensors'", NULL},
 	{"cert_file", CONF_PATH, AT(cert_file), NULL, 0, 0, CONF_RELOAD,

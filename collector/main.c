@@ -315,7 +315,7 @@ static int open_sockets(struct collector *c)
 			log_quote(uv_strerror(r)));
 		return EX_UNAVAILABLE;
 	}
-	if (!c->conf.metrics_listen || !*c->conf.metrics_listen)
+	if (strcmp(c->conf.metrics_listen, "none") == 0)
 		return EX_OK;
 	r = hostport_parse(c->conf.metrics_listen, &at);
 	if (r == 0)

@@ -87,9 +87,33 @@ static PRINTF_LIKE(3, 4) void fail(struct parse *p, int line, const char *fmt, .
 	va_end(ap);
 }
 
+/* libconfuse quotes the text that it stumbles over. Names of options are shown; anything else may
+ * be an address of a sensor, which belongs in no log. */
+static void hide_values(char *s)
+{
+	static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
+	char *end;
+
+	for (s = strchr(s, '\''); s; s = strchr(end + 1, '\'')) {
+		end = strchr(s + 1, '\'');
+		if (!end)
+			end = s + strlen(s) - 1;
+		if (s + 1 + strspn(s + 1, name) < end)
+			memset(s + 1, '.', (size_t)(end - s - 1));
+	}
+}
+
 static PRINTF_LIKE(2, 0) void on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	vfail(parsing, cfg ? cfg->line : 0, fmt, ap);
+	AUTO_FREE char *what = NULL;
+
+	if (vasprintf(&what, fmt, ap) < 0) {
+		what = NULL;
+		parsing->no_memory = true;
+		return;
+	}
+	hide_values(what);
+	fail(parsing, cfg ? cfg->line : 0, "%s", what);
 }
 
 static const struct unit *units_of(enum conf_type type)
@@ -190,7 +214,7 @@ static void set_text(struct parse *p, const struct conf_option *o, const char *s
 		p->no_memory = true;
 }
 
-static void add_item(struct parse *p, const struct conf_option *o, const char *s)
+static void add_item(struct parse *p, const struct conf_option *o, int line, const char *s)
 {
 	struct conf_list *list = member(o, p->to);
 	char **items;
@@ -209,6 +233,7 @@ static void add_item(struct parse *p, const struct conf_option *o, const char *s
 		p->no_memory = true;
 	else
 		list->n++;
+	list->line = line;
 }
 
 static void check_value(struct parse *p, const struct conf_option *o, int line)
@@ -269,7 +294,7 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 		p->lines[i] = cfg->line;
 	if (!p->error) {
 		if (list)
-			add_item(p, o, s);
+			add_item(p, o, p->lines[i], s);
 		else
 			set_scalar(p, o, cfg->line, s);
 	}

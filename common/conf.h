@@ -26,6 +26,7 @@ enum conf_type {
 struct conf_list {
 	char **items;
 	size_t n;
+	int line; /* of the file, where the list begins; 0: it is the default */
 };
 
 enum conf_reload {

@@ -83,8 +83,8 @@ int sensor_conf_load(
 	}
 	if (r < 0) {
 		/* The entry's number, not the address: errors end up in logs. */
-		if (asprintf(ret_error, "%s: addresses, entry %zu: %s", file, i,
-			    reason ? reason : strerror(-r)) < 0)
+		if (asprintf(ret_error, "%s:%d: addresses, entry %zu: %s", file, c->addresses.line,
+			    i, reason ? reason : strerror(-r)) < 0)
 			*ret_error = NULL;
 		targets_free(t);
 		conf_done(sensor_options, c);

@@ -74,7 +74,7 @@ def zigzag(n: int) -> int:
 
 def message(fields: dict) -> bytes:
     """Field number -> number, Fixed, bytes, or a list of those, one field each."""
-    out = b""
+    out = bytearray()
     for number, values in fields.items():
         for value in values if isinstance(values, list) else [values]:
             if isinstance(value, Fixed):
@@ -83,7 +83,7 @@ def message(fields: dict) -> bytes:
                 out += varint(number << 3) + varint(value)
             else:
                 out += varint(number << 3 | 2) + varint(len(value)) + value
-    return out
+    return bytes(out)
 
 
 def hello(streams: list[bytes], addresses: list[bytes], more: dict | None = None) -> bytes:
