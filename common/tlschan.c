@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/tlsctx.h"
 
 /** Bytes that the BIO pair holds each way: one full TLS record, 16,384 + 256 + 5 bytes (RFC
  * 8446 5.2). Half of it halves the rate of a bulk transfer, four times as much adds 7 %
@@ -72,6 +73,7 @@ struct tlschan {
 	uint64_t sent, received;
 	unsigned key_updates;
 	struct sockaddr_storage peer;
+	char claimed[TLS_NAME_MAX + 1]; /* sensor's name in a certificate that was not accepted */
 	char reason[128];
 };
 
@@ -192,15 +194,17 @@ static bool is_distrust(int alert)
 static void fail_ssl(struct tlschan *c)
 {
 	unsigned long e = ERR_peek_error();
-	int why = ERR_GET_REASON(e);
-	const char *text, *alert;
-	char refused[96];
+	int why = ERR_GET_LIB(e) == ERR_LIB_SSL ? ERR_GET_REASON(e) : 0;
+	const char *text = ERR_reason_error_string(e), *alert;
+	char refused[96], verdict[128];
 
-	if (ERR_GET_LIB(e) != ERR_LIB_SSL) {
-		text = ERR_reason_error_string(e);
-	} else if (why == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+	if (why == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		c->distrusted = true;
 		text = X509_verify_cert_error_string(SSL_get_verify_result(c->ssl));
+		if (c->claimed[0]) {
+			(void)snprintf(verdict, sizeof(verdict), "%.50s (of %s)", text, c->claimed);
+			text = verdict;
+		}
 	} else if (why == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
 		c->distrusted = true;
 		text = "no certificate";
@@ -210,13 +214,10 @@ static void fail_ssl(struct tlschan *c)
 	} else if (why > SSL_AD_REASON_OFFSET) {
 		/* "tlsv1 alert unknown ca": the part behind "alert" is the name in RFC 8446, 6. */
 		c->distrusted = is_distrust(why - SSL_AD_REASON_OFFSET);
-		text = ERR_reason_error_string(e);
 		alert = text ? strstr(text, "alert ") : NULL;
 		(void)snprintf(refused, sizeof(refused), "refused by peer: %s",
 			alert ? alert + sizeof("alert ") - 1 : "unknown alert");
 		text = refused;
-	} else {
-		text = ERR_reason_error_string(e);
 	}
 	fail_tls(c, text ? text : "TLS error");
 	ERR_clear_error();
@@ -519,6 +520,17 @@ static void on_message(
 		c->flooded = true;
 }
 
+/* OpenSSL forgets a certificate that it refuses; whose it is has to be noted here. */
+static int on_verify(int ok, X509_STORE_CTX *store)
+{
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tlschan *c = SSL_get_app_data(ssl);
+
+	if (!ok && tls_cert_sensor(X509_STORE_CTX_get0_cert(store), c->claimed) != TLS_PEER_OK)
+		c->claimed[0] = '\0';
+	return ok;
+}
+
 /* An address must stand in the certificate as an address, a name as a name. */
 static bool set_host(SSL *ssl, const char *host)
 {
@@ -543,6 +555,8 @@ static int init_tls(struct tlschan *c, SSL_CTX *ctx, const char *host)
 	SSL_set_bio(c->ssl, inner, inner);
 	SSL_set_msg_callback(c->ssl, on_message);
 	SSL_set_msg_callback_arg(c->ssl, c);
+	(void)SSL_set_app_data(c->ssl, c);
+	SSL_set_verify(c->ssl, SSL_get_verify_mode(c->ssl), on_verify);
 	if (!host) {
 		SSL_set_accept_state(c->ssl);
 		return 0;

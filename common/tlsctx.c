@@ -297,16 +297,13 @@ static enum tls_peer_res name_of_uri(const ASN1_IA5STRING *uri, char ret_name[TL
 	return TLS_PEER_OK;
 }
 
-enum tls_peer_res tls_peer_sensor(const SSL *ssl, char ret_name[TLS_NAME_MAX + 1])
+enum tls_peer_res tls_cert_sensor(const X509 *cert, char ret_name[TLS_NAME_MAX + 1])
 {
-	const X509 *cert = SSL_get0_peer_certificate(ssl);
 	const ASN1_IA5STRING *uri = NULL;
 	enum tls_peer_res r;
 	GENERAL_NAMES *names;
 	int uris = 0;
 
-	if (!cert || SSL_get_verify_result(ssl) != X509_V_OK)
-		return TLS_PEER_NO_CERT;
 	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
@@ -322,6 +319,15 @@ enum tls_peer_res tls_peer_sensor(const SSL *ssl, char ret_name[TLS_NAME_MAX + 1
 		r = uris == 0 ? TLS_PEER_NO_URI : TLS_PEER_MANY_URI;
 	GENERAL_NAMES_free(names);
 	return r;
+}
+
+enum tls_peer_res tls_peer_sensor(const SSL *ssl, char ret_name[TLS_NAME_MAX + 1])
+{
+	const X509 *cert = SSL_get0_peer_certificate(ssl);
+
+	if (!cert || SSL_get_verify_result(ssl) != X509_V_OK)
+		return TLS_PEER_NO_CERT;
+	return tls_cert_sensor(cert, ret_name);
 }
 
 const char *tls_peer_res_str(enum tls_peer_res r)

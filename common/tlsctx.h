@@ -38,7 +38,10 @@ enum tls_peer_res {
 	TLS_PEER_FOREIGN = 4, /* not urn:hirundo:sensor:NAME, or NAME out of shape */
 };
 
-/** The sensor's name from the one URI SAN of the verified peer certificate. */
+/** The sensor's name from the one URI SAN of a certificate, whoever signed it. */
+enum tls_peer_res tls_cert_sensor(const X509 *cert, char ret_name[TLS_NAME_MAX + 1]) MUST_CHECK;
+
+/** The same of the verified peer certificate. */
 enum tls_peer_res tls_peer_sensor(const SSL *ssl, char ret_name[TLS_NAME_MAX + 1]) MUST_CHECK;
 const char *tls_peer_res_str(enum tls_peer_res r);
 

@@ -215,7 +215,8 @@ def refused(world, sensor, at_collector: str, at_sensor: str, status: int = NOPE
 
 
 CERTIFICATES = {
-    "another-ca": (dict(), r'sensor=- reason="(self-signed certificate in certificate chain|unable to get local issuer certificate)"',
+    "another-ca": (dict(), r'sensor=- reason="(self-signed certificate in certificate chain|unable to get local issuer'
+                   r' certificate) \(of {name}\)"',
                    "refused by peer: unknown ca"),
     "no-uri": (dict(uris=[]), r'sensor=- reason="certificate without URI name"', "UNKNOWN_SENSOR: certificate without URI name"),
     "no-uri-but-dns": (dict(uris=[], hosts=["s1"]), r'sensor=- reason="certificate without URI name"',
@@ -237,7 +238,7 @@ def test_certificate_of_a_sensor(world, name):
     enrolled = world.enroll()
     ca = world.foreign if name == "another-ca" else None
     sensor = world.sensor(enrolled, **world.issue(**{"uris": [URN + enrolled.name], **arguments}, ca=ca))
-    refused(world, sensor, at_collector, at_sensor)
+    refused(world, sensor, at_collector.replace("{name}", enrolled.name), at_sensor)
     world.mended(sensor, **world.good(enrolled))
 
 
@@ -254,7 +255,7 @@ def test_certificate_expires(world):
         proxy.refuse(False)
         assert sensor.wait(20) == NOPERM, sensor.log
     assert "refused by peer: certificate expired" in sensor.log
-    world.collector.wait_log('reason="certificate has expired')
+    world.collector.wait_log(rf'reason="certificate has expired \(of {enrolled.name}\)"')
     world.mended(sensor, **world.good(enrolled), collector="%s:%d" % world.collector.address)
 
 
@@ -267,7 +268,7 @@ def test_certificate_that_a_sensor_would_not_use(world, arguments, reason):
     with pytest.raises(Closed, match="(?i)alert"):
         with Peer(world.collector.address, enrolled.bundle, files["cert_file"], files["key_file"]) as peer:
             peer.greet()
-    world.collector.wait_log(f'reason="{reason}')
+    world.collector.wait_log(rf'reason="{reason} \(of {enrolled.name}\)"')
 
 
 def test_disabled_before(world):
@@ -437,6 +438,7 @@ def test_live_sensor_is_refused(world):
 
 
 @needs_root
+@pytest.mark.slow
 def test_disabled_while_connected(world):
     """Cut within a minute; nothing that it seals meanwhile is lost."""
     enrolled = world.enroll(capture=False)

@@ -378,13 +378,15 @@ static void test_client_certificates(void **state)
 
 	(void)state;
 	check_pair(NULL, sensor_ctx(&f.other, false, -60, 3600), "127.0.0.1",
-		"unable to get local issuer certificate", "refused by peer: unknown ca");
+		"unable to get local issuer certificate (of alpha-1)",
+		"refused by peer: unknown ca");
 	check_pair(NULL, sensor_ctx(&f.ca, false, -7200, -60), "127.0.0.1",
-		"certificate has expired", "refused by peer: certificate expired");
+		"certificate has expired (of alpha-1)", "refused by peer: certificate expired");
 	check_pair(NULL, sensor_ctx(&f.ca, false, 3600, 7200), "127.0.0.1",
-		"certificate is not yet valid", "refused by peer: bad certificate");
+		"certificate is not yet valid (of alpha-1)", "refused by peer: bad certificate");
 	check_pair(NULL, sensor_ctx(&f.ca, true, -60, 3600), "127.0.0.1",
-		"unsuitable certificate purpose", "refused by peer: unsupported certificate");
+		"unsuitable certificate purpose (of alpha-1)",
+		"refused by peer: unsupported certificate");
 	SSL_CTX_free(none);
 	none = SSL_CTX_new(TLS_client_method());
 	assert_int_equal(SSL_CTX_load_verify_file(none, tls_fixture_path(&f, "ca.crt")), 1);
@@ -404,7 +406,8 @@ static void test_refused_while_sending(void **state)
 		w->client.to_send = 32 * MIB;
 		connect_to("127.0.0.1", w->port);
 		run();
-		expect_reasons("certificate has expired", "refused by peer: certificate expired");
+		expect_reasons("certificate has expired (of alpha-1)",
+			"refused by peer: certificate expired");
 		assert_true(w->client.ready && w->client.sent > 0);
 		world_done();
 	}
@@ -438,10 +441,10 @@ static void test_revocation(void **state)
 	(void)snprintf(cert, sizeof(cert), "%s/sensor.crt", f.dir);
 	tls_fixture_crl(&f, "revoked.crl", cert, 3600);
 	check_pair(tls_fixture_ctx(&f, true, "revoked.crl"), NULL, "127.0.0.1",
-		"certificate revoked", "refused by peer: certificate revoked");
+		"certificate revoked (of alpha-1)", "refused by peer: certificate revoked");
 	tls_fixture_crl(&f, "expired.crl", NULL, -60);
-	check_pair(tls_fixture_ctx(&f, true, "expired.crl"), NULL, "127.0.0.1", "CRL has expired",
-		"refused by peer: certificate expired");
+	check_pair(tls_fixture_ctx(&f, true, "expired.crl"), NULL, "127.0.0.1",
+		"CRL has expired (of alpha-1)", "refused by peer: certificate expired");
 }
 
 static void check_identity(const char *const *uris, enum tls_peer_res want)
