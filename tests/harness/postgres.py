@@ -126,7 +126,16 @@ class Postgres:
         return f"host={host} port={self.port} dbname={dbname} user={user}"
 
     def connect(self, dbname: str = "hirundo", user: str = "postgres", autocommit: bool = True) -> psycopg.Connection:
-        return psycopg.connect(self.dsn(dbname, user), autocommit=autocommit)
+        """Waits while the server recovers from what a test did to it."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return psycopg.connect(self.dsn(dbname, user), autocommit=autocommit)
+            except psycopg.OperationalError as error:
+                recovering = any(text in str(error) for text in ("recovery mode", "starting up", "not yet accepting"))
+                if not recovering or time.monotonic() > end:
+                    raise
+            time.sleep(0.05)
 
     def query(self, sql: str, parameters=None, dbname: str = "hirundo") -> list[tuple]:
         with contextlib.closing(self.connect(dbname)) as connection:
