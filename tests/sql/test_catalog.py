@@ -6,7 +6,8 @@ import pytest
 from harness.paths import ROOT
 
 # Not of one sensor: small, the same on all machines of a cluster.
-REFERENCE = {"setting", "trait", "sensor", "partition_day", "schema_migration"}
+REFERENCE = {"setting", "trait", "sensor", "partition_day", "schema_migration", "enrichment_dataset", "enrichment_range",
+             "address_range"}
 
 # Tables but for the days' partitions.
 TABLES = """
