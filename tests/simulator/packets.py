@@ -106,11 +106,17 @@ PAYLOADS = {
     123: b"\x17\x00\x03\x2a" + bytes(4),
     137: bytes.fromhex("80f00010000100000000000020") + b"CK" + b"A" * 30 + b"\x00\x00\x21\x00\x01",
     161: bytes.fromhex("302902010004067075626c6963a01c0204565b8a5d020100020100300e300c06082b060102010101000500"),
-    389: bytes.fromhex("30250201016320040004000a01000a0100020100020100010100870b6f626a656374636c6173733000"),
+    389: bytes.fromhex("3025020101632004000a01000a0100020100020100010100870b6f626a656374636c6173733000"),
     1900: b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n",
     3702: b"<:/>",
     5060: b"OPTIONS sip:100@host SIP/2.0\r\nVia: SIP/2.0/UDP 0.0.0.0:5060\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
     5353: bytes.fromhex("000000000001000000000000") + b"\x09_services\x07_dns-sd\x04_udp\x05local\x00\x00\x0c\x00\x01",
     11211: b"\x00\x00\x00\x00\x00\x01\x00\x00stats\r\n",
     37810: bytes.fromhex("20000000444849500000000000000000000000000000000038000000000000003800000000000000"),
+}
+# What these services answer.
+ANSWERS = {
+    53: bytes.fromhex("1a2b81800001000000000000") + DNS_ANY[12:],
+    123: b"\x24\x02\x06\xe9" + bytes(44),
+    389: bytes.fromhex("300c02010165070a010004000400"),
 }

@@ -64,13 +64,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--whole", action="store_true", help="one capture a sensor, not one a day")
     parser.add_argument("--cluster", type=int, help="servers of one hosting company with the same program (default: 1 %%)")
     parser.add_argument("--demo", action="store_true",
-                        help="what the quickstart shows: three days that end yesterday; options change it")
+                        help="what the quickstart shows: three days that end yesterday, in one capture a sensor")
     options = parser.parse_args(argv)
     preset = {"model": "additive", "days": 1, "packets": 100000, "spoofed": 0.25, "start": datetime.date(2026, 6, 1)}
     if options.demo:
         preset.update((k, v) for k, v in DEMO.items() if k in preset)
         today = datetime.datetime.now(datetime.timezone.utc).date()
         preset["start"] = today - datetime.timedelta(days=options.days or preset["days"])
+        options.whole = True
         if options.cluster is None:
             options.cluster = DEMO["cluster"]
     for name, value in preset.items():

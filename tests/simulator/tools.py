@@ -157,7 +157,7 @@ class Victim:
 
     def __init__(self, r: random.Random):
         self.how = r.choices(("synack", "rst", "icmp", "udp"), (58, 24, 10, 8))[0]
-        self.sport = r.choice((80, 443, 443, 22, 25, 8080, 25565)) if self.how != "udp" else r.choice((53, 123, 389))
+        self.sport = r.choice((80, 443, 443, 22, 25, 8080, 25565)) if self.how != "udp" else r.choice(list(p.ANSWERS))
         self.initial = 255 if self.how == "icmp" else r.choices((64, 128, 255), (75, 20, 5))[0]
         self.window = r.choice((64240, 28960, 8192, 65535, 14480))
 
@@ -168,6 +168,6 @@ class Victim:
         if self.how == "rst":
             return 6, p.tcp(src, dst, self.sport, sport, 0, r.getrandbits(32), p.RST | p.ACK, 0), 0, True, sport
         if self.how == "udp":
-            return 17, p.udp(src, dst, self.sport, sport, p.DNS_ANY + r.randbytes(40)), r.getrandbits(16), False, sport
+            return 17, p.udp(src, dst, self.sport, sport, p.ANSWERS[self.sport]), r.getrandbits(16), False, sport
         ours = p.ip(dst, src, 17, p.udp(dst, src, sport, self.sport, bytes(4)), 50, r.getrandbits(16))
         return 1, p.unreachable(3, ours), r.getrandbits(16), False, 0
