@@ -70,9 +70,15 @@ class Attacker:
         ttl = world.ttl(self.start_value(world, r, src, sensor, at), self.place, sensor, at, flow)
         world.send(at, sensor, src, packets.ip(src, dst, protocol, payload, ttl, ip_id, df))
 
-    def day(self, world: World, r: random.Random) -> None:
+    def window(self, world: World, r: random.Random) -> tuple[int, int]:
+        """Begin and length of an attack: minutes to hours, or all day."""
+        if r.random() < 0.2:
+            return world.begin_us, world.end_us - world.begin_us
         begin = world.time(r)
-        length = min(r.randrange(600_000_000, 36_000_000_000), world.end_us - begin)
+        return begin, min(r.randrange(300_000_000, r.choice((3_600_000_000, 36_000_000_000))), world.end_us - begin)
+
+    def day(self, world: World, r: random.Random) -> None:
+        begin, length = self.window(world, r)
         for src in self.sources:
             choice = world.with_v6 if src >> 32 else world.with_v4
             sensors = spread(r, choice, self.alone)
@@ -85,8 +91,7 @@ class Once(Attacker):
     """A packet a source, rarely two."""
 
     def day(self, world, r):
-        begin = world.time(r)
-        length = min(r.randrange(300_000_000, 14_400_000_000), world.end_us - begin)
+        begin, length = self.window(world, r)
         for src in self.sources:
             for _ in range(r.choices((1, 2, 3), (80, 15, 5))[0]):
                 self.packet(world, r, begin + r.randrange(length), r.choice(world.with_v4), src)
@@ -137,8 +142,7 @@ class Burst(Attacker):
     """Much from few sources, to every sensor: requests to reflectors, whose answers shall hit the source."""
 
     def day(self, world, r):
-        begin = world.time(r)
-        length = min(r.randrange(600_000_000, 20_000_000_000), world.end_us - begin)
+        begin, length = self.window(world, r)
         for src in self.sources:
             for _ in range(amount(r, self.mean)):
                 self.packet(world, r, begin + r.randrange(length), r.choice(world.with_v4), src)

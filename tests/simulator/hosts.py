@@ -62,10 +62,14 @@ class Machine:
         count = amount(r, self.mean)
         if isinstance(self.senders[0][0], tools.Connect):
             count = max(1, round(count / 1.7))      # less what is sent again
+        # Many are up for some hours only, or their address is theirs for no longer.
+        begin = world.time(r, self.place)
+        length = min(r.randrange(1_800_000_000, 28_800_000_000), world.end_us - begin) if r.random() < 0.4 else 0
         for i in range(count):
             # A different sensor each time until all had their turn: who scans, scans them all.
             sensor = self.sensors[i] if i < len(self.sensors) else r.choice(self.sensors)
-            self.packet(world, r, world.time(r, self.place), sensor, r.randrange(len(self.senders)))
+            at = begin + r.randrange(length) if length else world.time(r, self.place)
+            self.packet(world, r, at, sensor, r.randrange(len(self.senders)))
 
 
 class Victim(Machine):
@@ -90,6 +94,16 @@ class Scanner(Machine):
                     at -= world.end_us - world.begin_us
                 for which in range(len(self.senders)):
                     self.packet(world, r, at, sensor, which)
+
+
+class Herd(Machine):
+    """Bots that were told to look for one thing: the same packets from everywhere, begun together."""
+
+    def day(self, world, r):
+        begin = world.begin_us + self.orders_us + r.randrange(300_000_000)
+        for i in range(amount(r, self.mean)):
+            sensor = self.sensors[i] if i < len(self.sensors) else r.choice(self.sensors)
+            self.packet(world, r, begin + r.randrange(3_600_000_000), sensor, 0)
 
 
 class Weekender(Machine):
@@ -190,6 +204,15 @@ def _nmap(world, r, kind):
     return machine
 
 
+def _herd(world, r, kind):
+    """One of three herds; all of a herd have the same tool and service."""
+    herd = world.rng("herd", r.randrange(3))
+    tool, port, orders_us = tools.RawSyn(herd, 64), tools.port(herd), herd.randrange(80_000_000_000)
+    machine = _machine(Herd)(world, r, kind, _bot_holder(world, r)).add(tool)
+    machine.ports, machine.orders_us = [port], orders_us
+    return machine
+
+
 def _odd(world, r, kind):
     """Start values that no table of systems has."""
     return _machine()(world, r, kind, _holder(world, r)).add(tools.RawSyn(r), r.choice((60, 70, 80, 100, 150, 200, 222, 240)))
@@ -216,7 +239,7 @@ def _ipv6(world, r, kind):
 
 
 KINDS = (
-    Kind("g_single", 0.27, 15, _single), Kind("g_mirai", 0.20, 14, _mirai), Kind("g_onesensor", 0.18, 2.2, _one_sensor),
+    Kind("g_single", 0.24, 15, _single), Kind("g_herd", 0.03, 8, _herd), Kind("g_mirai", 0.20, 14, _mirai), Kind("g_onesensor", 0.18, 2.2, _one_sensor),
     Kind("g_nat", 0.11, 17, _nat), Kind("g_zscan", 0.055, 50, _zscan), Kind("g_backscatter", 0.06, 8, _backscatter),
     Kind("g_udp", 0.035, 12, _udp), Kind("g_icmp", 0.02, 8, _icmp), Kind("g_gre", 0.01, 12, _gre),
     Kind("g_nmap", 0.02, 80, _nmap), Kind("g_mixtool", 0.02, 30, _mixed_tools), Kind("g_oddttl", 0.012, 15, _odd),
