@@ -1,0 +1,1 @@
+"""How good verdicts are: labelled sets through the real path, and what comes out against the truth."""
