@@ -259,6 +259,7 @@ void ingest_lane_close(struct lane *lane)
 
 	ingest_lane_detach(lane);
 	free(lane->tails);
+	free(lane->captures.at);
 	free(lane);
 	ingest_go_on(g);
 }

@@ -52,8 +52,11 @@ struct ingest_counters {
 
 /** What became of records, told in order, from the loop. */
 struct ingest_callbacks {
-	/** Everything of the stream up to seq is committed. */
-	void (*on_committed)(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum);
+	/** Everything of the stream up to seq is committed.
+	 *  taken: of a capture something was not stored, because another stream delivers it; the
+	 *  sensor has to ask how far it has come */
+	void (*on_committed)(
+		void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum, bool taken);
 	/** The state in the database is not what the lane expects (restored, forked, another
 	 * session was faster): the lane takes nothing more and is only good for
 	 * ingest_lane_close(); the sensor has to say HELLO again. reason: static text */

@@ -13,6 +13,8 @@
 /** Frames in one transaction: no further one is taken above this, bytes. Rows are the usual bound;
  * this one holds for records that decode to nothing. */
 #define TAKE_BYTES (1024u * 1024u)
+/** Captures that a lane remembers; where there are more, they are asked for. */
+#define CAPTURES_MAX 64u
 /** Days made in one call: each locks the parent table for some milliseconds. */
 #define DAYS_AT_ONCE 32u
 #define LOAD_EVERY_US (60 * US_PER_S)
@@ -86,13 +88,14 @@ static void settle(struct conn *c, uint64_t epoch, const struct position *to, bo
 {
 	struct ingest *g = c->g;
 	struct lane *lane = c->lane;
+	bool taken = c->txn.sums.taken_records > 0;
 
 	if (!all)
 		put_back(c);
 	ingest_release(c, false);
 	g->counters.last_commit_us = clock_wall_us();
 	if (lane)
-		lane->cb.on_committed(lane->arg, epoch, to->seq, to->checksum);
+		lane->cb.on_committed(lane->arg, epoch, to->seq, to->checksum, taken);
 	ingest_go_on(g);
 }
 
@@ -129,6 +132,11 @@ static void committed(struct conn *c)
 			c->txn.sensor_id, s->rejected_records, s->rejected, suppressed);
 	if (c->slot->solo > 0)
 		c->slot->solo--;
+	if (c->lane && c->txn.captures.n <= CAPTURES_MAX) {
+		txn_captures_committed(&c->txn);
+		c->lane->captures = c->txn.captures;
+		c->txn.captures = (struct capture_files){0};
+	}
 	drop_records(c);
 	settle(c, epoch, &to, true);
 }
@@ -292,6 +300,17 @@ static int ask_quarantine(struct conn *c)
 	return e;
 }
 
+static int ask_captures(struct conn *c)
+{
+	int e;
+
+	buf_clear(&c->sql);
+	e = txn_captures_sql(&c->txn, &c->sql);
+	if (e == 0)
+		ask(c, STEP_CAPTURES);
+	return e;
+}
+
 /* The transaction. */
 
 static int add_copy(struct conn *c, const char *sql)
@@ -391,6 +410,8 @@ static void build(struct conn *c, bool take)
 	}
 	if (e == 0 && t->missing.n + t->missing_live.n > 0)
 		e = ask_days(c);
+	else if (e == 0 && t->wants_captures)
+		e = ask_captures(c);
 	else if (e == 0 && t->wants_quarantine)
 		e = ask_quarantine(c);
 	else if (e == 0)
@@ -415,6 +436,9 @@ void conn_start(struct conn *c, struct slot *slot)
 	c->txn.clock_offset_us = info->clock_offset_us;
 	c->txn.quarantine_known = false;
 	days_clear(&c->txn.refused);
+	free(c->txn.captures.at);
+	c->txn.captures = slot->lane->captures;
+	slot->lane->captures = (struct capture_files){0};
 	build(c, true);
 }
 
@@ -532,6 +556,10 @@ static void on_answer(void *arg, const struct pg_outcome *o)
 	case STEP_QUARANTINE:
 		c->txn.quarantine_known = true;
 		c->txn.quarantine_room = TXN_QUARANTINE_ROWS - (uint32_t)number(last, 0, 0);
+		build(c, false);
+		break;
+	case STEP_CAPTURES:
+		txn_captures_answer(&c->txn, last);
 		build(c, false);
 		break;
 	case STEP_BEGIN: on_begun(c, o); break;

@@ -25,6 +25,7 @@ struct lane {
 	void *arg;
 	struct tail *tails;
 	size_t tails_n;
+	struct capture_files captures; /* as the last transaction left them */
 	struct record *queue; /* utlist */
 	unsigned room_round; /* told of the room in this round */
 };
@@ -47,6 +48,7 @@ enum step {
 	STEP_LOAD, /* settings and days */
 	STEP_DAYS, /* partitions are made */
 	STEP_QUARANTINE, /* how much room is there? */
+	STEP_CAPTURES, /* how far are the captures committed? */
 	STEP_BEGIN, /* no rows: BEGIN and UPDATE alone */
 	STEP_COPY, /* BEGIN and UPDATE go before the first one */
 	STEP_BOOKS, /* and COMMIT */

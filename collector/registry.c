@@ -269,7 +269,7 @@ static int hello_sql(struct registry *r, const struct registry_hello *h, int32_t
 				: text_add(b, "NULL"));
 	}
 	TRY(e, text_add(b,
-		       "}'::cidr[]));\nSELECT generation, ordinal, complete FROM "
+		       "}'::cidr[]));\nSELECT generation, ordinal, complete, epoch FROM "
 		       "hirundo.ingest_capture"
 		       " WHERE sensor_id = %d AND xxh3 = %" PRId64
 		       " ORDER BY generation DESC LIMIT 1;\n",
@@ -315,10 +315,12 @@ static enum registry_res take_hello(struct registry_hello *h, const struct pg_ou
 	h->capture_generation = 0;
 	h->capture_ordinal = 0;
 	h->capture_complete = false;
+	h->capture_epoch = 0;
 	if (h->has_capture && PQntuples(capture) == 1) {
 		h->capture_generation = (uint32_t)number(capture, 0, 0);
 		h->capture_ordinal = (uint64_t)number(capture, 0, 1);
 		h->capture_complete = *PQgetvalue(capture, 0, 2) == 't';
+		h->capture_epoch = (uint64_t)number(capture, 0, 3);
 	}
 	return REGISTRY_OK;
 }

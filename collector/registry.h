@@ -67,6 +67,7 @@ struct registry_hello {
 	uint32_t capture_generation; /* out: the latest one of this file, 0 where it is not known */
 	uint64_t capture_ordinal; /* out: of that generation */
 	bool capture_complete; /* out */
+	uint64_t capture_epoch; /* out: stream that delivered the last of it; 0 = none */
 
 	struct registry_sensor sensor; /* out */
 	uint64_t connection; /* out: for registry_disconnected() */

@@ -208,7 +208,7 @@ static void read_on(struct session *s)
 	}
 }
 
-static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum)
+static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum, bool taken)
 {
 	struct session *s = arg;
 	struct frame_header h = {.type = FRAME_ACK, .epoch = epoch, .seq = seq};
@@ -223,7 +223,11 @@ static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t check
 		s->flight_first = (s->flight_first + 1) % s->flight_cap;
 		s->flight_n--;
 	}
-	if (s->state != CLOSING && send_frame(s, &h, NULL))
+	/* Instead of the ACK: a sensor that has all of them may be gone. */
+	if (taken)
+		refuse(s, HIRUNDO__V1__REFUSED__REASON__CAPTURE_TAKEN,
+			"another stream of this sensor delivers the capture");
+	else if (s->state != CLOSING && send_frame(s, &h, NULL))
 		read_on(s);
 }
 

@@ -79,6 +79,7 @@ void txn_done(struct txn *t)
 	days_done(&t->missing);
 	days_done(&t->missing_live);
 	days_done(&t->refused);
+	free(t->captures.at);
 }
 
 void txn_restart(struct txn *t)
@@ -94,7 +95,11 @@ void txn_restart(struct txn *t)
 	days_clear(&t->missing_live);
 	t->rows_n = t->quarantine_n = t->samples_n = t->weight = 0;
 	t->sums = (struct txn_sums){0};
-	t->wants_quarantine = false;
+	t->wants_quarantine = t->wants_captures = false;
+	for (size_t i = 0; i < t->captures.n; i++) {
+		t->captures.at[i].now = t->captures.at[i].committed;
+		t->captures.at[i].received_us = 0;
+	}
 }
 
 /* COPY data: room for n more rows, behind the header. */
@@ -317,6 +322,7 @@ static int add_batch(
 	struct txn *t, struct txn_shared *s, const struct record *r, struct books *books)
 {
 	const char *wrong = NULL;
+	bool taken = false;
 	struct batch b;
 	int e = codec_decode_batch(
 		s->codec, r->frame + FRAME_HEADER_SIZE, r->n - FRAME_HEADER_SIZE, &b, &wrong);
@@ -331,8 +337,15 @@ static int add_batch(
 		wrong = "capture not allowed";
 	if (wrong)
 		return books_reject(t, s, r, wrong, books);
+	if (b.has_capture)
+		TRY(e, books_take_capture(t, r, &b.capture, &taken));
+	if (e < 0)
+		return e;
+	if (taken) {
+		t->sums.taken_records++;
+		return books_reject(t, NULL, r, "another stream delivers this capture", books);
+	}
 	if (r->refused) {
-		/* It could be read, so it is known how far the capture has come. */
 		e = books_reject(t, s, r, r->refused, books);
 	} else {
 		books->rows = b.rows_n;
@@ -343,8 +356,6 @@ static int add_batch(
 		TRY(e, add_samples(t, s, r, &b, books));
 		TRY(e, books_add_marks(t, s, r));
 	}
-	if (b.has_capture)
-		TRY(e, books_add_capture(t, r, &b.capture));
 	return e;
 }
 

@@ -9,6 +9,7 @@
 #ifndef HIRUNDO_COLLECTOR_TXN_H
 #define HIRUNDO_COLLECTOR_TXN_H
 
+#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,6 +51,27 @@ struct day_sum {
 	uint64_t packets;
 };
 
+/** How far a capture file is committed, and by which stream. */
+struct capture_at {
+	bool exists;
+	uint64_t ordinal, epoch;
+	bool complete;
+};
+
+/** A capture file that records of a transaction belong to. */
+struct capture_file {
+	uint64_t xxh3;
+	uint32_t generation;
+	bool known; /* `committed` was read */
+	struct capture_at committed, now; /* in the database, and with the records so far */
+	int64_t received_us; /* of the last one that moved it; 0 = none */
+};
+
+struct capture_files {
+	struct capture_file *at;
+	size_t n, cap;
+};
+
 /** What all transactions share. */
 struct txn_shared {
 	struct codec *codec;
@@ -68,6 +90,8 @@ struct txn_sums {
 	uint64_t records, rows, packets, bytes;
 	uint64_t stored, quarantined, rejected, lost; /* packets */
 	uint64_t rejected_records, samples_dropped, rows_not_kept;
+	uint64_t taken_records; /* of rejected_records: of a capture that another stream delivers
+				 */
 };
 
 struct txn {
@@ -93,6 +117,8 @@ struct txn {
 	bool quarantine_known; /* quarantine_room was read; else wants_quarantine is set where
 				  needed */
 	bool wants_quarantine;
+	struct capture_files captures;
+	bool wants_captures; /* some of them are not known yet */
 };
 
 /** s is zeroed. @return 0, -ENOMEM */
@@ -120,6 +146,12 @@ int txn_begin_sql(const struct txn *t, struct buf *out) MUST_CHECK;
 int txn_books_sql(const struct txn *t, struct buf *out) MUST_CHECK;
 /** What is committed of this stream: the state, then those of our records that are there. */
 int txn_state_sql(const struct txn *t, struct buf *out) MUST_CHECK;
+
+/** How far are the captures committed? (txn_captures_answer() takes the rows.) */
+int txn_captures_sql(const struct txn *t, struct buf *out) MUST_CHECK;
+void txn_captures_answer(struct txn *t, const PGresult *rows);
+/** They were committed as they are now. */
+void txn_captures_committed(struct txn *t);
 
 struct record *record_free(struct record *r);
 

@@ -57,6 +57,10 @@ int books_reject(struct txn *t, const struct txn_shared *s, const struct record 
 	TRY(e, text_add_quoted(out, reason));
 	TRY(e, text_add(out, ", %zu, ", r->n));
 	TRY(e, text_add_time(out, r->received_us));
+	if (!s) {
+		TRY(e, text_add(out, ", NULL;\n"));
+		return e;
+	}
 	TRY(e, text_add(out,
 		       ", CASE WHEN %zu + (SELECT coalesce(sum(bytes), 0) FROM "
 		       "hirundo.ingest_reject"
@@ -64,26 +68,6 @@ int books_reject(struct txn *t, const struct txn_shared *s, const struct record 
 		       r->n, t->sensor_id, s->reject_bytes));
 	TRY(e, text_add_hex(out, r->frame, r->n));
 	TRY(e, text_add(out, ", 'hex') END;\n"));
-	return e;
-}
-
-int books_add_capture(struct txn *t, const struct record *r, const struct capture_position *c)
-{
-	struct buf *out = &t->others;
-	int e = 0;
-
-	TRY(e, text_add(out,
-		       "INSERT INTO hirundo.ingest_capture AS c (sensor_id, xxh3, generation, "
-		       "ordinal,"
-		       " complete, updated_at) VALUES (%d, %" PRId64 ", %" PRIu32 ", %" PRIu64
-		       ", %s, ",
-		       t->sensor_id, (int64_t)c->xxh3, c->generation, c->ordinal,
-		       c->complete ? "true" : "false"));
-	TRY(e, text_add_time(out, r->received_us));
-	TRY(e, text_add(out, ") ON CONFLICT (sensor_id, xxh3, generation) DO UPDATE SET"
-			     " ordinal = greatest(c.ordinal, excluded.ordinal),"
-			     " complete = c.complete OR excluded.complete, updated_at = "
-			     "excluded.updated_at;\n"));
 	return e;
 }
 
@@ -266,6 +250,7 @@ int txn_books_sql(const struct txn *t, struct buf *out)
 		TRY(e, text_add(out, ";\n"));
 	}
 	TRY(e, text_add(out, "%s", text_str(&t->others)));
+	TRY(e, books_add_captures(t, out));
 	TRY(e, text_add(out, "COMMIT"));
 	return e;
 }

@@ -25,11 +25,18 @@ struct books {
 
 /** Days and dirty marks, from the scratch. */
 int books_add_marks(struct txn *t, struct txn_shared *s, const struct record *r) MUST_CHECK;
-/** The record's packets are counted as rejected, and nothing else of it. */
+/** The record's packets are counted as rejected, and nothing else of it.
+ *  @param s  NULL: the frame is not kept either */
 int books_reject(struct txn *t, const struct txn_shared *s, const struct record *r,
 	const char *reason, struct books *books) MUST_CHECK;
-int books_add_capture(
-	struct txn *t, const struct record *r, const struct capture_position *c) MUST_CHECK;
+/** The capture goes on with this record, or (ret_taken) another stream delivers it and the record
+ * must not be stored: unless it begins where the capture ends, or behind it in the stream that
+ * delivered its end, what it holds may be there already. Where that is not known, t->wants_captures
+ * is set. */
+int books_take_capture(struct txn *t, const struct record *r, const struct capture_position *c,
+	bool *ret_taken) MUST_CHECK;
+/** How far the captures have come. */
+int books_add_captures(const struct txn *t, struct buf *out) MUST_CHECK;
 int books_add_loss(struct txn *t, const struct txn_shared *s, const struct record *r,
 	struct books *books) MUST_CHECK;
 int books_add_status(struct txn *t, const struct txn_shared *s, const struct record *r,

@@ -73,6 +73,7 @@ int welcome_pack(const struct registry_hello *q, uint64_t credit, struct buf *ou
 		capture.ordinal = q->capture_ordinal;
 		capture.complete = q->capture_complete;
 		capture.generation = q->capture_generation;
+		capture.epoch = q->capture_epoch;
 		w.capture = &capture;
 	}
 	return codec_pack_frame(&h, &w, out);

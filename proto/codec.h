@@ -24,6 +24,8 @@ struct capture_position {
 	uint64_t ordinal; /* packets read up to and including this batch */
 	bool complete; /* the file ends here */
 	uint32_t generation;
+	uint64_t before; /* packets read in front of this batch */
+	uint64_t epoch; /* WELCOME: the stream that delivered the last of them */
 };
 
 struct batch {

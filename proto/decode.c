@@ -479,6 +479,7 @@ static int decode_message(struct codec *c, const Hirundo__V1__Batch *m, struct b
 			.ordinal = m->capture->ordinal,
 			.complete = m->capture->complete,
 			.generation = m->capture->generation,
+			.before = m->capture->before,
 		};
 	}
 	*ret = b;

@@ -469,6 +469,7 @@ static int pack(struct codec *c, const struct batch *b, const struct layout *l, 
 		capture.ordinal = b->capture.ordinal;
 		capture.complete = b->capture.complete;
 		capture.generation = b->capture.generation;
+		capture.before = b->capture.before;
 		m.capture = &capture;
 	}
 	for (unsigned k = 0; k < l->profiles_n; k++)

@@ -198,7 +198,8 @@ static bool epoch_ok(uint64_t epoch)
 
 const char *capture_check(const Hirundo__V1__CapturePosition *m)
 {
-	if (m && (m->ordinal > ORDINAL_MAX || m->generation > INT32_MAX))
+	if (m && (m->ordinal > ORDINAL_MAX || m->before > m->ordinal || m->generation > INT32_MAX ||
+			 m->epoch > SEQ_MAX))
 		return "capture: out of range";
 	return NULL;
 }
@@ -354,7 +355,7 @@ static const char *confirmed_check(const Hirundo__V1__Confirmed *m)
 static const char *refused_check(const Hirundo__V1__Refused *m)
 {
 	return m->reason < HIRUNDO__V1__REFUSED__REASON__VERSION ||
-			       m->reason > HIRUNDO__V1__REFUSED__REASON__TIMEOUT
+			       m->reason > HIRUNDO__V1__REFUSED__REASON__CAPTURE_TAKEN
 		       ? "reason: out of range"
 		       : NULL;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <pcap/pcap.h>
 #include <xxhash.h>
@@ -24,6 +25,7 @@ struct capture {
 	pcap_t *pcap;
 	int dlt;
 	int ifindex; /* live; 0 = file */
+	int file; /* to read it again; -1 = live */
 	bool damaged;
 	struct pcap_stat last; /* as libpcap gave it, 32 bits that wrap */
 	uint64_t kernel_drops, interface_drops;
@@ -106,41 +108,75 @@ static FILE *source_open(FILE *f)
 	return stream;
 }
 
-int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
+/* @param f  closed with c->pcap, or here on error. @return 0, -errno with pcap's words in error */
+static int read_from(struct capture *c, FILE *f, char *error)
 {
-	char error[PCAP_ERRBUF_SIZE] = "";
-	bool standard_input = strcmp(path, "-") == 0;
-	FILE *f = standard_input ? stdin : fopen(path, "rbe");
-	struct capture *c = NULL;
-	FILE *stream;
-	int r;
+	FILE *stream = source_open(f);
 
-	if (!f)
-		return refuse(-errno, ret_reason, path, strerror(errno));
-	stream = source_open(f);
 	if (!stream) {
-		if (!standard_input)
+		if (f != stdin)
 			(void)fclose(f);
-		return refuse(-ENOMEM, ret_reason, path, strerror(ENOMEM));
-	}
-	c = calloc(1, sizeof(*c));
-	if (!c) {
-		r = refuse(-ENOMEM, ret_reason, path, strerror(ENOMEM));
-		goto fail;
+		(void)snprintf(error, PCAP_ERRBUF_SIZE, "%s", strerror(ENOMEM));
+		return -ENOMEM;
 	}
 	c->pcap = pcap_fopen_offline_with_tstamp_precision(
 		stream, PCAP_TSTAMP_PRECISION_MICRO, error);
 	if (!c->pcap) {
-		r = refuse(ferror(f) ? -EIO : -EINVAL, ret_reason, path, error);
-		goto fail;
+		int r = ferror(f) ? -EIO : -EINVAL;
+
+		(void)fclose(stream);
+		return r;
 	}
 	c->dlt = pcap_datalink(c->pcap);
+	return 0;
+}
+
+int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
+{
+	char error[PCAP_ERRBUF_SIZE] = "";
+	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rbe");
+	struct capture *c;
+	int r;
+
+	if (!f)
+		return refuse(-errno, ret_reason, path, strerror(errno));
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		if (f != stdin)
+			(void)fclose(f);
+		return refuse(-ENOMEM, ret_reason, path, strerror(ENOMEM));
+	}
+	c->file = fcntl(fileno(f), F_DUPFD_CLOEXEC, 0);
+	r = read_from(c, f, error);
+	if (r < 0) {
+		r = refuse(r, ret_reason, path, error);
+		(void)capture_close(c);
+		return r;
+	}
 	*ret = c;
 	return 0;
-fail:
-	(void)fclose(stream);
-	free(c);
-	return r;
+}
+
+int capture_rewind(struct capture *c)
+{
+	char error[PCAP_ERRBUF_SIZE];
+	FILE *f;
+	int fd;
+
+	if (lseek(c->file, 0, SEEK_SET) < 0)
+		return -errno;
+	fd = fcntl(c->file, F_DUPFD_CLOEXEC, 0);
+	f = fd < 0 ? NULL : fdopen(fd, "rb");
+	if (!f) {
+		int r = -errno;
+
+		if (fd >= 0)
+			(void)close(fd);
+		return r;
+	}
+	pcap_close(c->pcap);
+	c->pcap = NULL;
+	return read_from(c, f, error);
 }
 
 static int errno_of(int pcap_error)
@@ -168,6 +204,7 @@ int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, str
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return refuse(-ENOMEM, ret_reason, interface, strerror(ENOMEM));
+	c->file = -1;
 	c->ifindex = (int)if_nametoindex(interface);
 	if (c->ifindex == 0) {
 		r = refuse(-ENODEV, ret_reason, interface, "no such interface");
@@ -226,6 +263,8 @@ struct capture *capture_close(struct capture *c)
 		return NULL;
 	if (c->pcap)
 		pcap_close(c->pcap); /* closes a file too, other than standard input */
+	if (c->file >= 0)
+		(void)close(c->file);
 	free(c);
 	return NULL;
 }

@@ -38,6 +38,10 @@ int capture_open_live(const char *interface, int snaplen, size_t ring_bytes, str
  *  @return 0, -EINVAL with heap text */
 int capture_filter(struct capture *c, const char *filter, char **ret_reason) MUST_CHECK;
 
+/** A file from its first packet again; whoever may open it by now. Not for standard input.
+ *  @return 0, -errno */
+int capture_rewind(struct capture *c) MUST_CHECK;
+
 struct capture *capture_close(struct capture *c);
 
 enum capture_res {

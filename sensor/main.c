@@ -60,6 +60,8 @@ struct sensor {
 	bool live, again, down, complete;
 	struct pipeline_resume resumed;
 	struct capture_position position; /* --read: of the packets before it, all are sealed */
+	struct capture_position committed; /* --read: as WELCOME told */
+	bool settling; /* --read: what the spool has left is sent before more is read */
 	uint64_t read_ordinal;
 	struct covered covered; /* --read: what the capture covers */
 	bool cover_stated; /* by --cover */
@@ -75,8 +77,7 @@ static void fail(struct sensor *s, int exit_code, const char *what, int r)
 	stop(s, exit_code);
 }
 
-/* --- books
- * ---------------------------------------------------------------------------------------- */
+/* Books. */
 
 /* Live: with the interval that is covered so far. */
 static int status(struct sensor *s, struct covered c, bool final)
@@ -100,8 +101,7 @@ static int complete(struct sensor *s)
 	return r == 0 ? pipeline_seal(s->pipeline, true) : r;
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------------- */
+/* The end. */
 
 static void on_handle_closed(uv_handle_t *h)
 {
@@ -165,8 +165,7 @@ static void on_stop(void *arg)
 		s->drain_until_us = clock_mono_us() + DRAIN_US;
 }
 
-/* --- live
- * ------------------------------------------------------------------------------------------- */
+/* Live. */
 
 static void interface_state(struct sensor *s, bool down)
 {
@@ -246,8 +245,7 @@ static void listen_live(struct sensor *s)
 	notify_ready();
 }
 
-/* --- --read
- * ------------------------------------------------------------------------------------------ */
+/* A capture: --read. */
 
 static void summary(struct sensor *s)
 {
@@ -315,13 +313,6 @@ static void on_idle(uv_idle_t *h)
 	read_file(h->data);
 }
 
-static bool behind(const struct capture_position *a, const struct capture_position *b)
-{
-	if (a->generation != b->generation)
-		return a->generation < b->generation;
-	return a->ordinal != b->ordinal ? a->ordinal < b->ordinal : !a->complete && b->complete;
-}
-
 static int make_pipeline(struct sensor *s)
 {
 	const struct pipeline_options o = {
@@ -338,19 +329,24 @@ static int make_pipeline(struct sensor *s)
 	return pipeline_new(&o, &s->pipeline);
 }
 
-/* The position is the later one of what the spool holds and what the collector has. */
-static void start_reading(struct sensor *s, const struct capture_position *committed)
+static uint64_t newest_epoch(const struct sensor *s)
+{
+	return spool_stream(s->spool, spool_streams_n(s->spool) - 1).epoch;
+}
+
+/* @param all_acked  the spool had nothing left to send when this was committed */
+static void start_reading(
+	struct sensor *s, const struct capture_position *committed, bool all_acked)
 {
 	uint64_t xxh3 = s->position.xxh3;
 	int r;
 
-	s->position = *committed;
-	if (s->resumed.has_capture && behind(&s->position, &s->resumed.capture))
-		s->position = s->resumed.capture;
+	s->position = pipeline_position(&s->resumed, committed, newest_epoch(s), all_acked);
 	s->position.xxh3 = xxh3;
 	if (s->position.complete && s->again)
 		s->position = (struct capture_position){
 			.xxh3 = xxh3, .generation = s->position.generation + 1};
+	s->again = false; /* of that generation, should it have to be read twice */
 	r = make_pipeline(s);
 	if (r < 0) {
 		fail(s, EX_OSERR, "starting the pipeline", r);
@@ -372,8 +368,7 @@ static void start_reading(struct sensor *s, const struct capture_position *commi
 	pace(s);
 }
 
-/* --- uplink
- * ------------------------------------------------------------------------------------------- */
+/* Uplink. */
 
 static void on_welcome(void *arg, const struct capture_position *capture)
 {
@@ -385,10 +380,16 @@ static void on_welcome(void *arg, const struct capture_position *capture)
 			log_quote(strerror(-r)));
 	if (s->phase != WAITING)
 		return;
-	if (s->live)
+	if (s->live) {
 		listen_live(s);
-	else
-		start_reading(s, capture);
+		return;
+	}
+	/* What waits in the spool, when another stream was last, may be refused: it goes first. */
+	s->committed = *capture;
+	s->settling = capture->epoch != 0 && capture->epoch != newest_epoch(s) &&
+		      !spool_all_acked(s->spool);
+	if (!s->settling)
+		start_reading(s, capture, spool_all_acked(s->spool));
 }
 
 static void on_acked(void *arg)
@@ -397,8 +398,31 @@ static void on_acked(void *arg)
 
 	if (s->phase == DRAINING && spool_all_acked(s->spool))
 		stop(s, s->exit_code);
+	else if (s->phase == WAITING && s->settling && spool_all_acked(s->spool))
+		start_reading(s, &s->committed, false); /* all of it was taken */
 	else
 		pace(s);
+}
+
+/* Another copy of this sensor delivers the file: WELCOME tells from where we are to go on. */
+static void on_taken(void *arg)
+{
+	struct sensor *s = arg;
+	int r;
+
+	log_warn("sensor", "reason=\"another copy of this sensor delivers the same capture\"");
+	if (s->live || (s->phase != LISTENING && !(s->phase == DRAINING && s->complete)))
+		return;
+	(void)uv_idle_stop(&s->idle);
+	s->phase = WAITING;
+	s->complete = false;
+	s->pipeline = pipeline_free(s->pipeline);
+	s->read_ordinal = 0;
+	r = capture_rewind(s->capture);
+	if (r == 0)
+		r = pipeline_resume(s->spool, s->position.xxh3, &s->resumed);
+	if (r < 0)
+		fail(s, EX_IOERR, "reading the capture again", r);
 }
 
 static void on_peer(void *arg, uint8_t family, const uint8_t *addr, uint16_t port)
@@ -421,12 +445,12 @@ static void on_refused(void *arg, const char *reason)
 static const struct uplink_callbacks uplink_calls = {
 	.on_welcome = on_welcome,
 	.on_acked = on_acked,
+	.on_taken = on_taken,
 	.on_peer = on_peer,
 	.on_refused = on_refused,
 };
 
-/* --- time, signals
- * -------------------------------------------------------------------------------------- */
+/* Time, signals. */
 
 static void on_tick(uv_timer_t *t)
 {
@@ -497,8 +521,7 @@ static void on_reload(void *arg)
 	notify_ready();
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------------- */
+/* Start. */
 
 static int open_input(struct sensor *s, const struct arguments *a)
 {

@@ -49,6 +49,7 @@ struct pipeline {
 	uint64_t unparsed[PARSE_RES_N];
 	uint64_t ignored[IGNORED_N];
 	uint64_t fold_early;
+	uint64_t sealed_ordinal; /* packets of the file in front of the open batch */
 	int64_t opened_us; /* monotonic, when the open batch got its first packet; 0 = empty */
 	uint64_t run;
 	int64_t started_us;
@@ -65,6 +66,7 @@ int pipeline_new(const struct pipeline_options *o, struct pipeline **ret)
 
 	if (r == 0) {
 		p->o = *o;
+		p->sealed_ordinal = o->capture.ordinal;
 		p->started_us = clock_wall_us();
 		buf_init(&p->record, FRAME_MAX);
 		p->samples = calloc(BATCH_SAMPLES, sizeof(*p->samples));
@@ -219,6 +221,7 @@ int pipeline_seal(struct pipeline *p, bool complete)
 		b.has_capture = true;
 		b.capture = p->o.capture;
 		b.capture.complete = complete;
+		b.capture.before = p->sealed_ordinal;
 	}
 	r = record_start(p);
 	if (r == 0)
@@ -230,6 +233,7 @@ int pipeline_seal(struct pipeline *p, bool complete)
 	p->books.sealed += b.packets;
 	p->books.observations += b.rows_n;
 	p->books.batches++;
+	p->sealed_ordinal = p->o.capture.ordinal;
 	p->fold_early += b.fold_early;
 	fold_clear(p->fold);
 	p->opened_us = 0;
@@ -360,4 +364,21 @@ int pipeline_resume(struct spool *s, uint64_t xxh3, struct pipeline_resume *ret)
 	*ret = (struct pipeline_resume){.clean = true};
 	r = spool_find_last(s, resume_match, &q);
 	return r == SPOOL_END ? 0 : r;
+}
+
+static bool behind(const struct capture_position *a, const struct capture_position *b)
+{
+	if (a->generation != b->generation)
+		return a->generation < b->generation;
+	return a->ordinal != b->ordinal ? a->ordinal < b->ordinal : !a->complete && b->complete;
+}
+
+struct capture_position pipeline_position(const struct pipeline_resume *resumed,
+	const struct capture_position *committed, uint64_t epoch, bool all_acked)
+{
+	bool taken = all_acked && committed->epoch != 0 && committed->epoch != epoch;
+
+	return resumed->has_capture && !taken && behind(committed, &resumed->capture)
+		       ? resumed->capture
+		       : *committed;
 }

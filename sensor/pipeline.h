@@ -77,6 +77,13 @@ struct pipeline_resume {
 	struct capture_position capture;
 };
 
+/** Where reading a capture goes on: behind what the spool holds or the collector has, whichever is
+ *  later. But where another stream delivered the last that is committed, and the spool has nothing
+ *  left to send, the collector is right: it did not take what ours sent of the capture.
+ *  @param epoch  of the stream that is written */
+struct capture_position pipeline_position(const struct pipeline_resume *resumed,
+	const struct capture_position *committed, uint64_t epoch, bool all_acked);
+
 /** @param xxh3  of the capture about to be read, 0 = live. @return 0, -errno */
 int pipeline_resume(struct spool *s, uint64_t xxh3, struct pipeline_resume *ret) MUST_CHECK;
 

@@ -87,8 +87,7 @@ static void enter(struct uplink *u, enum state s)
 	u->since_us = clock_mono_us();
 }
 
-/* --- closing ------------------------------------------------------------------------------------
- */
+/* Closing. */
 
 static void finish_close(struct uplink *u)
 {
@@ -155,8 +154,7 @@ static void drop(struct uplink *u, const char *reason)
 	tlschan_abort(u->chan, reason);
 }
 
-/* --- sending ------------------------------------------------------------------------------------
- */
+/* Sending. */
 
 /* Hands `out` to the channel, now or when it has room again. */
 static bool send_out(struct uplink *u)
@@ -218,8 +216,7 @@ void uplink_kick(struct uplink *u)
 	pump(u);
 }
 
-/* --- HELLO, WELCOME -----------------------------------------------------------------------------
- */
+/* HELLO, WELCOME. */
 
 static void send_hello(struct uplink *u)
 {
@@ -322,6 +319,7 @@ static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
 			.ordinal = w->capture->ordinal,
 			.complete = w->capture->complete,
 			.generation = w->capture->generation,
+			.epoch = w->capture->epoch,
 		};
 	u->cb.on_welcome(u->arg, &capture);
 	u->cb.on_acked(u->arg);
@@ -331,8 +329,7 @@ static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
 	pump(u);
 }
 
-/* --- frames that come in -------------------------------------------------------------------------
- */
+/* Frames that come in. */
 
 static void on_ack(struct uplink *u, const struct frame_header *h)
 {
@@ -373,6 +370,10 @@ static void on_refused(struct uplink *u, const Hirundo__V1__Refused *m)
 	case HIRUNDO__V1__REFUSED__REASON__CAPTURE_NOT_ALLOWED:
 		u->refused = true;
 		u->cb.on_refused(u->arg, reason);
+		break;
+	case HIRUNDO__V1__REFUSED__REASON__CAPTURE_TAKEN:
+		u->again_now = true;
+		u->cb.on_taken(u->arg);
 		break;
 	case HIRUNDO__V1__REFUSED__REASON__UNSPECIFIED:
 	case HIRUNDO__V1__REFUSED__REASON__BAD_FRAME:
@@ -457,8 +458,7 @@ static size_t on_data(struct tlschan *c, void *arg, const uint8_t *p, size_t n)
 	return n;
 }
 
-/* --- the connection ------------------------------------------------------------------------------
- */
+/* The connection. */
 
 static void on_ready(struct tlschan *c, void *arg)
 {

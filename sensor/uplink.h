@@ -25,6 +25,9 @@ struct uplink_callbacks {
 	void (*on_acked)(void *arg);
 	/** Where the connection goes, before packets of it can be seen. */
 	void (*on_peer)(void *arg, uint8_t family, const uint8_t *addr, uint16_t port);
+	/** Another stream of this sensor delivers the capture: what ours sealed of it was not
+	 * stored. WELCOME of the next connection, at once, tells how far the collector has it. */
+	void (*on_taken)(void *arg);
 	/** The collector refuses this sensor, or is not ours: trying again will not help soon. It
 	 * is tried all the same, seldom; a program that waits may give up. reason: for the log */
 	void (*on_refused)(void *arg, const char *reason);

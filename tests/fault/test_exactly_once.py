@@ -272,6 +272,44 @@ def test_spool_cloned(private_installation, tmp_path):
     private_installation.check(enrolled, *files, exact=True)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_clones_deliver_one_capture(private_installation, tmp_path, again):
+    """Two copies of spool and configuration, the same file at the same time: it is there once, and so it is
+    where one of them is killed in the middle."""
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1")
+    files = [capture(tmp_path, 1250 + i, 60_000) for i in range(3)]
+    more = ["--again"] if again else []
+    clones = [private_installation.sensor(enrolled, collector.address, name=f"host{i}", **QUICK) for i in range(2)]
+    read_to_the_end(clones[0], files[0])
+    shutil.copytree(clones[0].spool, clones[1].spool)
+    # One begins alone and is cut off with records of it in its spool; another cuts its batches elsewhere.
+    clones[1].write(fold="1ms", max_rows=1700)
+    clones[0].start("--read", files[1], *more)
+    time.sleep(0.05)
+    clones[0].kill()
+    for file in files[1:]:
+        for clone in clones:
+            clone.start("--read", file, *more)
+        for clone in clones:
+            assert clone.wait(120) == 0, clone.last_log[-3000:]
+    check_once(private_installation, enrolled, *files)
+    clones[0].start("--read", files[0], "--again")
+    clones[1].start("--read", files[0], "--again")
+    time.sleep(0.05)
+    clones[0].kill()
+    assert clones[1].wait(120) == 0, clones[1].last_log[-3000:]
+    assert clones[0].read(files[0]) == 0, clones[0].last_log[-3000:]
+    check_once(private_installation, enrolled, files[0], *files)
+
+
+def check_once(installation, enrolled, *files) -> None:
+    """As check(); and batches were refused for being another copy's only."""
+    installation.check(enrolled, *files)
+    refused = installation.query("SELECT DISTINCT reason, frame IS NULL FROM hirundo.ingest_reject")
+    assert refused in ([], [("another stream delivers this capture", True)])
+
+
 def test_database_restored(private_installation, tmp_path):
     """The database goes back to an earlier dump; the sensor sends again what it still keeps."""
     server, name = private_installation.server, private_installation.dbname

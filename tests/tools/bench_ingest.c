@@ -218,9 +218,10 @@ static void on_drained(void *arg)
 	ingest_lane_close(b.lane);
 }
 
-static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum)
+static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum, bool taken)
 {
 	(void)arg;
+	(void)taken;
 	(void)epoch;
 	(void)checksum;
 	b.acked = seq;

@@ -193,7 +193,8 @@ static void make(struct codec *codec, const char *word, bool last)
 		else
 			make_rows(&b, *word, h->seq, n, at ? (int32_t)strtol(at + 1, NULL, 10) : 0);
 		b.has_capture = *word == 'C';
-		b.capture = (struct capture_position){CAPTURE_XXH3, total + b.packets, last, 0};
+		b.capture = (struct capture_position){
+			CAPTURE_XXH3, total + b.packets, last, 0, .before = total};
 		r = codec_encode_batch(codec, &b, &out);
 		assert(r == 0);
 		h->packets = (uint32_t)b.packets + (*word == 'M');
@@ -276,9 +277,10 @@ static void feed(void)
 	}
 }
 
-static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum)
+static void on_committed(void *arg, uint64_t epoch, uint64_t seq, uint64_t checksum, bool taken)
 {
 	(void)arg;
+	(void)taken;
 	(void)epoch;
 	(void)checksum;
 	for (size_t i = 0; i < d.next; i++)

@@ -170,6 +170,10 @@ static void test_welcome(void **state)
 	REFUSED("streams: nothing committed, but has a checksum", m, s.last_checksum = 1);
 	s.last_checksum = 0;
 	REFUSED("capture: out of range", m, m.capture = &c; c.ordinal = UINT64_MAX);
+	c.ordinal = 5;
+	REFUSED("capture: out of range", m, c.before = 6);
+	c.before = 5;
+	REFUSED("capture: out of range", m, c.epoch = UINT64_MAX);
 	targets[1] = UINT32_MAX;
 	REFUSED("targets: out of range", m, (void)0);
 }
@@ -206,7 +210,7 @@ static void test_refused_and_ping(void **state)
 	Hirundo__V1__Count part = HIRUNDO__V1__COUNT__INIT;
 
 	(void)state;
-	m.reason = HIRUNDO__V1__REFUSED__REASON__TIMEOUT;
+	m.reason = HIRUNDO__V1__REFUSED__REASON__CAPTURE_TAKEN;
 	m.text = (char *)"no HELLO in time";
 	ACCEPTED(m);
 	REFUSED("reason: out of range", m, m.reason = 0);

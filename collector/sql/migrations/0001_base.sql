@@ -472,6 +472,7 @@ CREATE TABLE hirundo.ingest_capture (
     xxh3 bigint NOT NULL,
     generation int NOT NULL DEFAULT 0,
     ordinal bigint NOT NULL,
+    epoch bigint NOT NULL,
     complete boolean NOT NULL,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (sensor_id, xxh3, generation)
@@ -481,6 +482,7 @@ COMMENT ON COLUMN hirundo.ingest_capture.sensor_id IS 'sensor that sends it';
 COMMENT ON COLUMN hirundo.ingest_capture.xxh3 IS 'XXH3-64 of the file as bigint, same bits';
 COMMENT ON COLUMN hirundo.ingest_capture.generation IS '0; counts up with each run of --again';
 COMMENT ON COLUMN hirundo.ingest_capture.ordinal IS 'packets of the file that are committed';
+COMMENT ON COLUMN hirundo.ingest_capture.epoch IS 'stream that delivered the last of them';
 COMMENT ON COLUMN hirundo.ingest_capture.complete IS 'whether the file is committed to its end';
 COMMENT ON COLUMN hirundo.ingest_capture.updated_at IS 'when the row was written';
 

@@ -194,6 +194,31 @@ COMMENT ON FUNCTION hirundo.issue_targets IS
     'Notes where a sensor listens now (captured: NULL, or what packets carry instead) and returns the first target '
     'number of each entry, in order. Numbers are issued once and never reused; an address that comes back has its own.';
 
+-- Captures.
+
+CREATE FUNCTION hirundo.advance_capture(p_sensor_id int, p_xxh3 bigint, p_generation int, p_epoch_before bigint,
+    p_ordinal_before bigint, p_epoch bigint, p_ordinal bigint, p_complete boolean, p_at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_epoch_before IS NULL THEN
+        INSERT INTO hirundo.ingest_capture (sensor_id, xxh3, generation, ordinal, epoch, complete, updated_at)
+            VALUES (p_sensor_id, p_xxh3, p_generation, p_ordinal, p_epoch, p_complete, p_at)
+            ON CONFLICT DO NOTHING;
+    ELSE
+        UPDATE hirundo.ingest_capture SET ordinal = p_ordinal, epoch = p_epoch, complete = p_complete, updated_at = p_at
+            WHERE sensor_id = p_sensor_id AND xxh3 = p_xxh3 AND generation = p_generation
+                AND epoch = p_epoch_before AND ordinal = p_ordinal_before;
+    END IF;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'sensor %: the capture is not where it was', p_sensor_id USING ERRCODE = '40001';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hirundo.advance_capture IS
+    'Notes how far a capture file is committed, from where the caller found it (epoch NULL: not at all). '
+    'Error 40001 where it is elsewhere by now: read it again.';
+
 -- Connections.
 
 CREATE FUNCTION hirundo.connection_opened(p_sensor_id int, p_connection bigint, p_peer inet, p_software text)
@@ -226,5 +251,5 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hirundo FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.role, hirundo.raw_retention, hirundo.day_received_at
     TO hirundo_ingest, hirundo_analyst;
 GRANT EXECUTE ON FUNCTION hirundo.ensure_day, hirundo.droppable_days, hirundo.drop_day, hirundo.closable_days,
-    hirundo.close_day, hirundo.issue_targets, hirundo.connection_opened, hirundo.connection_closed
+    hirundo.close_day, hirundo.issue_targets, hirundo.advance_capture, hirundo.connection_opened, hirundo.connection_closed
     TO hirundo_ingest;
