@@ -111,6 +111,10 @@ static void failed(struct registry_request *q, const struct pg_outcome *o)
 		log_limit_pass(&q->g->log_failed, US_PER_S, &suppressed))
 		log_error("registry", "request=%d sqlstate=%s reason=%s suppressed=%u",
 			(int)q->kind, o->sqlstate, log_quote(o->message), suppressed);
+	/* Our own words have no address in them; the server's might. */
+	if (q->kind == KIND_HELLO && !q->cancelled)
+		(void)snprintf(q->hello->reason, sizeof(q->hello->reason), "%.127s",
+			strncmp(o->message, "address ", 8) == 0 ? o->message : "");
 	answer(q, o->failure == PG_FAILURE_DATA && q->kind == KIND_HELLO ? REGISTRY_INVALID
 									 : REGISTRY_UNAVAILABLE);
 }
@@ -268,12 +272,16 @@ static int hello_sql(struct registry *r, const struct registry_hello *h, int32_t
 				? add_cidr(b, &h->addresses[i], h->addresses[i].captured)
 				: text_add(b, "NULL"));
 	}
+	TRY(e, text_add(b, "}'::cidr[], '{"));
+	for (size_t i = 0; i < h->addresses_n; i++)
+		TRY(e, text_add(b, "%s%" PRIu32, i > 0 ? "," : "", h->addresses[i].first_target));
 	TRY(e, text_add(b,
-		       "}'::cidr[]));\nSELECT generation, ordinal, complete, epoch FROM "
+		       "}'::int[], %" PRIu32
+		       "));\nSELECT generation, ordinal, complete, epoch FROM "
 		       "hirundo.ingest_capture"
 		       " WHERE sensor_id = %d AND xxh3 = %" PRId64
 		       " ORDER BY generation DESC LIMIT 1;\n",
-		       id, (int64_t)h->capture_xxh3));
+		       h->next_target, id, (int64_t)h->capture_xxh3));
 	TRY(e, text_add(
 		       b, "SELECT hirundo.connection_opened(%d, %" PRIu64 ", ", id, h->connection));
 	TRY(e, text_add_quoted(b, h->peer));

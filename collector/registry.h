@@ -51,7 +51,7 @@ struct registry_address {
 	uint8_t address[16];
 	bool has_captured;
 	uint8_t captured[16];
-	uint32_t first_target; /* out */
+	uint32_t first_target; /* in: as the sensor has it, 0 = not yet; out */
 };
 
 struct registry_hello {
@@ -62,6 +62,8 @@ struct registry_hello {
 	size_t streams_n;
 	struct registry_address *addresses;
 	size_t addresses_n;
+	uint32_t next_target; /* in: new ordinals are not below */
+	char reason[128]; /* out with REGISTRY_INVALID: what the database says of it */
 	bool has_capture;
 	uint64_t capture_xxh3; /* in */
 	uint32_t capture_generation; /* out: the latest one of this file, 0 where it is not known */

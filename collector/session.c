@@ -327,7 +327,7 @@ static void on_hello_answer(void *arg, struct registry_hello *q, enum registry_r
 		return;
 	case REGISTRY_INVALID:
 		refuse(s, HIRUNDO__V1__REFUSED__REASON__BAD_FRAME,
-			"these addresses or streams can not be announced");
+			q->reason[0] ? q->reason : "these streams can not be announced");
 		return;
 	case REGISTRY_OK: break;
 	}

@@ -12,6 +12,7 @@ static void copy_address(const Hirundo__V1__OwnAddress *a, struct registry_addre
 	to->family = a->address.len == 4 ? 4 : 6;
 	to->prefix_length = (uint8_t)a->prefix_length;
 	memcpy(to->address, a->address.data, a->address.len);
+	to->first_target = a->first;
 	to->has_captured = a->captured.len > 0;
 	if (to->has_captured)
 		memcpy(to->captured, a->captured.data, a->captured.len);
@@ -34,6 +35,7 @@ int welcome_question(const Hirundo__V1__Hello *m, struct registry_hello *q)
 	for (size_t i = 0; i < m->n_addresses; i++)
 		copy_address(m->addresses[i], &q->addresses[i]);
 	q->addresses_n = m->n_addresses;
+	q->next_target = m->next_target;
 	q->has_capture = m->capture != NULL;
 	q->capture_xxh3 = m->capture ? m->capture->xxh3 : 0;
 	return 0;

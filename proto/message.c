@@ -270,7 +270,8 @@ static bool address_ok(const Hirundo__V1__OwnAddress *m)
 {
 	size_t bits = 8 * m->address.len;
 
-	if ((m->address.len != 4 && m->address.len != 16) || m->prefix_length > bits)
+	if ((m->address.len != 4 && m->address.len != 16) || m->prefix_length > bits ||
+		m->first > INT32_MAX)
 		return false;
 	if (m->captured.len != 0 && m->captured.len != m->address.len)
 		return false;
@@ -288,6 +289,8 @@ static const char *hello_check(const Hirundo__V1__Hello *m)
 {
 	if (m->version_min < 1 || m->version_min > m->version_max || m->version_max > 255)
 		return "version_min, version_max: out of range";
+	if (m->next_target > INT32_MAX)
+		return "next_target: out of range";
 	if (!time_ok(m->wall_us) || !number_ok(m->mono_us))
 		return "wall_us, mono_us: out of range";
 	if (m->n_streams == 0)

@@ -34,6 +34,7 @@ static void fill_address(Hirundo__V1__OwnAddress *a, const struct target *t)
 	a->address.data = (uint8_t *)t->address;
 	a->address.len = n;
 	a->prefix_length = t->prefix_length;
+	a->first = t->first;
 	if (memcmp(t->address, t->captured, n) != 0) {
 		a->captured.data = (uint8_t *)t->captured;
 		a->captured.len = n;
@@ -81,6 +82,7 @@ int hello_pack(const struct spool *s, const struct targets *t, const uint64_t *c
 	hello.n_streams = streams_n;
 	hello.addresses = address_list;
 	hello.n_addresses = addresses_n;
+	hello.next_target = targets_next(t);
 	if (capture_xxh3) {
 		capture.xxh3 = *capture_xxh3;
 		hello.capture = &capture;

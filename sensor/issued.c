@@ -24,6 +24,8 @@ int issued_load(const char *path, struct targets *t)
 	if (!f)
 		return errno == ENOENT ? 0 : -errno;
 	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "next %" SCNu32, &first) == 1 && first <= INT32_MAX)
+			targets_reserve(t, first);
 		if (sscanf(line, "%63[0-9a-f.:]/%u %" SCNu32, text, &prefix, &first) != 3)
 			continue;
 		for (size_t i = 0; i < targets_n(t); i++) {
@@ -61,6 +63,7 @@ int issued_save(const char *path, const struct targets *t)
 		(void)fprintf(f, "%s/%u %" PRIu32 "\n", address_text(e, own, sizeof(own)),
 			e->prefix_length, e->first);
 	}
+	(void)fprintf(f, "next %" PRIu32 "\n", targets_next(t));
 	if (fflush(f) != 0 || fsync(fd) < 0)
 		r = -errno;
 	if (fclose(f) != 0 && r == 0)

@@ -1,6 +1,7 @@
 /*
  * The ordinals that the collector issued, kept beside the spool, so that a sensor whose collector
- * is away starts to listen at once. A secret file (mode 0600): it lists own addresses.
+ * is away starts to listen at once, and to be told to a collector whose database went back to an
+ * earlier state: spooled records carry them. A secret file (mode 0600): it lists own addresses.
  */
 #ifndef HIRUNDO_SENSOR_ISSUED_H
 #define HIRUNDO_SENSOR_ISSUED_H

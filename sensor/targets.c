@@ -41,6 +41,7 @@ struct targets {
 	bool all[2];
 	uint32_t all_entry[2];
 	bool nat;
+	uint32_t next; /* ordinals below were issued */
 };
 
 static size_t family_index(uint8_t family)
@@ -332,7 +333,24 @@ const struct target *targets_at(const struct targets *t, size_t i)
 
 void targets_issue(struct targets *t, size_t i, uint32_t first)
 {
+	const struct target *e = &t->entries[i];
+	uint64_t next =
+		(uint64_t)first + (e->family == 4 ? UINT64_C(1) << (32 - e->prefix_length) : 1);
+
 	t->entries[i].first = first;
+	if (first > 0)
+		targets_reserve(t, next < INT32_MAX ? (uint32_t)next : INT32_MAX);
+}
+
+void targets_reserve(struct targets *t, uint32_t next)
+{
+	if (next > t->next)
+		t->next = next;
+}
+
+uint32_t targets_next(const struct targets *t)
+{
+	return t->next;
 }
 
 bool targets_all_issued(const struct targets *t)

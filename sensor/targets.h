@@ -37,6 +37,12 @@ const struct target *targets_at(const struct targets *t, size_t i);
 /** Sets the ordinal that WELCOME issued for entry i. */
 void targets_issue(struct targets *t, size_t i, uint32_t first);
 
+/** Ordinals below next were issued to this sensor, if not to one of these entries. */
+void targets_reserve(struct targets *t, uint32_t next);
+
+/** The lowest ordinal that was never issued as far as is known; 0 = none was. */
+uint32_t targets_next(const struct targets *t);
+
 /** True when each entry but 0.0.0.0/0 and ::/0 has its ordinal. */
 bool targets_all_issued(const struct targets *t);
 

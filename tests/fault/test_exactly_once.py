@@ -343,6 +343,44 @@ def test_database_restored_under_a_running_collector(private_installation, tmp_p
     private_installation.check(enrolled, *files, exact=True)
 
 
+def test_database_restored_to_before_an_address(private_installation, tmp_path):
+    """Records that carry the ordinals of an address come back to a database that never issued them."""
+    server, name = private_installation.server, private_installation.dbname
+    collector = private_installation.collector()
+    enrolled = private_installation.enroll("jp1", addresses=["203.0.113.1"])
+    server.dump(tmp_path / "dump", name)
+    sensor = private_installation.sensor(enrolled, collector.address, **QUICK)
+
+    def deliver(seed: int, *addresses: str):
+        sensor.write(addresses=list(addresses))
+        file = packets.write_pcap(tmp_path / f"{seed}.pcap", packets.background(seed, [addresses[-1]], 100 * seed))
+        assert sensor.read(file) == 0, sensor.last_log[-3000:]
+
+    deliver(1, "203.0.113.1", "203.0.113.2")
+    deliver(2, "203.0.113.1", "203.0.113.3")  # .2 is listened on no more; it had 2
+    collector.stop()
+    server.restore(tmp_path / "dump", name)
+    collector.start().ready()
+    deliver(3, "203.0.113.1", "203.0.113.4", "203.0.113.3")
+    deliver(4, "203.0.113.1", "203.0.113.4")
+    private_installation.admin.verify()
+    assert private_installation.query(
+        "SELECT target, sum(packets) FROM hirundo.observation GROUP BY 1 ORDER BY 1") == [
+            (2, 100), (3, 200 + 300), (4, 400)]
+    assert private_installation.query(
+        "SELECT host(address), first_target FROM hirundo.sensor_address ORDER BY 2") == [
+            ("203.0.113.1", 1), ("203.0.113.3", 3), ("203.0.113.4", 4)]
+    # Another spool of this sensor took the number meanwhile: refused, and told why.
+    (sensor.spool / "targets").write_text("203.0.113.9/32 4\nnext 5\n")
+    sensor.write(addresses=["203.0.113.9"], retry_max="200ms")
+    sensor.start("--read", packets.write_pcap(tmp_path / "9.pcap", packets.background(9, ["203.0.113.9"], 10)))
+    end = time.monotonic() + 20
+    while "the sensor has target numbers for it that are another" not in sensor.log:
+        assert time.monotonic() < end, sensor.log
+        time.sleep(0.05)
+    sensor.kill()
+
+
 def test_capture_through_a_tiny_spool(private_installation, tmp_path):
     """A capture can wait: through a spool of one megabyte nothing is lost at all."""
     collector = private_installation.collector()

@@ -211,17 +211,30 @@ def test_close_day_holds_up_no_new_day(ingest):
 
 # Target numbers.
 
-def issue(connection, sensor: int, *entries: str):
+def issue(connection, sensor: int, *entries: str, used=None, after: int = 1):
     """Entries as "address" or "captured=address"."""
     public = [entry.split("=")[-1] for entry in entries]
     captured = [entry.split("=")[0] if "=" in entry else None for entry in entries]
-    return one(connection, "SELECT hirundo.issue_targets(%s, %s::cidr[], %s::cidr[])", sensor, public, captured)
+    return one(connection, "SELECT hirundo.issue_targets(%s, %s::cidr[], %s::cidr[], %s::int[], %s::int)", sensor, public, captured,
+               used, after)
 
 
 def test_targets_by_size(ingest):
     assert issue(ingest, 1, "192.0.2.1", "198.51.100.0/24", "2001:db8::/32", "203.0.113.4/30", "2001:db9::1") == [
         1, 2, 258, 259, 263]
     assert issue(ingest, 2, "10.0.0.0/8", "192.0.2.1") == [1, 2**24 + 1]
+
+
+def test_targets_of_a_restored_database(ingest):
+    """The sensor knows more than the database: what it has stays, and what it had is not issued to others."""
+    assert issue(ingest, 1, "192.0.2.1", "192.0.2.2", "198.51.100.0/30", used=[0, 3, 0]) == [4, 3, 5]
+    assert issue(ingest, 2, "192.0.2.1", "0.0.0.0/0", used=[7, 0], after=12) == [7, 0]
+    assert issue(ingest, 2, "192.0.2.2", "192.0.2.1", used=[0, 7], after=12) == [12, 7]
+    assert issue(ingest, 2, "192.0.2.3", used=[2]) == [2]
+    for entry, number in ("192.0.2.1", 8), ("192.0.2.9", 12), ("192.0.2.8/29", 5):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="address 1: the sensor has"):
+            issue(ingest, 2, entry, used=[number])
+    assert issue(ingest, 2, "192.0.2.9", used=[0]) == [13]
 
 
 def test_targets_take_all(ingest):

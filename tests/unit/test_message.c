@@ -171,9 +171,9 @@ static void test_welcome(void **state)
 	s.last_checksum = 0;
 	REFUSED("capture: out of range", m, m.capture = &c; c.ordinal = UINT64_MAX);
 	c.ordinal = 5;
-	REFUSED("capture: out of range", m, c.before = 6);
+	REFUSED("capture: out of range", m, m.capture = &c; c.before = 6);
 	c.before = 5;
-	REFUSED("capture: out of range", m, c.epoch = UINT64_MAX);
+	REFUSED("capture: out of range", m, m.capture = &c; c.epoch = UINT64_MAX);
 	targets[1] = UINT32_MAX;
 	REFUSED("targets: out of range", m, (void)0);
 }
@@ -214,7 +214,7 @@ static void test_refused_and_ping(void **state)
 	m.text = (char *)"no HELLO in time";
 	ACCEPTED(m);
 	REFUSED("reason: out of range", m, m.reason = 0);
-	REFUSED("reason: out of range", m, m.reason = 12);
+	REFUSED("reason: out of range", m, m.reason = 13);
 	p.token = UINT64_MAX;
 	ACCEPTED(p);
 	REFUSED("not a message of its own", part, (void)0);

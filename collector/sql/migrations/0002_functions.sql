@@ -137,7 +137,8 @@ COMMENT ON FUNCTION hirundo.close_day IS
 
 -- Addresses.
 
-CREATE FUNCTION hirundo.issue_targets(p_sensor_id int, p_addresses cidr[], p_captured cidr[]) RETURNS int[]
+CREATE FUNCTION hirundo.issue_targets(p_sensor_id int, p_addresses cidr[], p_captured cidr[],
+    p_used int[] DEFAULT NULL, p_next int DEFAULT 1) RETURNS int[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -145,9 +146,10 @@ DECLARE
     wanted bigint;
     next_target bigint;
     result int[] := '{}';
-    known int;
+    known bigint;
 BEGIN
-    IF cardinality(p_addresses) IS DISTINCT FROM cardinality(p_captured) OR p_addresses IS NULL THEN
+    IF cardinality(p_addresses) IS DISTINCT FROM cardinality(p_captured) OR p_addresses IS NULL
+        OR cardinality(p_used) <> cardinality(p_addresses) THEN
         RAISE EXCEPTION 'as many captured addresses as addresses are needed' USING ERRCODE = '22023';
     END IF;
     -- One at a time for each sensor.
@@ -155,10 +157,14 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no sensor %', p_sensor_id USING ERRCODE = '23503';
     END IF;
-    SELECT coalesce(max(first_target::bigint + targets), 1) INTO next_target
-        FROM hirundo.sensor_address WHERE sensor_id = p_sensor_id AND targets > 0;
+    next_target := greatest(p_next, 1,
+        (SELECT max(first_target::bigint + targets) FROM hirundo.sensor_address
+            WHERE sensor_id = p_sensor_id AND targets > 0),
+        (SELECT max(u.used + CASE WHEN family(u.address) = 4 THEN 1::bigint << (32 - masklen(u.address)) ELSE 1 END)
+            FROM unnest(p_addresses, p_used) AS u (address, used) WHERE u.used > 0 AND masklen(u.address) > 0));
     FOR entry IN
-        SELECT * FROM unnest(p_addresses, p_captured) WITH ORDINALITY AS u (address, captured, place) ORDER BY place
+        SELECT * FROM unnest(p_addresses, p_captured, p_used) WITH ORDINALITY AS u (address, captured, used, place)
+            ORDER BY place
     LOOP
         IF entry.address IS NULL OR family(entry.captured) <> family(entry.address)
             OR masklen(entry.captured) <> masklen(entry.address)
@@ -171,13 +177,22 @@ BEGIN
             wanted := CASE WHEN masklen(entry.address) = 0 THEN 0
                 WHEN family(entry.address) = 4 THEN 1::bigint << (32 - masklen(entry.address))
                 ELSE 1 END;
-            IF next_target + wanted > 2147483647 THEN
+            -- What the sensor has already stays: this database was restored to before it was issued.
+            known := CASE WHEN wanted = 0 THEN 0 WHEN entry.used > 0 THEN entry.used ELSE next_target END;
+            IF known + wanted > 2147483647 THEN
                 RAISE EXCEPTION 'sensor % has no more target numbers', p_sensor_id USING ERRCODE = '54000';
             END IF;
-            known := CASE WHEN wanted > 0 THEN next_target ELSE 0 END;
-            next_target := next_target + wanted;
+            IF known <> next_target AND EXISTS (SELECT FROM hirundo.sensor_address WHERE sensor_id = p_sensor_id
+                AND targets > 0 AND first_target < known + wanted AND known < first_target::bigint + targets) THEN
+                RAISE EXCEPTION 'address %: the sensor has target numbers for it that are another''s here', entry.place
+                    USING ERRCODE = '22023', HINT = 'Its spool is of another database.';
+            END IF;
+            next_target := greatest(next_target, known + wanted);
             INSERT INTO hirundo.sensor_address (sensor_id, address, captured, first_target, targets)
                 VALUES (p_sensor_id, entry.address, entry.captured, known, wanted);
+        ELSIF entry.used > 0 AND entry.used <> known THEN
+            RAISE EXCEPTION 'address %: the sensor has other target numbers for it than this database', entry.place
+                USING ERRCODE = '22023', HINT = 'Its spool is of another database.';
         END IF;
         result := result || known;
     END LOOP;
@@ -192,7 +207,8 @@ END
 $$;
 COMMENT ON FUNCTION hirundo.issue_targets IS
     'Notes where a sensor listens now (captured: NULL, or what packets carry instead) and returns the first target '
-    'number of each entry, in order. Numbers are issued once and never reused; an address that comes back has its own.';
+    'number of each entry, in order. Numbers are issued once and never reused; an address that comes back has its own. '
+    'p_used: numbers that the sensor has already (0: none), kept where they are free; p_next: issue none below.';
 
 -- Captures.
 
