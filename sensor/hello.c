@@ -41,6 +41,22 @@ static void fill_address(Hirundo__V1__OwnAddress *a, const struct target *t)
 	}
 }
 
+bool hello_fits(const struct targets *t)
+{
+	size_t bytes = 0, each;
+
+	for (size_t i = 0; i < targets_n(t); i++) {
+		struct target e = *targets_at(t, i);
+		Hirundo__V1__OwnAddress a;
+
+		e.first = INT32_MAX; /* the longest */
+		fill_address(&a, &e);
+		each = hirundo__v1__own_address__get_packed_size(&a);
+		bytes += 2 + each; /* tag and length: an address is below 128 bytes */
+	}
+	return targets_n(t) <= HELLO_ADDRESSES_MAX && bytes <= HELLO_ADDRESSES_BYTES;
+}
+
 int hello_pack(const struct spool *s, const struct targets *t, const uint64_t *capture_xxh3,
 	struct buf *out)
 {

@@ -7,6 +7,8 @@
 #include "common/clock.h"
 #include "common/hostport.h"
 #include "common/log.h"
+#include "sensor/hello.h"
+#include "sensor/targets.h"
 
 static const char *check_fold(const void *value)
 {
@@ -77,6 +79,10 @@ int sensor_conf_load(
 	r = targets_new(&t);
 	for (i = 0; r == 0 && i < c->addresses.n; i++)
 		r = targets_add(t, c->addresses.items[i], &reason);
+	if (r == 0 && !hello_fits(t)) {
+		r = -EINVAL;
+		reason = "the addresses up to here are too many to announce: use prefixes";
+	}
 	if (r == 0 && c->addresses.n == 0) {
 		r = -EINVAL;
 		reason = "no address is given";

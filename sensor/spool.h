@@ -66,6 +66,12 @@ struct spool_io {
 /** The real ones. */
 extern const struct spool_io spool_io_system;
 
+/** Streams at most (PROTOCOL.md: HELLO names all of them). Above SPOOL_STREAMS_KEPT the oldest lose
+ * what is acknowledged before retain_us is over; at the bound a fork waits until one is delivered.
+ */
+#define SPOOL_STREAMS_MAX 64u
+#define SPOOL_STREAMS_KEPT 32u
+
 struct spool_options {
 	const char *dir;
 	uint64_t max_bytes; /* of all segments, retained ones included; at least 64 KiB */
@@ -146,8 +152,9 @@ int spool_resume(struct spool *s, size_t stream, uint64_t seq, uint64_t checksum
 /** Ends the stream at shared_seq and seals what is behind it again in a new epoch. A shared_seq
  *  below oldest_seq - 1 (0 = nothing shared) counts as that: what is no longer held was
  *  acknowledged once, and is not accounted for a second time. Connect again after it.
- *  @return 0; -EINVAL where shared_seq lies inside a LOSS or was never written; -errno: what is not
- *  moved yet is tried again with every append, which is refused until then */
+ *  @return 0; -EBUSY at SPOOL_STREAMS_MAX; -EINVAL where shared_seq lies inside a LOSS or was never
+ * written; -errno: what is not moved yet is tried again with every append, which is refused until
+ * then */
 int spool_fork(struct spool *s, size_t stream, uint64_t shared_seq) MUST_CHECK;
 
 /** Reads the record at the send cursor into out (cleared first; its maximum must be FRAME_MAX or

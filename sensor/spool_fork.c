@@ -79,6 +79,13 @@ void spool_streams_prune(struct spool *s)
 {
 	size_t n = 0;
 
+	/* HELLO names all of them: of more, the oldest keep nothing that is acknowledged. */
+	for (size_t i = 0; i + SPOOL_STREAMS_KEPT < s->streams_n; i++) {
+		struct stream *st = &s->streams[i];
+
+		while (st->held.n > 0 && st->held.at[0].acked_us > 0)
+			spool_segment_drop(s, st, &st->held, 0);
+	}
 	for (size_t i = 0; i < s->streams_n; i++) {
 		struct stream *st = &s->streams[i];
 		struct path path;
@@ -389,6 +396,8 @@ int spool_fork(struct spool *s, size_t stream, uint64_t shared_seq)
 	r = spool_fork_finish(s);
 	if (r < 0)
 		return r;
+	if (s->streams_n >= SPOOL_STREAMS_MAX)
+		return -EBUSY;
 	from = &s->streams[stream];
 	oldest = spool_stream(s, stream).oldest_seq;
 	if (shared_seq + 1 < oldest) /* what is gone was acknowledged: it is not told again */

@@ -300,6 +300,9 @@ static void on_welcome(struct uplink *u, const Hirundo__V1__Welcome *w)
 			return;
 		}
 		r = spool_resume(u->o.spool, i, s->last_seq, s->last_checksum, s->packets_total);
+		/* Too many streams to make one more: what the older ones hold goes first. */
+		if (r == SPOOL_POSITION_FOREIGN && n >= SPOOL_STREAMS_MAX && i > 0)
+			break;
 		if (r == SPOOL_POSITION_FOREIGN) {
 			search_start(&u->search, u->o.spool, i, s->last_seq);
 			search_ask(u);

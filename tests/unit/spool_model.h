@@ -8,7 +8,7 @@
 #include "sensor/spool.h"
 
 #define MODEL_IDS 20000u
-#define MODEL_STREAMS 64u
+#define MODEL_STREAMS 256u
 #define MODEL_HISTORY 40000u
 
 /** What a collector has committed. Plain data: copy it to restore a database. */

@@ -352,6 +352,52 @@ static void test_fork_of_older_stream(void **state)
 	assert_stored(0, 65, 1);
 }
 
+/* HELLO names every stream, so there are never more than it has room for. */
+static void test_many_forks(void **state)
+{
+	struct fixture *f = *state;
+
+	reopen(f);
+	for (uint64_t i = 0; i < 2 * SPOOL_STREAMS_MAX; i++) {
+		size_t newest = spool_streams_n(f->s) - 1;
+
+		append(f, 5 * i, 5);
+		deliver(f, 1000, true);
+		assert_int_equal(
+			spool_fork(f->s, newest, spool_stream(f->s, newest).newest_seq), 0);
+		spool_disconnected(f->s);
+		assert_true(spool_streams_n(f->s) <= SPOOL_STREAMS_KEPT + 2);
+		if (i % 16 == 0)
+			reopen(f);
+	}
+	assert_true(spool_streams_n(f->s) >= SPOOL_STREAMS_KEPT); /* those are kept for a while */
+	assert_stored(0, 10 * SPOOL_STREAMS_MAX, 1);
+	assert_int_equal(model.lost_packets, 0);
+}
+
+/* Where nothing can be forgotten, the bound holds all the same. */
+static void test_forks_end(void **state)
+{
+	struct fixture *f = *state;
+	int r = 0;
+
+	reopen(f);
+	for (uint64_t i = 0; r == 0 && i < 2 * SPOOL_STREAMS_MAX; i++) {
+		append(f, 5 * i, 5);
+		r = spool_fork(f->s, spool_streams_n(f->s) - 1,
+			spool_stream(f->s, spool_streams_n(f->s) - 1).newest_seq);
+	}
+	assert_int_equal(r, -EBUSY);
+	assert_int_equal(spool_streams_n(f->s), SPOOL_STREAMS_MAX);
+	deliver(f, 10000, true);
+	assert_stored(0, 5 * SPOOL_STREAMS_MAX, 1);
+	spool_disconnected(f->s);
+	assert_true(spool_streams_n(f->s) <= SPOOL_STREAMS_KEPT + 1);
+	assert_int_equal(spool_fork(f->s, spool_streams_n(f->s) - 1,
+				 spool_stream(f->s, spool_streams_n(f->s) - 1).newest_seq),
+		0);
+}
+
 static void test_fork_with_loss(void **state)
 {
 	struct fixture *f = *state;
@@ -381,6 +427,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_end_of_fork_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cloned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fork_of_older_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_forks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forks_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fork_with_loss, setup, teardown),
 	};
 
