@@ -356,7 +356,7 @@ void ingest_go_on(struct ingest *g)
 			continue;
 		if (!g->loading && clock_mono_us() >= g->load_us) {
 			conn_load(c);
-		} else if (g->loaded && g->ready) {
+		} else if (g->loaded && g->ready && !g->held) {
 			struct slot *s = g->ready;
 
 			set_ready(g, s, false);
@@ -364,6 +364,13 @@ void ingest_go_on(struct ingest *g)
 		}
 	}
 	tell_room(g);
+}
+
+void ingest_set_enrich(struct ingest *g, const struct enrich *e)
+{
+	g->shared.enrich = e;
+	g->held = false;
+	ingest_go_on(g);
 }
 
 /* Connections come and go. */
@@ -434,7 +441,7 @@ int ingest_new(uv_loop_t *loop, const struct ingest_options *o, struct ingest **
 	g->loop = loop;
 	g->o = *o;
 	g->o.dsn = NULL; /* borrowed for this call only */
-	g->shared.enrich = o->enrich;
+	g->held = o->hold;
 	g->shared.reject_bytes = o->reject_bytes;
 	g->lag_turn_us = clock_mono_us();
 	r = txn_shared_init(&g->shared);

@@ -35,7 +35,7 @@ struct ingest_options {
 	uint32_t transaction_rows; /* aim: rows in one transaction */
 	uint64_t reject_bytes; /* frames kept in ingest_reject for each sensor; beyond: counted only
 				*/
-	const struct enrich *enrich;
+	bool hold; /* no record starts before ingest_set_enrich() was called */
 };
 
 struct ingest_counters {
@@ -100,6 +100,10 @@ bool ingest_can_take(const struct ingest *g);
  *  frame's memory) */
 int ingest_put(struct lane *lane, const struct frame_header *h, uint8_t *frame, size_t n,
 	int64_t received_us) MUST_CHECK;
+
+/** Rows are enriched by this table from the next record on (NULL: by none); the one before is not
+ * used any more when this returns. Borrowed. */
+void ingest_set_enrich(struct ingest *g, const struct enrich *e);
 
 const struct ingest_counters *ingest_counters(const struct ingest *g);
 

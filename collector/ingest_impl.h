@@ -82,6 +82,7 @@ struct ingest {
 	bool loading;
 	int64_t load_us; /* monotonic: when to read them (again) */
 	bool full;
+	bool held; /* until the table for address data is known */
 	unsigned room_round;
 	int64_t lag_us[2], lag_turn_us; /* highest of this minute and of the one before */
 

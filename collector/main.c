@@ -1,6 +1,6 @@
 /*
  * hirundo-collector: arguments, configuration, the listener for sensors, ingest into PostgreSQL,
- * the janitor of partitions, /metrics and /healthz; and the order in which they end.
+ * address data, the janitor of partitions, /metrics and /healthz; and the order in which they end.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 
+#include "collector/addresses.h"
 #include "collector/collector_conf.h"
 #include "collector/http.h"
 #include "collector/ingest.h"
@@ -45,6 +46,7 @@ struct collector {
 	struct registry *registry;
 	struct ingest *ingest;
 	struct partitions *partitions;
+	struct addresses *addresses;
 	struct http *http;
 	enum migrate_res schema;
 	char *schema_reason;
@@ -55,7 +57,7 @@ struct collector {
 /* --- the end: sessions drain, ingest commits, then everything closes
  * ------------------------------- */
 
-static void on_partitions_closed(void *arg)
+static void on_janitor_closed(void *arg)
 {
 	(void)arg;
 }
@@ -64,7 +66,8 @@ static void on_registry_closed(void *arg)
 {
 	struct collector *c = arg;
 
-	partitions_close(c->partitions, on_partitions_closed, c);
+	partitions_close(c->partitions, on_janitor_closed, c);
+	addresses_close(c->addresses, on_janitor_closed, c);
 	http_close(c->http);
 	daemon_close(&c->daemon);
 }
@@ -171,6 +174,7 @@ static int page_metrics(void *arg, struct buf *out)
 		.ingest = c->ingest,
 		.registry = c->registry,
 		.partitions = c->partitions,
+		.addresses = c->addresses,
 	};
 
 	return metrics_write(&sources, out);
@@ -233,6 +237,7 @@ static void on_reload(void *arg)
 		log_notice("config", "state=reloaded");
 	}
 	conf_done(collector_options, &fresh);
+	addresses_check(c->addresses);
 	notify_ready();
 }
 
@@ -337,6 +342,7 @@ static int start_services(struct collector *c)
 		.budget_bytes = c->conf.queue,
 		.transaction_rows = (uint32_t)c->conf.transaction_rows,
 		.reject_bytes = c->conf.reject_bytes,
+		.hold = true,
 	};
 	int r;
 
@@ -347,6 +353,8 @@ static int start_services(struct collector *c)
 		r = ingest_new(&c->loop, &o, &c->ingest);
 	if (r == 0)
 		r = partitions_new(&c->loop, c->conf.dsn, &c->partitions);
+	if (r == 0)
+		r = addresses_new(&c->loop, c->conf.dsn, c->ingest, &c->addresses);
 	if (r == 0)
 		r = daemon_init(&c->daemon, &c->loop, on_reload, on_stop, c);
 	if (r < 0) {
@@ -409,6 +417,7 @@ int main(int argc, char **argv)
 	code = check ? EX_OK : run(&c);
 	partitions_free(c.partitions);
 	ingest_free(c.ingest);
+	addresses_free(c.addresses);
 	registry_free(c.registry);
 	SSL_CTX_free(c.host.tls);
 	conf_done(collector_options, &c.conf);

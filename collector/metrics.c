@@ -1,5 +1,6 @@
 #include "collector/metrics.h"
 
+#include "collector/addresses.h"
 #include "collector/ingest.h"
 #include "collector/partitions.h"
 #include "collector/registry.h"
@@ -84,8 +85,20 @@ static void write_ingest(struct openmetrics *m, const struct ingest_counters *c)
 		(double)c->last_commit_us / 1e6);
 }
 
+static void write_addresses(struct openmetrics *m, const struct addresses_status *s)
+{
+	gauge(m, "hirundo_address_dataset", "Data set that enriches rows; 0 = none.", s->dataset);
+	gauge(m, "hirundo_address_ranges", "Ranges of addresses in it.", (double)s->ranges);
+	gauge(m, "hirundo_address_imported_timestamp_seconds", "When it was imported; 0 = none.",
+		(double)s->imported_us / 1e6);
+	counter(m, "hirundo_address_loads", "Data sets loaded.", s->loads);
+	counter(m, "hirundo_address_load_failures",
+		"Data sets not loaded, or not asked for: the one before stays.", s->failures);
+}
+
 int metrics_write(const struct metrics_sources *s, struct buf *out)
 {
+	const struct addresses_status addresses = addresses_status(s->addresses);
 	struct openmetrics m;
 
 	openmetrics_init(&m, out);
@@ -95,5 +108,6 @@ int metrics_write(const struct metrics_sources *s, struct buf *out)
 		registry_sensors(s->registry));
 	gauge(&m, "hirundo_partition_days_ahead", "Days from tomorrow on that have partitions.",
 		partitions_days_ahead(s->partitions));
+	write_addresses(&m, &addresses);
 	return openmetrics_end(&m);
 }

@@ -7,6 +7,7 @@
 #include "common/mem.h"
 
 struct ingest;
+struct addresses;
 struct partitions;
 struct registry;
 struct session_host;
@@ -16,6 +17,7 @@ struct metrics_sources {
 	const struct ingest *ingest;
 	const struct registry *registry;
 	const struct partitions *partitions;
+	const struct addresses *addresses;
 };
 
 /** @return 0, -errno of the buffer */

@@ -1,6 +1,6 @@
 /*
- * hirundo-admin: database, certificates, sensors, verification. Short-lived; reads what it needs,
- * does one thing, says what it did.
+ * hirundo-admin: database, certificates, sensors, address data, verification. Short-lived; reads
+ * what it needs, does one thing, says what it did.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -37,6 +37,16 @@ static const struct command commands[] = {
 		command_sensor_disable},
 	{"sensor", "renew", "NAME --bundle DIR [--interface NAME]",
 		"write a bundle with a new key and certificate", command_sensor_renew},
+	{"enrich", "import", "KIND FILE... [--name TEXT] [--date YYYY-MM-DD] [--force]",
+		"replace address data of this kind: rir (delegated files of the registries), "
+		"ranges\n"
+		"(CSV), mmdb (country, ASN), pfx2as, overrides (prefix,region,asn,holder); "
+		"--force:\n"
+		"also where it has over 20 % fewer ranges than what it replaces",
+		command_enrich_import},
+	{"enrich", "lookup", "ADDRESS",
+		"show region, ASN and holder of an address, and which data say so",
+		command_enrich_lookup},
 	{"verify", NULL, "[--json]",
 		"check that the books balance: every packet that sensors sealed is stored,\n"
 		"quarantined, rejected, lost or open; exit 1 and the difference where not",
@@ -93,7 +103,7 @@ static void print_indented(const char *indentation, const char *text)
 static void help(void)
 {
 	(void)puts("Usage: hirundo-admin [--config FILE] COMMAND ...\n"
-		   "Keeps Hirundo's database, certificates and sensors.\n\n"
+		   "Keeps Hirundo's database, certificates, sensors and address data.\n\n"
 		   "  -c, --config FILE   configuration (default " DEFAULT_CONFIG
 		   ", where it exists)\n"
 		   "      --check-config  check the configuration and exit\n"

@@ -84,7 +84,7 @@ static const struct observation rows[] = {
 	{.key = {.family = 4}, .observed_us = AT_US, .last_us = AT_US, .packets = 1},
 };
 
-static const struct enrich_answer known = {true, true, {'J', 'P'}, UINT32_MAX};
+static const struct enrich_answer known = {true, true, {'J', 'P'}, UINT32_MAX, NULL};
 static const struct enrich_answer unknown;
 
 static void put(const uint8_t *from, const uint8_t *to)
