@@ -1,0 +1,173 @@
+/* Campaigns for people: the cells of one sender together, and what is in them. */
+#include <errno.h>
+#include <string.h>
+
+#include "collector/verdict/grow.h"
+#include "collector/verdict/impl.h"
+#include "collector/verdict/order.h"
+
+struct lists {
+	struct detector *d;
+	struct keyed *members; /* source */
+	size_t members_n, members_room, campaigns_room, cells_room;
+};
+
+static void note_row(struct verdict_campaign *c, const struct verdict_row *r)
+{
+	c->packets += r->packets;
+	c->first_s = r->first_s < c->first_s ? r->first_s : c->first_s;
+	c->last_s = r->last_s > c->last_s ? r->last_s : c->last_s;
+}
+
+/* The cells of a bucket, and the rows in them. */
+static int add_bucket(struct lists *l, const struct bucket *b, struct verdict_campaign *c,
+	struct verdict_hop *ret_hop)
+{
+	struct verdict_result *r = l->d->r;
+	unsigned top = 0;
+
+	for (unsigned h = 0; h < HOPS_N; h++) {
+		if (b->share[h] <= 0)
+			continue;
+		if (!grow(&r->cells, r->cells_n, &l->cells_room, sizeof(*r->cells)))
+			return -ENOMEM;
+		r->cells[r->cells_n++] = (struct verdict_cell){
+			.expected = b->expected[h],
+			.share = b->share[h],
+			.mixture = b->mixture,
+			.campaign = r->campaigns_n,
+			.holders = b->holders[h],
+			.sensor = b->sensor,
+			.hops = (uint8_t)h,
+		};
+		top = b->share[h] > b->share[top] ? h : top;
+	}
+	*ret_hop = (struct verdict_hop){.hops = top, .packets = 1, .sensor = b->sensor};
+	for (size_t i = 0; i < b->n; i++) {
+		const struct verdict_row *row =
+			&l->d->in->rows[l->d->campaigns.order[b->first + i]];
+		const struct verdict_source *s = &l->d->in->sources[row->source];
+
+		if (b->share[ttl_hops(row->ttl)] <= 0 ||
+			(l->d->p->reference && !region_known(l->d, s)))
+			continue;
+		if (!grow(&l->members, l->members_n, &l->members_room, sizeof(*l->members)))
+			return -ENOMEM;
+		l->members[l->members_n++] = (struct keyed){.key = row->source};
+		note_row(c, row);
+	}
+	return 0;
+}
+
+/* Distinct keys. */
+static int count_members(struct lists *l, uint32_t *ret)
+{
+	int e = order_keyed(l->members, l->members_n);
+
+	*ret = 0;
+	for (size_t i = 0; i < l->members_n; i++)
+		*ret += i == 0 || l->members[i].key != l->members[i - 1].key;
+	return e;
+}
+
+static int add_campaign(struct lists *l, const struct keyed *found, size_t n)
+{
+	struct detector *d = l->d;
+	struct verdict_result *r = d->r;
+	const struct bucket *b = &d->campaigns.buckets[found->value];
+	struct verdict_campaign c = {
+		.signature = b->signature,
+		.initial_ttl = class_ttl(b->class_),
+		.first_s = UINT32_MAX,
+	};
+	AUTO_FREE struct verdict_hop *hops = zeroed(n, sizeof(*hops));
+	int e = hops ? 0 : -ENOMEM;
+
+	l->members_n = 0;
+	for (size_t i = 0; e == 0 && i < n; i++)
+		e = add_bucket(l, &d->campaigns.buckets[found[i].value], &c, &hops[i]);
+	if (e == 0)
+		e = count_members(l, &c.sources);
+	for (size_t i = 0; i < l->members_n; i++)
+		l->members[i].key = d->in->sources[l->members[i].key].holder;
+	if (e == 0)
+		e = count_members(l, &c.holders);
+	if (e < 0 || !grow(&r->campaigns, r->campaigns_n, &l->campaigns_room, sizeof(c)))
+		return -ENOMEM;
+	c.likely_region = score_nearest(d, hops, (unsigned)n);
+	r->campaigns[r->campaigns_n++] = c;
+	return 0;
+}
+
+/* Most holders first; cells and tracks follow. */
+static int rank(struct detector *d)
+{
+	struct verdict_result *r = d->r;
+	AUTO_FREE struct keyed *order = zeroed(r->campaigns_n, sizeof(*order));
+	AUTO_FREE struct keyed *cells = zeroed(r->cells_n, sizeof(*cells));
+	AUTO_FREE uint32_t *place = zeroed(r->campaigns_n, sizeof(*place));
+	struct verdict_campaign *campaigns = zeroed(r->campaigns_n, sizeof(*campaigns));
+	struct verdict_cell *sorted = zeroed(r->cells_n, sizeof(*sorted));
+
+	if (!order || !cells || !place || !campaigns || !sorted)
+		goto failed;
+	for (uint32_t i = 0; i < r->campaigns_n; i++)
+		order[i] = (struct keyed){.key = UINT32_MAX - r->campaigns[i].holders, .value = i};
+	if (order_keyed(order, r->campaigns_n) < 0)
+		goto failed;
+	for (uint32_t i = 0; i < r->campaigns_n; i++) {
+		campaigns[i] = r->campaigns[order[i].value];
+		place[order[i].value] = i;
+	}
+	for (size_t i = 0; i < r->cells_n; i++)
+		cells[i] = (struct keyed){.key = place[r->cells[i].campaign], .value = (uint32_t)i};
+	if (order_keyed(cells, r->cells_n) < 0)
+		goto failed;
+	for (size_t i = 0; i < r->cells_n; i++) {
+		sorted[i] = r->cells[cells[i].value];
+		sorted[i].campaign = place[sorted[i].campaign];
+	}
+	for (size_t i = 0; i < r->tracks_n; i++)
+		if (r->tracks[i].campaign != UINT32_MAX)
+			r->tracks[i].campaign = place[r->tracks[i].campaign];
+	free(r->campaigns);
+	free(r->cells);
+	r->campaigns = campaigns;
+	r->cells = sorted;
+	return 0;
+failed:
+	free(campaigns);
+	free(sorted);
+	return -ENOMEM;
+}
+
+int campaign_list(struct detector *d)
+{
+	struct lists l = {.d = d};
+	struct campaigns *c = &d->campaigns;
+	AUTO_FREE struct keyed *found = zeroed(c->buckets_n, sizeof(*found));
+	AUTO_FREE uint32_t *number = zeroed(c->buckets_n, sizeof(*number));
+	size_t n = 0;
+	int e = found && number ? 0 : -ENOMEM;
+
+	for (size_t i = 0; e == 0 && i < c->buckets_n; i++) {
+		const struct bucket *b = &c->buckets[i];
+
+		if (b->found)
+			found[n++] = (struct keyed){.key = (uint64_t)b->signature << 2 | b->class_,
+				.value = (uint32_t)i};
+	}
+	if (e == 0)
+		e = order_keyed(found, n);
+	for (size_t i = 0, end; e == 0 && i < n; i = end) {
+		for (end = i; end < n && found[end].key == found[i].key; end++)
+			number[found[end].value] = d->r->campaigns_n;
+		e = add_campaign(&l, found + i, end - i);
+	}
+	/* Scoring noted the bucket. */
+	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
+		if (d->r->tracks[i].campaign != UINT32_MAX)
+			d->r->tracks[i].campaign = number[d->r->tracks[i].campaign];
+	free(l.members);
+	return e == 0 ? rank(d) : e;
+}

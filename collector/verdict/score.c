@@ -1,0 +1,278 @@
+/* How well the claim explains a hop vector, against the alternatives. */
+#include "collector/verdict/impl.h"
+
+/* Sensors that it takes to say where a sender may be. */
+#define NEAREST_SENSORS 3
+/* Within a campaign: at the hop count itself, beside it (a route that changed), anywhere. */
+#define CELL_SHARE 0.9
+#define BESIDE_SHARE 0.3
+#define CELL_USUAL 36
+
+static double noise(const struct detector *d, const struct verdict_hop *h)
+{
+	return h->variance / (double)h->packets + d->p->rounding;
+}
+
+static struct density from_region(
+	const struct detector *d, uint16_t region, const struct verdict_hop *h, unsigned n)
+{
+	struct density s = {0};
+
+	for (unsigned i = 0; i < n; i++) {
+		double mean, variance;
+
+		if (!sensor_known(d, h[i].sensor))
+			continue;
+		region_at(d, region, h[i].sensor, &mean, &variance);
+		density_add(&s, h[i].hops - mean, variance + noise(d, &h[i]));
+	}
+	return s;
+}
+
+static void add_anywhere(const struct detector *d, struct density *s, const struct verdict_hop *h)
+{
+	density_add(s, h->hops - d->r->profile.mean[h->sensor],
+		d->p->any_sd * d->p->any_sd + noise(d, h));
+}
+
+static struct density from_anywhere(
+	const struct detector *d, const struct verdict_hop *h, unsigned n)
+{
+	struct density s = {0};
+
+	for (unsigned i = 0; i < n; i++)
+		if (sensor_known(d, h[i].sensor))
+			add_anywhere(d, &s, &h[i]);
+	return s;
+}
+
+/* From the claimed network: its holder's profile where it taught one, and its region's. */
+struct claimed {
+	struct density holder, region;
+	struct expectation expected;
+};
+
+/* Also finds the sensor that fits least. */
+static struct claimed from_claimed(const struct detector *d, struct verdict_track *t)
+{
+	const struct verdict_source *s = &d->in->sources[t->source];
+	const struct verdict_hop *h = track_hops(d, t);
+	struct claimed c = {
+		.expected = holder_expect(d, s->holder, t->signature),
+		.region = from_region(d, s->region, h, t->sensors),
+	};
+	double worst = -1;
+
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (unsigned i = 0; i < t->sensors; i++) {
+			double mean, variance, misfit;
+
+			if (!sensor_known(d, h[i].sensor))
+				continue;
+			if (c.expected.taught)
+				holder_at(d, &c.expected, s, t->signature, h[i].sensor, &mean,
+					&variance);
+			else
+				region_at(d, s->region, h[i].sensor, &mean, &variance);
+			variance += noise(d, &h[i]);
+			if (pass == 0) {
+				density_add(&c.holder, h[i].hops - mean, variance);
+				continue;
+			}
+			mean += t->common_offset;
+			misfit = fabs(h[i].hops - mean) / sqrt(variance);
+			if (misfit > worst) {
+				worst = misfit;
+				t->worst_sensor = h[i].sensor;
+				t->worst_hops = h[i].hops;
+				t->worst_expected = mean;
+			}
+		}
+		t->common_offset = density_offset(&c.holder, c.expected.tau);
+	}
+	return c;
+}
+
+/* tau: of the common offset, 0 for that of the profiles. */
+static double claimed_log(const struct detector *d, const struct claimed *c, double tau)
+{
+	double region = density_log(&c->region, tau > 0 ? tau : d->p->region_tau);
+
+	if (!c->expected.taught)
+		return region;
+	return log_sum(
+		log1p(-d->p->coarse) + density_log(&c->holder, tau > 0 ? tau : c->expected.tau),
+		log(d->p->coarse) + region);
+}
+
+/* Usual initial TTLs, or one constant but unknown. */
+static double odd_log(const struct detector *d, double usual, double odd)
+{
+	return log_sum(log1p(-d->p->odd) + usual, log(d->p->odd) + odd);
+}
+
+static const struct bucket *bucket_of(
+	const struct detector *d, const struct verdict_track *t, const struct verdict_hop *h)
+{
+	for (unsigned c = 0; c < CLASSES_N; c++) {
+		const struct bucket *b =
+			h->classes >> c & 1 ? campaign_at(d, h->sensor, t->signature, c) : NULL;
+		if (b)
+			return b;
+	}
+	return NULL;
+}
+
+static double share_near(const struct bucket *b, double hops)
+{
+	int h = (int)hops;
+	double share = b->share[h];
+
+	if (h > 0)
+		share = fmax(share, BESIDE_SHARE * b->share[h - 1]);
+	if (h + 1 < HOPS_N)
+		share = fmax(share, BESIDE_SHARE * b->share[h + 1]);
+	return share;
+}
+
+/* Takes the campaigns at the track's sensors into the alternative; at those that little is known of
+ * only if asked for. */
+static void score_campaign(const struct detector *d, struct verdict_track *t, bool blind)
+{
+	const struct verdict_hop *h = track_hops(d, t);
+	double any = d->p->any_sd * d->p->any_sd + d->p->any_tau * d->p->any_tau;
+	double weight = d->p->campaign_weight, log_campaign = 0, mixture = 0;
+	const struct bucket *named = NULL;
+	unsigned n = 0;
+
+	if (d->p->reference && t->response)
+		return;
+	for (unsigned i = 0; i < t->sensors; i++) {
+		const struct bucket *b = bucket_of(d, t, &h[i]);
+		double away = h[i].hops - d->r->profile.mean[h[i].sensor];
+
+		if (!blind && !sensor_known(d, h[i].sensor))
+			continue;
+		if (b) {
+			n++;
+			mixture += b->mixture;
+			log_campaign += log(CELL_SHARE * share_near(b, h[i].hops) +
+					    (1 - CELL_SHARE) / CELL_USUAL);
+			named = named ? named : b;
+		} else {
+			log_campaign += -0.5 * away * away / any - 0.5 * log(2 * M_PI * any);
+		}
+	}
+	if (!named)
+		return;
+	mixture /= n;
+	t->prior = fmin(0, log10((1 - mixture) / mixture));
+	if (log(weight) + log_campaign > log1p(-weight) + t->log_alternative)
+		t->campaign = (uint32_t)(named - d->campaigns.buckets);
+	t->log_alternative =
+		log_sum(log1p(-weight) + t->log_alternative, log(weight) + log_campaign);
+}
+
+static void sum_up(struct verdict_track *t, double log_claimed)
+{
+	t->score = (log_claimed - t->log_alternative) / M_LN10 + t->prior;
+}
+
+static void score_path(const struct detector *d, struct verdict_track *t)
+{
+	double weight = d->p->path_weight;
+
+	t->path_looked = path_density(d, t, &t->log_path);
+	if (t->path_looked)
+		sum_up(t, log_sum(log1p(-weight) + t->log_claimed, log(weight) + t->log_path));
+	t->second_path = t->path_looked && t->score > d->p->spoofed;
+}
+
+/* Nothing is known of where it claims to come from, or of those who see it: only a campaign is
+ * evidence. */
+static void score_blind(const struct detector *d, struct verdict_track *t)
+{
+	const struct verdict_hop *h = track_hops(d, t);
+	struct density any = {0};
+
+	for (unsigned i = 0; i < t->sensors; i++)
+		add_anywhere(d, &any, &h[i]);
+	t->log_claimed = t->log_alternative =
+		odd_log(d, density_log(&any, d->p->any_tau), density_log(&any, d->p->odd_tau));
+	score_campaign(d, t, true);
+	t->scored = t->campaign != UINT32_MAX;
+	if (t->scored)
+		sum_up(t, t->log_claimed);
+	else
+		t->log_claimed = t->log_alternative = t->prior = 0;
+}
+
+void score(const struct detector *d, struct verdict_track *t)
+{
+	const struct verdict_source *s = &d->in->sources[t->source];
+	const struct verdict_hop *h = track_hops(d, t);
+	struct claimed claimed;
+	struct density any;
+
+	t->scored = t->path_looked = t->second_path = false;
+	t->score = t->prior = t->log_claimed = t->log_alternative = t->log_path = 0;
+	t->common_offset = t->worst_hops = t->worst_expected = 0;
+	t->worst_sensor = VERDICT_NONE;
+	t->campaign = UINT32_MAX;
+	if (s->listing != VERDICT_LISTED) {
+		t->score = d->p->bogon_score;
+		return;
+	}
+	if (t->kind == VERDICT_SPLIT && t->packets < 3 && t->sensors < 2)
+		return; /* too little to be a sender of its own */
+	any = from_anywhere(d, h, t->sensors);
+	if (!region_known(d, s) || any.k == 0) {
+		if (!d->p->reference && track_fixed(t))
+			score_blind(d, t);
+		return;
+	}
+	t->scored = true;
+	claimed = from_claimed(d, t);
+	if (t->kind == VERDICT_RANDOM) {
+		t->log_claimed = claimed_log(d, &claimed, d->p->random_tau);
+		t->log_alternative = density_log(&any, d->p->random_tau);
+		t->prior = t->implausible ? d->p->implausible_prior : d->p->random_prior;
+		sum_up(t, t->log_claimed);
+		return;
+	}
+	t->log_claimed = claimed_log(d, &claimed, 0);
+	t->log_alternative = density_log(&any, d->p->any_tau);
+	if (t->kind == VERDICT_NMAP) {
+		sum_up(t, t->log_claimed);
+		return;
+	}
+	t->log_claimed = odd_log(d, t->log_claimed, claimed_log(d, &claimed, d->p->odd_tau));
+	t->log_alternative = odd_log(d, t->log_alternative, density_log(&any, d->p->odd_tau));
+	score_campaign(d, t, false);
+	sum_up(t, t->log_claimed);
+	if (t->score <= d->p->spoofed && t->sensors >= 2)
+		score_path(d, t);
+}
+
+uint16_t score_nearest(const struct detector *d, const struct verdict_hop *hops, unsigned n)
+{
+	uint16_t best = VERDICT_NONE;
+	double most = -INFINITY;
+
+	if (n < NEAREST_SENSORS)
+		return VERDICT_NONE;
+	for (uint16_t region = 0; region < d->in->regions_n; region++) {
+		struct density s;
+		double log_p;
+
+		if (!d->r->profile.known[region])
+			continue;
+		s = from_region(d, region, hops, n);
+		log_p = density_log(&s, d->p->region_tau);
+		if (log_p > most) {
+			most = log_p;
+			best = region;
+		}
+	}
+	return best;
+}

@@ -1,0 +1,254 @@
+#include "collector/verdict/verdict.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "collector/verdict/grow.h"
+#include "collector/verdict/impl.h"
+#include "collector/verdict/order.h"
+
+/* Deviations and variances are those of real captures and of simulated paths, weights and
+ * thresholds were chosen on labelled sets; other seeds and models checked them. */
+const struct verdict_params verdict_params = {
+	.region_sd = 1.9, /* of a network at a sensor around its region's profile */
+	.any_sd = 3.3, /* of any origin around the sensor's mean */
+	.holder_sd = 1.0, /* around a holder's profile */
+	.path_sd = 1.0, /* around another source of the holder */
+	.region_tau = 2.2, /* common offset within a region: depth of the network, last mile, NAT */
+	.any_tau = 2.5,
+	.holder_tau = 1.3, /* within a holder */
+	.between_tau = 1.8, /* of holders within a region */
+	.path_tau = 1.8,
+	.odd_tau = 30,
+	.random_tau = 100,
+	.odd = 0.03,
+	.rounding = 0.08, /* 1/12 */
+	.shrink = 2,
+	.effect_shrink = 8,
+	.residual_clip = 4,
+	.offset_clip = 6,
+	.coarse = 1e-3,
+	.sensor_votes = 3,
+	.campaign_weight = 0.7,
+	.campaign_ratio = 2,
+	.campaign_tail = 1e-4,
+	.campaign_cap = 0.97,
+	.path_weight = 0.1,
+	.campaign_holders = 5,
+	.campaign_holders_bucket = 10,
+	.campaign_pairs = 12,
+	.path_templates = 20,
+	.random_prior = -0.8,
+	.implausible_prior = -1.2,
+	.bogon_score = -3,
+	.drop_score = -0.5,
+	.clip = 9,
+	.spoofed = -1,
+	.genuine = 0.5,
+	.spoofed_one_region = -1.5,
+	.genuine_one_region = 1,
+};
+
+void verdict_set_prevalence(struct verdict_params *p, double prevalence)
+{
+	double odds = log10((1 - prevalence) / prevalence); /* genuine : spoofed */
+
+	p->spoofed -= fmax(0, odds);
+	p->spoofed_one_region -= fmax(0, odds);
+	p->genuine -= fmin(0, odds);
+	p->genuine_one_region -= fmin(0, odds);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct verdict_row *x = a, *y = b;
+
+	if (x->sensor != y->sensor)
+		return x->sensor < y->sensor ? -1 : 1;
+	if (x->signature != y->signature)
+		return x->signature < y->signature ? -1 : 1;
+	return x->ttl - y->ttl;
+}
+
+int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n)
+{
+	AUTO_FREE size_t *at = zeroed((size_t)sources_n + 1, sizeof(*at));
+	AUTO_FREE size_t *first = zeroed((size_t)sources_n + 1, sizeof(*first));
+
+	if (!at || !first)
+		return -ENOMEM;
+	for (size_t i = 0; i < rows_n; i++)
+		first[rows[i].source + 1]++;
+	for (uint32_t s = 0; s < sources_n; s++)
+		first[s + 1] += first[s];
+	memcpy(at, first, ((size_t)sources_n + 1) * sizeof(*at));
+	/* Each row goes to its source's place; who was there goes on (no second copy of the rows).
+	 */
+	for (uint32_t s = 0; s < sources_n; s++) {
+		while (at[s] < first[s + 1]) {
+			uint32_t home = rows[at[s]].source;
+			struct verdict_row there;
+
+			if (home == s) {
+				at[s]++;
+				continue;
+			}
+			there = rows[at[home]];
+			rows[at[home]++] = rows[at[s]];
+			rows[at[s]] = there;
+		}
+	}
+	for (uint32_t s = 0; s < sources_n; s++)
+		if (first[s + 1] - first[s] > 1)
+			qsort(rows + first[s], first[s + 1] - first[s], sizeof(*rows),
+				compare_rows);
+	return 0;
+}
+
+/* Who teaches: tracks with steady hops at two sensors or more, no suspects of the pass before. */
+static void choose_teachers(struct detector *d, const double *worst)
+{
+	struct verdict_result *r = d->r;
+
+	r->teachers = 0;
+	for (size_t i = 0; i < r->tracks_n; i++) {
+		struct verdict_track *t = &r->tracks[i];
+		const struct verdict_source *s = &d->in->sources[t->source];
+
+		t->teaches = track_fixed(t) && t->sensors >= 2 && s->listing == VERDICT_LISTED &&
+			     s->region != VERDICT_NONE && !(worst && worst[i] <= d->p->drop_score);
+		r->teachers += t->teaches;
+	}
+}
+
+/* A track's score; as the reference has it: the worst of its source's. */
+static void note_scores(const struct detector *d, double *worst)
+{
+	const struct verdict_result *r = d->r;
+
+	for (size_t i = 0, end; i < r->tracks_n; i = end) {
+		double least = INFINITY;
+
+		for (end = i; end < r->tracks_n && r->tracks[end].source == r->tracks[i].source;
+			end++)
+			if (r->tracks[end].scored)
+				least = fmin(least, r->tracks[end].score);
+		for (size_t t = i; t < end; t++)
+			worst[t] = d->p->reference ? least : r->tracks[t].score;
+	}
+}
+
+static int pass(struct detector *d, const double *worst, const uint32_t *mains)
+{
+	int e;
+
+	choose_teachers(d, worst);
+	e = profile_learn(d);
+	if (e == 0)
+		e = holder_learn(d);
+	if (e == 0)
+		campaign_find(d, mains);
+	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
+		score(d, &d->r->tracks[i]);
+	return e;
+}
+
+static void call(const struct detector *d, struct verdict_track *t)
+{
+	const struct verdict_params *p = d->p;
+	bool one = t->regions < 2 && !p->reference;
+	double spoofed = one && t->campaign == UINT32_MAX ? p->spoofed_one_region : p->spoofed;
+	double genuine = one ? p->genuine_one_region : p->genuine;
+
+	t->score = fmax(-p->clip, fmin(p->clip, t->score));
+	if (d->in->sources[t->source].listing != VERDICT_LISTED)
+		t->call = VERDICT_SPOOFED;
+	else if (!t->scored)
+		t->call = VERDICT_UNDETERMINED;
+	else if (t->score >= genuine)
+		t->call = VERDICT_GENUINE;
+	else if (t->score <= spoofed && (t->kind != VERDICT_NMAP || p->reference))
+		t->call = VERDICT_SPOOFED;
+	else
+		t->call = VERDICT_UNDETERMINED; /* nmap's TTLs alone prove nothing */
+	if (t->call == VERDICT_SPOOFED && t->scored && track_fixed(t))
+		t->nearest_region = score_nearest(d, track_hops(d, t), t->sensors);
+}
+
+static int allocate(struct detector *d)
+{
+	const struct verdict_input *in = d->in;
+	struct verdict_profile *p = &d->r->profile;
+	size_t cells = (size_t)in->regions_n * in->sensors_n;
+
+	p->rough = zeroed(in->sensors_n, sizeof(*p->rough));
+	p->mean = zeroed(in->sensors_n, sizeof(*p->mean));
+	p->votes = zeroed(in->sensors_n, sizeof(*p->votes));
+	p->known = zeroed(in->regions_n, sizeof(*p->known));
+	p->region_mean = zeroed(cells, sizeof(*p->region_mean));
+	p->region_holders = zeroed(cells, sizeof(*p->region_holders));
+	return p->rough && p->mean && p->votes && p->known && p->region_mean && p->region_holders
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int run(struct detector *d)
+{
+	AUTO_FREE double *worst = NULL;
+	AUTO_FREE uint32_t *mains = NULL; /* [source]: main signature */
+	int e = allocate(d);
+
+	if (e == 0)
+		e = fold(d);
+	if (e == 0)
+		e = campaign_prepare(d);
+	if (e < 0)
+		return e;
+	worst = zeroed(d->r->tracks_n, sizeof(*worst));
+	mains = zeroed(d->in->sources_n, sizeof(*mains));
+	if (!worst || !mains)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->r->tracks_n; i++)
+		mains[d->r->tracks[i].source] = d->r->tracks[i].signature;
+	e = pass(d, NULL, mains);
+	if (e < 0)
+		return e;
+	note_scores(d, worst);
+	e = pass(d, worst, mains);
+	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
+		call(d, &d->r->tracks[i]);
+	return e == 0 ? campaign_list(d) : e;
+}
+
+int verdict_run(
+	const struct verdict_input *in, const struct verdict_params *p, struct verdict_result *ret)
+{
+	struct verdict_result r = {0};
+	struct detector d = {.in = in, .p = p, .r = &r};
+	int e = run(&d);
+
+	holder_done(&d.holders);
+	campaign_done(&d.campaigns);
+	if (e < 0)
+		verdict_done(&r);
+	else
+		*ret = r;
+	return e;
+}
+
+void verdict_done(struct verdict_result *r)
+{
+	free(r->tracks);
+	free(r->hops);
+	free(r->profile.rough);
+	free(r->profile.mean);
+	free(r->profile.votes);
+	free(r->profile.known);
+	free(r->profile.region_mean);
+	free(r->profile.region_holders);
+	free(r->profile.residuals);
+	free(r->profile.offsets);
+	free(r->campaigns);
+	free(r->cells);
+	*r = (struct verdict_result){0};
+}
