@@ -9,6 +9,7 @@
 
 /* Tracks of a signature that count. */
 #define SIGNATURE_WEIGHT 3
+#define SPREAD_TRACKS 10
 
 /* Values by (holder, sensor or one more for the offset, signature). */
 struct ballot {
@@ -99,6 +100,8 @@ static int count_ballot(const struct ballot *b, struct detector *d)
 			scratch[end - i] = b->values[b->keys[end].value];
 		v.hops = median(scratch, end - i);
 		v.tracks = (uint32_t)(end - i);
+		for (size_t j = 0; j < end - i; j++)
+			v.spread += (scratch[j] - v.hops) * (scratch[j] - v.hops) / v.tracks;
 		if (v.sensor == VERDICT_NONE) {
 			if (!grow(&p->offsets, p->offsets_n, &offsets_room, sizeof(v)))
 				return -ENOMEM;
@@ -112,15 +115,25 @@ static int count_ballot(const struct ballot *b, struct detector *d)
 	return 0;
 }
 
+/* Squares of a signature's tracks around their median, as far as they count. */
+static double spread_vote(const struct verdict_learned *v, double *ret_weight)
+{
+	*ret_weight = fmin(v->tracks, SPREAD_TRACKS) - 1;
+	return v->tracks < 2 ? 0 : *ret_weight * v->spread * v->tracks / (v->tracks - 1.0);
+}
+
 /* A holder's votes on a sensor: those of today from *at on, and those of earlier days. */
 static struct votes sum_votes(
 	const struct verdict_learned *v, size_t n, size_t *at, uint32_t holder, uint16_t sensor)
 {
 	struct votes sum = {.first = *at, .sensor = sensor};
+	double weight;
 
 	for (; *at < n && v[*at].holder == holder && v[*at].sensor == sensor; ++*at) {
 		sum.sum += v[*at].hops;
 		sum.weight += v[*at].tracks < SIGNATURE_WEIGHT ? v[*at].tracks : SIGNATURE_WEIGHT;
+		sum.spread += spread_vote(&v[*at], &weight);
+		sum.spread_weight += weight;
 		sum.n++;
 	}
 	return sum;
@@ -254,16 +267,14 @@ static const struct votes *find_votes(const struct detector *d, uint32_t holder,
 	return low < h->first[holder + 1] && h->votes[low].sensor == sensor ? &h->votes[low] : NULL;
 }
 
-/* Mean and weight of the votes, less that of the own signature. */
-static double mean_vote(
-	const struct detector *d, const struct votes *v, uint32_t own, double *ret_weight)
+/* The own signature's vote, or NULL. */
+static const struct verdict_learned *own_vote(
+	const struct detector *d, const struct votes *v, uint32_t own)
 {
 	const struct verdict_profile *p = &d->r->profile;
 	const struct verdict_learned *learned =
 		v->sensor == VERDICT_NONE ? p->offsets : p->residuals;
 	size_t low = v->first, high = v->first + v->n;
-	double sum = v->sum, weight = v->weight, mean;
-	uint32_t n = v->n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -273,9 +284,38 @@ static double mean_vote(
 		else
 			high = middle;
 	}
-	if (low < v->first + v->n && learned[low].signature == own) {
-		sum -= learned[low].hops;
-		weight -= lower(learned[low].tracks, SIGNATURE_WEIGHT);
+	return low < v->first + v->n && learned[low].signature == own ? &learned[low] : NULL;
+}
+
+/* How far a holder's tracks are apart at a sensor: several upstreams, balanced paths. */
+static double holder_variance(const struct detector *d, const struct votes *v, uint32_t own)
+{
+	const struct verdict_learned *mine = own_vote(d, v, own);
+	double least = d->p->holder_sd * d->p->holder_sd;
+	double spread = v->spread, weight = v->spread_weight, shrink = d->p->spread_shrink;
+
+	if (d->p->reference)
+		return least;
+	if (mine) {
+		double own_weight;
+
+		spread -= spread_vote(mine, &own_weight);
+		weight -= own_weight;
+	}
+	return fmax(least, (spread + shrink * least) / (weight + shrink));
+}
+
+/* Mean and weight of the votes, less that of the own signature. */
+static double mean_vote(
+	const struct detector *d, const struct votes *v, uint32_t own, double *ret_weight)
+{
+	const struct verdict_learned *mine = own_vote(d, v, own);
+	double sum = v->sum, weight = v->weight, mean;
+	uint32_t n = v->n;
+
+	if (mine) {
+		sum -= mine->hops;
+		weight -= lower(mine->tracks, SIGNATURE_WEIGHT);
 		n--;
 	}
 	mean = n > 0 ? sum / n : 0;
@@ -318,7 +358,6 @@ void holder_at(const struct detector *d, const struct expectation *e,
 	double *ret_variance)
 {
 	const struct votes *v = find_votes(d, s->holder, sensor);
-	double own_variance = d->p->holder_sd * d->p->holder_sd;
 	double mean, variance, weight, vote;
 
 	region_at(d, s->region, sensor, &mean, &variance);
@@ -326,6 +365,8 @@ void holder_at(const struct detector *d, const struct expectation *e,
 	if (v) {
 		vote = mean_vote(d, v, own, &weight);
 		if (weight > 0) {
+			double own_variance = holder_variance(d, v, own);
+
 			mean += vote * weight * variance / (weight * variance + own_variance);
 			variance = own_variance +
 				   variance * own_variance / (weight * variance + own_variance);

@@ -11,6 +11,7 @@
 /** Votes of a holder at a sensor (or, VERDICT_NONE, on the common offset), summed. */
 struct votes {
 	double sum; /* of the signatures' votes */
+	double spread, spread_weight; /* squares within signatures; tracks less one a signature */
 	size_t first; /* in residuals or offsets */
 	uint32_t n; /* signatures */
 	uint32_t weight; /* tracks, at most 3 a signature */

@@ -27,6 +27,7 @@ const struct verdict_params verdict_params = {
 	.effect_shrink = 8,
 	.residual_clip = 4,
 	.offset_clip = 6,
+	.spread_shrink = 5,
 	.coarse = 1e-3,
 	.sensor_votes = 3,
 	.campaign_weight = 0.7,

@@ -81,6 +81,7 @@ struct verdict_params {
 	double shrink,
 		effect_shrink; /* weight of what a region's profile is drawn to, in holders */
 	double residual_clip, offset_clip;
+	double spread_shrink; /* tracks that a holder's usual spread counts as */
 	double coarse; /* weight of the region's profile beside the holder's */
 	double sensor_votes; /* holders of other regions that make a sensor known */
 	double campaign_weight, campaign_ratio, campaign_tail, campaign_cap, path_weight;
@@ -155,7 +156,7 @@ struct verdict_campaign {
 
 /** Vote of a signature of a holder; in offsets the sensor is VERDICT_NONE. */
 struct verdict_learned {
-	double hops;
+	double hops, spread; /* median; mean square distance from it */
 	uint32_t holder, signature, tracks;
 	uint16_t sensor;
 };

@@ -103,6 +103,7 @@ CREATE TABLE hirundo.hop_holder (
     sensor_id int NOT NULL,
     signature bigint NOT NULL,
     residual real NOT NULL,
+    spread real NOT NULL,
     tracks int NOT NULL,
     PRIMARY KEY (day, family, holder, sensor_id, signature)
 );
@@ -113,6 +114,7 @@ COMMENT ON COLUMN hirundo.hop_holder.holder IS 'holder of the addresses, as in t
 COMMENT ON COLUMN hirundo.hop_holder.sensor_id IS 'sensor';
 COMMENT ON COLUMN hirundo.hop_holder.signature IS 'main signature of the tracks (hirundo.signature_text)';
 COMMENT ON COLUMN hirundo.hop_holder.residual IS 'hops: median over the tracks, each cut to -4 .. 4';
+COMMENT ON COLUMN hirundo.hop_holder.spread IS 'hops squared: mean square distance of the tracks from that median; holders whose tracks are far apart at a sensor get room';
 COMMENT ON COLUMN hirundo.hop_holder.tracks IS 'tracks that it is the median of';
 
 CREATE TABLE hirundo.hop_holder_offset (
