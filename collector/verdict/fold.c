@@ -93,7 +93,8 @@ static int fold_sensor(struct work *w, const struct verdict_row *rows, size_t n)
 		low = rows[i].ttl < low ? rows[i].ttl : low;
 		high = rows[i].ttl > high ? rows[i].ttl : high;
 	}
-	for (unsigned class_ = ttl_class((uint8_t)low); low <= high; class_++) {
+	for (unsigned class_ = ttl_class((uint8_t)low); class_ < CLASSES_N && low <= high;
+		class_++) {
 		int end = last[class_] < high ? last[class_] : high;
 		struct cell c = fold_class(w, rows->sensor, low, end);
 

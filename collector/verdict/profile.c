@@ -160,7 +160,7 @@ static void learn_sensors(struct learn *l)
 		}
 		if (n > 0)
 			sum += (double)n * median(l->scratch, n);
-		if (earlier > 0)
+		if (history && earlier > 0)
 			sum += earlier * history->sensor_mean[s];
 		p->votes[s] = (double)n + earlier;
 		p->mean[s] = p->votes[s] > 0 ? sum / p->votes[s] : MEAN_UNKNOWN;
