@@ -15,7 +15,6 @@
 #include "collector/verdict/verdict.h"
 #include "common/bogon.h"
 #include "common/bytes.h"
-
 #include "proto/traits.h"
 #include "sensor/capture.h"
 #include "sensor/classify.h"
