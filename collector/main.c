@@ -1,6 +1,7 @@
 /*
  * hirundo-collector: arguments, configuration, the listener for sensors, ingest into PostgreSQL,
- * address data, the janitor of partitions, /metrics and /healthz; and the order in which they end.
+ * address data, the janitor of partitions, rollups, /metrics and /healthz; and the order in which
+ * they end.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -19,6 +20,7 @@
 #include "collector/migrate.h"
 #include "collector/partitions.h"
 #include "collector/registry.h"
+#include "collector/rollup.h"
 #include "collector/session.h"
 #include "common/clock.h"
 #include "common/daemon.h"
@@ -47,6 +49,7 @@ struct collector {
 	struct ingest *ingest;
 	struct partitions *partitions;
 	struct addresses *addresses;
+	struct rollup *rollup;
 	struct http *http;
 	enum migrate_res schema;
 	char *schema_reason;
@@ -68,6 +71,7 @@ static void on_registry_closed(void *arg)
 
 	partitions_close(c->partitions, on_janitor_closed, c);
 	addresses_close(c->addresses, on_janitor_closed, c);
+	rollup_close(c->rollup, on_janitor_closed, c);
 	http_close(c->http);
 	daemon_close(&c->daemon);
 }
@@ -175,6 +179,7 @@ static int page_metrics(void *arg, struct buf *out)
 		.registry = c->registry,
 		.partitions = c->partitions,
 		.addresses = c->addresses,
+		.rollup = c->rollup,
 	};
 
 	return metrics_write(&sources, out);
@@ -183,13 +188,15 @@ static int page_metrics(void *arg, struct buf *out)
 static const char *page_unhealthy(void *arg)
 {
 	struct collector *c = arg;
+	const char *unhealthy;
 
 	if (c->stopping)
 		return "stopping\n";
 	if (!c->schema_known || !registry_up(c->registry) ||
 		ingest_counters(c->ingest)->connected == 0)
 		return "the database is away\n";
-	return partitions_unhealthy(c->partitions);
+	unhealthy = partitions_unhealthy(c->partitions);
+	return unhealthy ? unhealthy : rollup_unhealthy(c->rollup);
 }
 
 static const struct http_pages pages = {.metrics = page_metrics, .unhealthy = page_unhealthy};
@@ -356,6 +363,8 @@ static int start_services(struct collector *c)
 	if (r == 0)
 		r = addresses_new(&c->loop, c->conf.dsn, c->ingest, &c->addresses);
 	if (r == 0)
+		r = rollup_new(&c->loop, c->conf.dsn, &c->rollup);
+	if (r == 0)
 		r = daemon_init(&c->daemon, &c->loop, on_reload, on_stop, c);
 	if (r < 0) {
 		log_error("collector", "reason=%s", log_quote(uv_strerror(r)));
@@ -416,6 +425,7 @@ int main(int argc, char **argv)
 	}
 	code = check ? EX_OK : run(&c);
 	partitions_free(c.partitions);
+	rollup_free(c.rollup);
 	ingest_free(c.ingest);
 	addresses_free(c.addresses);
 	registry_free(c.registry);

@@ -4,6 +4,7 @@
 #include "collector/ingest.h"
 #include "collector/partitions.h"
 #include "collector/registry.h"
+#include "collector/rollup.h"
 #include "collector/session.h"
 #include "common/clock.h"
 #include "common/openmetrics.h"
@@ -96,6 +97,19 @@ static void write_addresses(struct openmetrics *m, const struct addresses_status
 		"Data sets not loaded, or not asked for: the one before stays.", s->failures);
 }
 
+static void write_rollup(struct openmetrics *m, const struct rollup_counters *c)
+{
+	counter(m, "hirundo_rollup_steps", "Steps of the rollup.", c->steps);
+	counter(m, "hirundo_rollup_rows", "Rows that they added up.", c->rows);
+	counter(m, "hirundo_rollup_failures", "Steps that failed and are tried again.", c->failed);
+	counter(m, "hirundo_rollup_recounted_days", "Days of a sensor counted anew.", c->recounted);
+	counter(m, "hirundo_rollup_unresolved_rows", "Rows that could not be rolled up.",
+		c->unresolved);
+	gauge(m, "hirundo_rollup_waiting_marks", "Marks that wait to be rolled up.",
+		(double)c->waiting);
+	gauge(m, "hirundo_rollup_lag_seconds", "Age of the oldest of them.", c->lag_s);
+}
+
 int metrics_write(const struct metrics_sources *s, struct buf *out)
 {
 	const struct addresses_status addresses = addresses_status(s->addresses);
@@ -109,5 +123,6 @@ int metrics_write(const struct metrics_sources *s, struct buf *out)
 	gauge(&m, "hirundo_partition_days_ahead", "Days from tomorrow on that have partitions.",
 		partitions_days_ahead(s->partitions));
 	write_addresses(&m, &addresses);
+	write_rollup(&m, rollup_counters(s->rollup));
 	return openmetrics_end(&m);
 }

@@ -10,6 +10,7 @@ struct ingest;
 struct addresses;
 struct partitions;
 struct registry;
+struct rollup;
 struct session_host;
 
 struct metrics_sources {
@@ -18,6 +19,7 @@ struct metrics_sources {
 	const struct registry *registry;
 	const struct partitions *partitions;
 	const struct addresses *addresses;
+	const struct rollup *rollup;
 };
 
 /** @return 0, -errno of the buffer */

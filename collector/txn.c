@@ -226,7 +226,6 @@ static int add_rows(struct txn *t, struct txn_shared *s, const struct record *r,
 {
 	struct verdict v = {.length = 0};
 	struct day_sum *sum = NULL;
-	int64_t bucket = -1;
 	uint8_t *p;
 	int e = copy_room(&t->rows, (size_t)b->rows_n * COPYROW_OBSERVATION_MAX);
 
@@ -257,8 +256,14 @@ static int add_rows(struct txn *t, struct txn_shared *s, const struct record *r,
 			sum->packets += o->packets;
 			books->stored += o->packets;
 			books->stored_rows++;
-			if (now != bucket)
-				s->buckets[s->buckets_n++] = bucket = now;
+			if (s->buckets_n == 0 || s->buckets[s->buckets_n - 1].bucket != now)
+				s->buckets[s->buckets_n++] = (struct bucket_sum){
+					.bucket = now,
+					.first_us = o->observed_us,
+					.last_us = o->observed_us,
+				};
+			bucket_add(
+				&s->buckets[s->buckets_n - 1], o->observed_us, o->observed_us, 1);
 		}
 	}
 	buf_added(&t->rows, (size_t)(p - buf_tail(&t->rows)));

@@ -72,6 +72,13 @@ struct capture_files {
 	size_t n, cap;
 };
 
+/** Rows of a record in a bucket of 15 minutes. */
+struct bucket_sum {
+	int64_t bucket; /* since 1970 */
+	int64_t first_us, last_us; /* observed_at */
+	uint32_t rows;
+};
+
 /** What all transactions share. */
 struct txn_shared {
 	struct codec *codec;
@@ -80,7 +87,7 @@ struct txn_shared {
 	int64_t retention_us; /* of raw rows */
 	uint64_t reject_bytes; /* kept in ingest_reject for each sensor */
 	/* Scratch for the record under way. */
-	int64_t *buckets; /* BATCH_MAX_ROWS; 15-minute buckets since 1970 */
+	struct bucket_sum *buckets; /* BATCH_MAX_ROWS; one bucket may come several times */
 	size_t buckets_n;
 	struct day_sum *day_sums;
 	size_t day_sums_n, day_sums_cap;

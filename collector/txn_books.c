@@ -10,9 +10,37 @@
 
 static int compare_buckets(const void *a, const void *b)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	int64_t x = ((const struct bucket_sum *)a)->bucket;
+	int64_t y = ((const struct bucket_sum *)b)->bucket;
 
 	return x < y ? -1 : x > y;
+}
+
+static int add_mark(struct txn *t, const struct record *r, const struct bucket_sum *b)
+{
+	const struct frame_header *h = &r->header;
+	int e = 0;
+
+	TRY(e, text_add(&t->marks, "%s(%d,", buf_len(&t->marks) ? "," : "", t->sensor_id));
+	TRY(e, text_add_time(&t->marks, b->bucket * BUCKET_US));
+	TRY(e, text_add(&t->marks, ",%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",", h->epoch, h->seq,
+		       b->rows));
+	TRY(e, text_add_time(&t->marks, b->first_us));
+	TRY(e, text_add(&t->marks, ","));
+	TRY(e, text_add_time(&t->marks, b->last_us));
+	return e == 0 ? text_add(&t->marks, ")") : e;
+}
+
+/* A STATUS or LOSS: coverage of this time is to be told anew. */
+static int add_coverage_mark(struct txn *t, const struct record *r, int64_t from_us, int64_t to_us)
+{
+	const struct bucket_sum b = {
+		.bucket = from_us / BUCKET_US,
+		.first_us = from_us,
+		.last_us = to_us,
+	};
+
+	return add_mark(t, r, &b);
 }
 
 /* The days and dirty marks of a record. */
@@ -31,11 +59,12 @@ int books_add_marks(struct txn *t, struct txn_shared *s, const struct record *r)
 	}
 	qsort(s->buckets, s->buckets_n, sizeof(*s->buckets), compare_buckets);
 	for (size_t i = 0; i < s->buckets_n; i++) {
-		if (i > 0 && s->buckets[i] == s->buckets[i - 1])
-			continue;
-		TRY(e, text_add(&t->marks, "%s(%d,", buf_len(&t->marks) ? "," : "", t->sensor_id));
-		TRY(e, text_add_time(&t->marks, s->buckets[i] * BUCKET_US));
-		TRY(e, text_add(&t->marks, ",%" PRIu64 ",%" PRIu64 ")", h->epoch, h->seq));
+		const struct bucket_sum *b = &s->buckets[i];
+
+		if (i + 1 < s->buckets_n && b[1].bucket == b->bucket)
+			bucket_add(&s->buckets[i + 1], b->first_us, b->last_us, b->rows);
+		else
+			TRY(e, add_mark(t, r, b));
 	}
 	return e;
 }
@@ -88,6 +117,17 @@ static int add_optional_time(struct buf *out, bool has, int64_t us)
 	return has ? text_add_time(out, us) : text_add(out, "NULL");
 }
 
+/* The time of a loss, as far as it is known; else when we heard of it. */
+static int64_t loss_from(const Hirundo__V1__Loss *m, const struct record *r)
+{
+	return m->from_us ? m->from_us : m->to_us ? m->to_us : r->received_us;
+}
+
+static int64_t loss_to(const Hirundo__V1__Loss *m, const struct record *r)
+{
+	return m->to_us ? m->to_us : loss_from(m, r);
+}
+
 int books_add_loss(
 	struct txn *t, const struct txn_shared *s, const struct record *r, struct books *books)
 {
@@ -114,6 +154,7 @@ int books_add_loss(
 	TRY(e, text_add(out, ","));
 	TRY(e, add_optional_time(out, m->to_us != 0, m->to_us));
 	TRY(e, text_add(out, ");\n"));
+	TRY(e, add_coverage_mark(t, r, loss_from(m, r), loss_to(m, r)));
 	codec_message_free(m);
 	return e;
 }
@@ -162,6 +203,8 @@ static int put_status(struct txn *t, const struct record *r, const Hirundo__V1__
 	TRY(e, text_add(out, ","));
 	TRY(e, add_optional_time(out, covers, m->covered_to_us));
 	TRY(e, text_add(out, ");\n"));
+	TRY(e, add_coverage_mark(t, r, covers ? m->covered_from_us : m->at_us,
+		       covers ? m->covered_to_us : m->at_us));
 	return e;
 }
 
@@ -245,7 +288,7 @@ int txn_books_sql(const struct txn *t, struct buf *out)
 	}
 	if (buf_len(&t->marks) > 0) {
 		TRY(e, text_add(out, "INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, "
-				     "seq) VALUES "));
+				     "seq, rows, first_at, last_at) VALUES "));
 		TRY(e, text_add(out, "%s", text_str(&t->marks)));
 		TRY(e, text_add(out, ";\n"));
 	}

@@ -21,6 +21,17 @@ struct books {
 			(r) = (call); \
 	} while (0)
 
+/** Widens a bucket by rows of these times. */
+static inline void bucket_add(
+	struct bucket_sum *b, int64_t first_us, int64_t last_us, uint32_t rows)
+{
+	if (first_us < b->first_us)
+		b->first_us = first_us;
+	if (last_us > b->last_us)
+		b->last_us = last_us;
+	b->rows += rows;
+}
+
 /* All return 0, -ENOMEM, -ENOBUFS. */
 
 /** Days and dirty marks, from the scratch. */

@@ -84,13 +84,16 @@ def test_every_kind_of_record(sensor):
     assert sensor.query("SELECT ordinal, complete FROM hirundo.ingest_capture") == [(totals(sensor)["packets_total"],
                                                                                     True)]
     assert totals(sensor)["last_seq"] == 43
-    # A mark for each bucket that a record put rows into, and none besides.
-    assert sensor.query(
-        "SELECT (SELECT count(*) FROM hirundo.dirty_mark), (SELECT count(*) FROM (SELECT DISTINCT tcp_seq / 32768,"
-        " date_bin('15min', observed_at, '2000-01-01Z') FROM hirundo.observation) AS b)")[0] \
-        == sensor.query("SELECT count(*), count(*) FROM hirundo.dirty_mark d WHERE EXISTS (SELECT FROM"
-                        " hirundo.observation o WHERE o.tcp_seq / 32768 = d.seq AND o.observed_at >= d.bucket"
-                        " AND o.observed_at < d.bucket + interval '15min')")[0]
+    # A mark for each bucket that a record put rows into, telling of exactly these, one for each STATUS and LOSS,
+    # and none besides.
+    marks = sensor.query("SELECT seq, bucket, rows, first_at, last_at FROM hirundo.dirty_mark WHERE rows > 0 ORDER BY 1, 2")
+    assert len(marks) > 20 and marks == sensor.query(
+        "SELECT tcp_seq / 32768, date_bin('15min', observed_at, '2000-01-01Z'), count(*), min(observed_at),"
+        " max(observed_at) FROM hirundo.observation GROUP BY 1, 2 ORDER BY 1, 2")
+    assert sensor.query("SELECT seq, first_at, last_at FROM hirundo.dirty_mark WHERE rows = 0 ORDER BY 1") == sensor.query(
+        "SELECT seq, coalesce(covered_from, at), coalesce(covered_to, at) FROM hirundo.sensor_status"
+        " UNION ALL SELECT seq, coalesce(from_at, recorded_at), coalesce(to_at, recorded_at) FROM hirundo.ingest_loss"
+        " ORDER BY 1")
 
 
 def test_captures_only_where_allowed(installation):

@@ -186,9 +186,11 @@ static double copy_alone(void)
 			"INSERT INTO hirundo.ingest_batch_day (sensor_id, epoch, seq, day, rows, "
 			"packets)"
 			" VALUES (1, 1, %zu, current_date, %u, %u);"
-			"INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, seq) VALUES (1,"
-			" date_bin('15min', now(), '2000-01-01Z'), 1, %zu); COMMIT",
-			seq, seq, seq, seq * ROWS, ROWS, ROWS, ROWS, ROWS, seq, ROWS, ROWS, seq);
+			"INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, seq, rows,"
+			" first_at, last_at) VALUES (1, date_bin('15min', now(), '2000-01-01Z'),"
+			" 1, %zu, %u, now(), now()); COMMIT",
+			seq, seq, seq, seq * ROWS, ROWS, ROWS, ROWS, ROWS, seq, ROWS, ROWS, seq,
+			ROWS);
 		run(c, sql);
 	}
 	PQfinish(c);

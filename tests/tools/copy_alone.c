@@ -64,10 +64,10 @@ static void transaction(PGconn *c, const char *blob, int n, long seq, long rows,
 		"INSERT INTO "
 		"hirundo.ingest_batch_day (sensor_id, epoch, seq, day, rows, packets) VALUES (1, "
 		"1, %ld, "
-		"'%s', %ld, %ld); INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, seq) "
-		"VALUES (1, "
-		"'%s', 1, %ld); COMMIT",
-		seq, seq, seq, seq * rows, rows, rows, rows, rows, seq, day, rows, rows, day, seq);
+		"'%s', %ld, %ld); INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, seq, "
+		"rows, first_at, last_at) VALUES (1, '%s', 1, %ld, %ld, '%s', '%s'); COMMIT",
+		seq, seq, seq, seq * rows, rows, rows, rows, rows, seq, day, rows, rows, day, seq,
+		rows, day, day);
 	run(c, sql, PGRES_COMMAND_OK);
 }
 

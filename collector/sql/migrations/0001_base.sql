@@ -32,7 +32,7 @@ CREATE TABLE hirundo.setting (
     name text PRIMARY KEY,
     value text NOT NULL
 );
-COMMENT ON TABLE hirundo.setting IS 'Settings of this installation. compatible_from: oldest schema version that a program must know to use this database; raw_retention_days: days that observations are kept; reporting_zone: time zone of reporting days; home_region: region that counts as domestic, ISO 3166-1 alpha-2; connection_retention_days: days that rows of sensor_connection are kept.';
+COMMENT ON TABLE hirundo.setting IS 'Settings of this installation. compatible_from: oldest schema version that a program must know to use this database; raw_retention_days: days that observations are kept; reporting_zone: time zone of reporting days; home_region: region that counts as domestic, ISO 3166-1 alpha-2; connection_retention_days: days that rows of sensor_connection are kept; rollup_retention_days: days that ttl_day and source_day are kept, for ever without it.';
 COMMENT ON COLUMN hirundo.setting.name IS 'name of the setting';
 COMMENT ON COLUMN hirundo.setting.value IS 'its value as text';
 INSERT INTO hirundo.setting VALUES
@@ -515,6 +515,8 @@ CREATE TABLE hirundo.sensor_status (
     software text NOT NULL,
     PRIMARY KEY (sensor_id, epoch, seq)
 );
+-- Coverage reads it by time.
+CREATE INDEX sensor_status_covered ON hirundo.sensor_status (sensor_id, covered_to);
 COMMENT ON TABLE hirundo.sensor_status IS 'The sensors'' own books, from their STATUS records, cumulative for each run of the program: captured = ignored + sealed.';
 COMMENT ON COLUMN hirundo.sensor_status.sensor_id IS 'sensor whose stream it is';
 COMMENT ON COLUMN hirundo.sensor_status.epoch IS 'stream of the sensor, 1 to 2^63-1, random: made with its spool';
@@ -542,19 +544,25 @@ COMMENT ON COLUMN hirundo.sensor_status.final IS 'whether it is the last record 
 COMMENT ON COLUMN hirundo.sensor_status.from_capture IS 'whether times are those of a capture file';
 COMMENT ON COLUMN hirundo.sensor_status.software IS 'program and version';
 
--- Buckets of 15 minutes that changed; append-only, one mark a record, deleted by the rollup that saw it.
+-- Buckets of 15 minutes that changed; append-only, a mark for each record, deleted by the rollup that saw it.
 CREATE TABLE hirundo.dirty_mark (
     sensor_id int NOT NULL,
     bucket timestamptz NOT NULL,
     epoch bigint NOT NULL,
     seq bigint NOT NULL,
+    rows int NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
     PRIMARY KEY (sensor_id, bucket, epoch, seq)
 );
-COMMENT ON TABLE hirundo.dirty_mark IS 'Buckets of 15 minutes that got rows; append-only, deleted by the rollup that saw them.';
+COMMENT ON TABLE hirundo.dirty_mark IS 'Buckets of 15 minutes that got rows, and STATUS and LOSS records to be counted in coverage; append-only, written in the transaction of the rows, deleted by the rollup that saw them.';
 COMMENT ON COLUMN hirundo.dirty_mark.sensor_id IS 'sensor whose rows they are';
-COMMENT ON COLUMN hirundo.dirty_mark.bucket IS 'start of the 15 minutes, UTC';
+COMMENT ON COLUMN hirundo.dirty_mark.bucket IS 'start of the 15 minutes, UTC; of a STATUS or LOSS the first that it tells of';
 COMMENT ON COLUMN hirundo.dirty_mark.epoch IS 'stream of the record that wrote them';
 COMMENT ON COLUMN hirundo.dirty_mark.seq IS 'record that wrote them';
+COMMENT ON COLUMN hirundo.dirty_mark.rows IS 'rows that the record put into the bucket; 0: a STATUS or LOSS';
+COMMENT ON COLUMN hirundo.dirty_mark.first_at IS 'earliest observed_at of these rows; of a STATUS or LOSS the start of the time that it tells of';
+COMMENT ON COLUMN hirundo.dirty_mark.last_at IS 'latest observed_at of these rows; of a STATUS or LOSS the end of that time';
 
 -- Who may do what. Owner only: sensor_address, sensor_connection, ingest_reject.frame. Rows of the days'
 -- partitions are reached through their parents.

@@ -64,10 +64,14 @@ BEGIN ATOMIC
     SELECT day FROM hirundo.partition_day
     WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= now() - hirundo.raw_retention()
         AND coalesce(hirundo.day_received_at(day), '-infinity') <= now() - hirundo.raw_retention()
+        -- The rollup has not seen all of it yet.
+        AND NOT EXISTS (SELECT FROM hirundo.dirty_mark m WHERE m.rows > 0
+            AND m.bucket >= day::timestamp AT TIME ZONE 'UTC' AND m.bucket < (day + 1)::timestamp AT TIME ZONE 'UTC')
     ORDER BY day;
 END;
 COMMENT ON FUNCTION hirundo.droppable_days IS
-    'UTC days that retention may drop: older than raw_retention, and nothing was received for them within it.';
+    'UTC days that retention may drop: older than raw_retention, nothing was received for them within it, and all is in '
+    'the rollups.';
 
 CREATE FUNCTION hirundo.drop_day(p_day date) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -1,0 +1,540 @@
+-- Rollups: what reports and the verdict read instead of the rows. Exact at every moment for all rows whose
+-- marks are gone, after late data and crashes too.
+--
+-- How: ingest writes a mark (dirty_mark) with the rows, in their transaction. A step of the rollup is one
+-- REPEATABLE READ transaction: it deletes marks of its snapshot, reads the rows that they stand for and adds
+-- them up. Mark and rows have the same xmin, so the new rows are found among others of the same time; that
+-- their number is the marks' is checked. Where it is not (a database restored from a dump has other xmins), the
+-- sensor's reporting day is counted anew. Two steps at once can only meet in the same marks or the same rows of
+-- a rollup: one of them ends with SQLSTATE 40001 and is tried again.
+
+-- What a row is.
+
+CREATE FUNCTION hirundo.initial_ttl(ttl int) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN ttl <= 26 THEN 32 WHEN ttl <= 64 THEN 64 WHEN ttl <= 128 THEN 128 WHEN ttl <= 255 THEN 255 END;
+COMMENT ON FUNCTION hirundo.initial_ttl IS
+    'The initial TTL that a received one comes from most likely: 32, 64, 128 or 255. Border 26: 64 less 38 hops and '
+    '32 less 5 are equally rare.';
+
+CREATE FUNCTION hirundo.protocol_name(protocol smallint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE protocol
+    WHEN 0 THEN 'HOPOPT' WHEN 1 THEN 'ICMP' WHEN 2 THEN 'IGMP' WHEN 4 THEN 'IPIP' WHEN 6 THEN 'TCP' WHEN 8 THEN 'EGP'
+    WHEN 9 THEN 'IGP' WHEN 17 THEN 'UDP' WHEN 27 THEN 'RDP' WHEN 33 THEN 'DCCP' WHEN 41 THEN 'IPv6' WHEN 46 THEN 'RSVP'
+    WHEN 47 THEN 'GRE' WHEN 50 THEN 'ESP' WHEN 51 THEN 'AH' WHEN 58 THEN 'ICMPv6' WHEN 59 THEN 'IPv6-NoNxt'
+    WHEN 88 THEN 'EIGRP' WHEN 89 THEN 'OSPF' WHEN 94 THEN 'IPIP-94' WHEN 97 THEN 'EtherIP' WHEN 98 THEN 'ENCAP'
+    WHEN 103 THEN 'PIM' WHEN 108 THEN 'IPComp' WHEN 112 THEN 'VRRP' WHEN 115 THEN 'L2TP' WHEN 124 THEN 'ISIS'
+    WHEN 132 THEN 'SCTP' WHEN 135 THEN 'Mobility' WHEN 136 THEN 'UDPLite' WHEN 137 THEN 'MPLS' WHEN 139 THEN 'HIP'
+    WHEN 140 THEN 'Shim6' ELSE coalesce('protocol-' || protocol, 'unknown') END;
+COMMENT ON FUNCTION hirundo.protocol_name IS
+    'Name of an IP protocol (IANA), protocol-N where it has none here; unknown for NULL.';
+
+CREATE FUNCTION hirundo.service(protocol smallint, dst_port int) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE protocol WHEN 6 THEN coalesce(dst_port || '/TCP', 'TCP/frag')
+    WHEN 17 THEN coalesce(dst_port || '/UDP', 'UDP/frag') ELSE hirundo.protocol_name(protocol) END;
+COMMENT ON FUNCTION hirundo.service IS
+    'Service of a row: TCP and UDP by destination port (23/TCP), without one TCP/frag and UDP/frag, else the '
+    'protocol''s name.';
+
+CREATE FUNCTION hirundo.signature(
+    protocol smallint, tcp_flags smallint, tcp_header_length smallint, dst_port int, tcp_window int, icmp_type smallint,
+    traits int) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN protocol IN (1, 58) THEN coalesce(icmp_type::int, 0)
+        WHEN traits & 31744 = 0 THEN coalesce(dst_port, 0) ELSE 0 END::bigint
+    | CASE WHEN protocol = 6 AND traits & 31744 = 0 THEN
+        (CASE tcp_window WHEN 0 THEN 0 WHEN 512 THEN 1 WHEN 1024 THEN 2 WHEN 64240 THEN 3 WHEN 65535 THEN 4
+            ELSE CASE WHEN tcp_window IS NULL THEN 7 ELSE 5 END END << 16)
+            | (coalesce(tcp_header_length, 0) / 4 << 20)
+        ELSE 7 << 16 END::bigint
+    | (coalesce(tcp_flags, 0)::bigint << 24)
+    | (coalesce(protocol, 255)::bigint << 32)
+    | CASE WHEN traits & 31744 <> 0 THEN 1::bigint << 40
+        WHEN protocol IN (6, 17) AND dst_port IS NULL THEN 1::bigint << 41 ELSE 0 END;
+COMMENT ON FUNCTION hirundo.signature IS
+    'What packets of one tool have in common. Bits from the low end: 0-15 destination port (ICMP: type), 16-18 TCP '
+    'window (0: 0, 1: 512, 2: 1024, 3: 64240, 4: 65535, 5: another, 7: none), 20-23 TCP header length / 4, 24-31 TCP '
+    'flags, 32-39 protocol, 40 response, 41 TCP or UDP probe without a known port. Of a response port, window and '
+    'header length are left out.';
+
+CREATE FUNCTION hirundo.signature_text(signature bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN concat_ws(' ',
+    CASE WHEN (signature >> 40) & 1 = 1 THEN hirundo.protocol_name((signature >> 32 & 255)::smallint) || ' response'
+        ELSE hirundo.service((signature >> 32 & 255)::smallint,
+            CASE WHEN (signature >> 41) & 1 = 0 THEN (signature & 65535)::int END) END,
+    CASE WHEN (signature >> 32) & 255 IN (1, 58) THEN 'type ' || (signature & 65535) END,
+    CASE WHEN (signature >> 32) & 255 = 6 THEN 'flags ' || coalesce(nullif(concat(
+        CASE WHEN signature >> 24 & 1 = 1 THEN 'F' END, CASE WHEN signature >> 25 & 1 = 1 THEN 'S' END,
+        CASE WHEN signature >> 26 & 1 = 1 THEN 'R' END, CASE WHEN signature >> 27 & 1 = 1 THEN 'P' END,
+        CASE WHEN signature >> 28 & 1 = 1 THEN 'A' END, CASE WHEN signature >> 29 & 1 = 1 THEN 'U' END,
+        CASE WHEN signature >> 30 & 1 = 1 THEN 'E' END, CASE WHEN signature >> 31 & 1 = 1 THEN 'C' END), ''), 'none')
+        END,
+    'window ' || CASE signature >> 16 & 7 WHEN 0 THEN '0' WHEN 1 THEN '512' WHEN 2 THEN '1024' WHEN 3 THEN '64240'
+        WHEN 4 THEN '65535' WHEN 5 THEN 'other' END,
+    'header ' || nullif(signature >> 20 & 15, 0) * 4);
+COMMENT ON FUNCTION hirundo.signature_text IS 'hirundo.signature() for people.';
+
+-- Days.
+
+CREATE FUNCTION hirundo.reporting_zone() RETURNS text
+LANGUAGE sql STABLE
+RETURN (SELECT value FROM hirundo.setting WHERE name = 'reporting_zone');
+COMMENT ON FUNCTION hirundo.reporting_zone IS 'Time zone of reporting days (setting reporting_zone).';
+
+-- Tables.
+
+CREATE TABLE hirundo.ttl_day (
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    packets bigint NOT NULL,
+    signature bigint NOT NULL,
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    dataset_id int,
+    ttl smallint NOT NULL,
+    src inet NOT NULL,
+    src_region char(2),
+    holder text,
+    PRIMARY KEY (sensor_id, day, src, signature, ttl)
+) PARTITION BY RANGE (day);
+COMMENT ON TABLE hirundo.ttl_day IS 'Rollup for the verdict: TTLs of each source at each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
+COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
+COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';
+COMMENT ON COLUMN hirundo.ttl_day.packets IS 'packets, exact';
+COMMENT ON COLUMN hirundo.ttl_day.signature IS 'what packets of one tool have in common: hirundo.signature()';
+COMMENT ON COLUMN hirundo.ttl_day.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone) of observed_at';
+COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
+COMMENT ON COLUMN hirundo.ttl_day.ttl IS 'time to live, IPv6 hop limit, as received';
+COMMENT ON COLUMN hirundo.ttl_day.src IS 'source address';
+COMMENT ON COLUMN hirundo.ttl_day.src_region IS 'observation.src_region; where new address data changed it within the day, the greater';
+COMMENT ON COLUMN hirundo.ttl_day.holder IS 'who held the address when it was rolled up: hirundo.address_info()';
+
+CREATE TABLE hirundo.source_day (
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    packets bigint NOT NULL,
+    src_asn bigint,
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    traits int NOT NULL,
+    src inet NOT NULL,
+    src_region char(2),
+    role text NOT NULL CHECK (role IN ('probe', 'response')),
+    service text NOT NULL,
+    PRIMARY KEY (sensor_id, day, service, src, role)
+) PARTITION BY RANGE (day);
+COMMENT ON TABLE hirundo.source_day IS 'Rollup of sources: what each sent to each service of each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
+COMMENT ON COLUMN hirundo.source_day.first_at IS 'time of the first packet';
+COMMENT ON COLUMN hirundo.source_day.last_at IS 'time of the last packet';
+COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
+COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
+COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
+COMMENT ON COLUMN hirundo.source_day.traits IS 'bits of hirundo.trait that any of the rows has';
+COMMENT ON COLUMN hirundo.source_day.src IS 'source address';
+COMMENT ON COLUMN hirundo.source_day.src_region IS 'observation.src_region; where new address data changed it within the day, the greater';
+COMMENT ON COLUMN hirundo.source_day.role IS 'probe or response: hirundo.role()';
+COMMENT ON COLUMN hirundo.source_day.service IS 'service: hirundo.service()';
+
+CREATE TABLE hirundo.coverage (
+    sensor_id int NOT NULL,
+    bucket timestamptz NOT NULL,
+    packets bigint NOT NULL,
+    lost bigint NOT NULL,
+    seconds double precision NOT NULL CHECK (seconds BETWEEN 0 AND 900),
+    PRIMARY KEY (sensor_id, bucket)
+);
+COMMENT ON TABLE hirundo.coverage IS 'Rollup of 15 minutes: how long a sensor really listened, what it got and lost. No row, or 0 seconds: it did not listen.';
+COMMENT ON COLUMN hirundo.coverage.sensor_id IS 'the sensor';
+COMMENT ON COLUMN hirundo.coverage.bucket IS 'start of the 15 minutes, UTC';
+COMMENT ON COLUMN hirundo.coverage.packets IS 'packets stored in observation, exact';
+COMMENT ON COLUMN hirundo.coverage.lost IS 'packets dropped by kernel and interface (by STATUS records) and lost from the spool (by LOSS records); a record that spans several buckets is spread evenly';
+COMMENT ON COLUMN hirundo.coverage.seconds IS 'seconds covered by STATUS records; overlaps count once. One that claims over 400 days covers nothing';
+
+CREATE TABLE hirundo.verdict_due (
+    day date NOT NULL,
+    rollup bigint NOT NULL,
+    PRIMARY KEY (day, rollup)
+);
+COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them.';
+COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
+COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
+
+CREATE TABLE hirundo.rollup_gap (
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    rows bigint NOT NULL,
+    noted_at timestamptz NOT NULL,
+    PRIMARY KEY (sensor_id, day)
+);
+COMMENT ON TABLE hirundo.rollup_gap IS 'Rows that could not be rolled up: which of a day''s rows were new could not be told, and raw rows of that day were dropped before.';
+COMMENT ON COLUMN hirundo.rollup_gap.sensor_id IS 'sensor whose rows they are';
+COMMENT ON COLUMN hirundo.rollup_gap.day IS 'reporting day of their 15 minutes';
+COMMENT ON COLUMN hirundo.rollup_gap.rows IS 'rows of observation that are in no rollup';
+COMMENT ON COLUMN hirundo.rollup_gap.noted_at IS 'when it was found last';
+
+CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    month date := date_trunc('month', p_day::timestamp)::date;
+    parent text;
+    partition text;
+BEGIN
+    IF p_day IS NULL OR p_day NOT BETWEEN '1969-12-31' AND '2201-01-01' THEN
+        RAISE EXCEPTION 'day % is out of range', p_day USING ERRCODE = '22008';
+    END IF;
+    FOREACH parent IN ARRAY ARRAY['ttl_day', 'source_day'] LOOP
+        partition := parent || to_char(month, '_YYYYMM');
+        -- to_regclass sees what others committed, whatever our snapshot.
+        IF to_regclass('hirundo.' || partition) IS NULL THEN
+            PERFORM pg_advisory_xact_lock(hashtext('hirundo.rollup_month'));
+            IF to_regclass('hirundo.' || partition) IS NULL THEN
+                EXECUTE format('CREATE TABLE hirundo.%I (LIKE hirundo.%I INCLUDING CONSTRAINTS)', partition, parent);
+                EXECUTE format('ALTER TABLE hirundo.%I ATTACH PARTITION hirundo.%I FOR VALUES FROM (%L) TO (%L)',
+                    parent, partition, to_char(month, 'YYYY-MM-DD'),
+                    to_char(month + interval '1 month', 'YYYY-MM-DD'));
+            END IF;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hirundo.ensure_rollup_month IS
+    'Makes the rollups'' partitions of the month of a day (1970 to 2200) where they are missing.';
+
+-- The steps. Not for others: they trust their arguments.
+
+CREATE FUNCTION hirundo.rollup_merge(
+    p_sensor_id int, p_spans tstzmultirange, p_xmins xid[], p_first_day date, p_last_day date, p_expected bigint)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
+AS $$
+DECLARE
+    zone text := hirundo.reporting_zone();
+    month timestamp;
+    found_rows bigint;
+BEGIN
+    FOR month IN
+        SELECT DISTINCT date_trunc('month', d)
+        FROM unnest(p_spans) AS s,
+            generate_series(date_trunc('month', lower(s) AT TIME ZONE zone), upper(s) AT TIME ZONE zone, '1 month') AS d
+    LOOP
+        PERFORM hirundo.ensure_rollup_month(month::date);
+    END LOOP;
+    WITH fresh AS MATERIALIZED (
+        SELECT (o.observed_at AT TIME ZONE zone)::date AS day, o.*
+        FROM unnest(p_spans) AS s
+        CROSS JOIN LATERAL (
+            -- OFFSET 0: by the index, span by span.
+            SELECT r.observed_at, coalesce(r.last_at, r.observed_at) AS last_at, r.src, r.packets, r.ttl, r.traits,
+                r.protocol, r.dst_port, r.tcp_flags, r.tcp_header_length, r.tcp_window, r.icmp_type, r.src_region,
+                r.src_asn
+            FROM hirundo.observation r
+            WHERE r.observed_at >= lower(s) AND r.observed_at <= upper(s) AND r.observed_at <@ s
+                AND r.sensor_id = p_sensor_id AND (p_xmins IS NULL OR r.xmin = ANY (p_xmins))
+            OFFSET 0) AS o
+    ), total AS MATERIALIZED (
+        SELECT count(*) AS n FROM fresh
+    ), ttls AS (
+        INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
+            holder, dataset_id)
+        SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at, g.src_region, i.holder,
+            i.dataset_id
+        FROM (
+            SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
+                    f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
+                sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
+                max(f.src_region) AS src_region
+            FROM fresh f
+            WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
+                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
+            GROUP BY 1, 2, 3, 4) AS g
+        CROSS JOIN LATERAL hirundo.address_info(g.src) AS i
+        ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
+        SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
+            last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
+            holder = excluded.holder, dataset_id = excluded.dataset_id
+        RETURNING t.day
+    ), sources AS (
+        INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, role, packets, first_at, last_at, traits,
+            src_region, src_asn)
+        SELECT p_sensor_id, g.day, hirundo.service(g.protocol, g.dst_port), g.src, g.role, g.packets, g.first_at,
+            g.last_at, g.traits, g.src_region, g.src_asn
+        FROM (
+            SELECT f.day, f.src, f.protocol, CASE WHEN f.protocol IN (6, 17) THEN f.dst_port END AS dst_port,
+                hirundo.role(f.traits) AS role, sum(f.packets) AS packets, min(f.observed_at) AS first_at,
+                max(f.last_at) AS last_at, bit_or(f.traits) AS traits, max(f.src_region) AS src_region,
+                max(f.src_asn) AS src_asn
+            FROM fresh f
+            WHERE f.src IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
+                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
+            GROUP BY 1, 2, 3, 4, 5) AS g
+        ON CONFLICT (sensor_id, day, service, src, role) DO UPDATE
+        SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
+            last_at = greatest(t.last_at, excluded.last_at), traits = t.traits | excluded.traits,
+            src_region = greatest(t.src_region, excluded.src_region), src_asn = greatest(t.src_asn, excluded.src_asn)
+    ), buckets AS (
+        INSERT INTO hirundo.coverage AS c (sensor_id, bucket, packets, lost, seconds)
+        SELECT p_sensor_id, date_bin('15 minutes', f.observed_at, '1970-01-01 00:00:00+00'), sum(f.packets), 0, 0
+        FROM fresh f
+        WHERE p_expected IS NULL OR (SELECT n FROM total) = p_expected
+        GROUP BY 2
+        ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
+    ), due AS (
+        INSERT INTO hirundo.verdict_due (day, rollup)
+        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0)
+        FROM (SELECT DISTINCT day FROM ttls WHERE p_expected IS NOT NULL) AS d
+    )
+    SELECT n INTO found_rows FROM total;
+    RETURN found_rows;
+END
+$$;
+COMMENT ON FUNCTION hirundo.rollup_merge IS
+    'Part of rollup(): adds rows of a sensor in these times, written by these transactions (NULL: by any), to the '
+    'rollups; to those of days only for rows of these reporting days. Nothing is added unless there are as many as '
+    'expected (NULL: whatever there is). Returns how many there are.';
+
+CREATE FUNCTION hirundo.rollup_coverage(p_sensor_id int, p_from timestamptz, p_to timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH told AS (
+        -- What a STATUS says of the time since the one before, and that one's drops.
+        SELECT coalesce(s.covered_from, s.at) AS from_at,
+            -- Nobody listens for years: such a time is not believed, and its drops fall at its start.
+            CASE WHEN s.covered_to - s.covered_from <= '400 days' THEN s.covered_to
+                ELSE coalesce(s.covered_from, s.at) END AS to_at,
+            greatest(0, s.kernel_drops + s.interface_drops - coalesce((
+                SELECT p.kernel_drops + p.interface_drops FROM hirundo.sensor_status p
+                WHERE p.sensor_id = s.sensor_id AND p.epoch = s.epoch AND p.run = s.run AND p.seq < s.seq
+                ORDER BY p.seq DESC LIMIT 1), (
+                -- A run may go on in another stream.
+                SELECT max(p.kernel_drops + p.interface_drops) FROM hirundo.sensor_status p
+                WHERE p.sensor_id = s.sensor_id AND p.run = s.run AND p.epoch <> s.epoch AND p.at < s.at), 0)) AS lost
+        FROM hirundo.sensor_status s
+        WHERE s.sensor_id = p_sensor_id
+            AND ((s.covered_to >= p_from AND s.covered_from < p_to)
+                OR (s.covered_to IS NULL AND s.at >= p_from AND s.at < p_to))
+    ), losses AS (
+        SELECT t.from_at, t.to_at, t.lost FROM told t WHERE t.lost > 0
+        UNION ALL
+        SELECT coalesce(l.from_at, l.to_at, l.recorded_at),
+            least(coalesce(l.to_at, l.from_at, l.recorded_at),
+                coalesce(l.from_at, l.to_at, l.recorded_at) + interval '400 days'), l.packets
+        FROM hirundo.ingest_loss l
+        WHERE l.sensor_id = p_sensor_id AND l.packets > 0
+            AND coalesce(l.to_at, l.from_at, l.recorded_at) >= p_from
+            AND coalesce(l.from_at, l.to_at, l.recorded_at) < p_to
+    ), seconds AS (
+        SELECT u.bucket, sum(extract(epoch FROM upper(r) - lower(r)))::double precision AS seconds
+        FROM (
+            SELECT b.bucket, range_agg(tstzrange(t.from_at, t.to_at)
+                * tstzrange(b.bucket, b.bucket + interval '15 minutes')) AS listened
+            FROM told t
+            CROSS JOIN LATERAL generate_series(
+                date_bin('15 minutes', greatest(t.from_at, p_from), '1970-01-01 00:00:00+00'),
+                least(t.to_at, p_to), '15 minutes') AS b (bucket)
+            WHERE t.from_at < t.to_at
+            GROUP BY b.bucket) AS u
+        CROSS JOIN LATERAL unnest(u.listened) AS r
+        GROUP BY u.bucket
+    ), lost AS (
+        -- In whole packets: what fell until the end of a bucket, less what did until its start.
+        SELECT b.bucket,
+            sum(CASE WHEN l.to_at <= l.from_at THEN l.lost ELSE
+                floor(l.lost * extract(epoch FROM least(b.bucket + interval '15 minutes', l.to_at) - l.from_at)
+                    / extract(epoch FROM l.to_at - l.from_at))
+                - floor(l.lost * extract(epoch FROM greatest(b.bucket, l.from_at) - l.from_at)
+                    / extract(epoch FROM l.to_at - l.from_at)) END)::bigint AS lost
+        FROM losses l
+        CROSS JOIN LATERAL generate_series(
+            date_bin('15 minutes', greatest(l.from_at, p_from), '1970-01-01 00:00:00+00'),
+            least(l.to_at, p_to), '15 minutes') AS b (bucket)
+        GROUP BY b.bucket
+    )
+    INSERT INTO hirundo.coverage AS c (sensor_id, bucket, packets, lost, seconds)
+    SELECT p_sensor_id, bucket, 0, coalesce(x.lost, 0), coalesce(s.seconds, 0)
+    FROM seconds s FULL JOIN lost x USING (bucket)
+    WHERE bucket >= p_from AND bucket < p_to AND (s.seconds > 0 OR x.lost > 0)
+    ON CONFLICT (sensor_id, bucket) DO UPDATE SET lost = excluded.lost, seconds = excluded.seconds;
+END;
+COMMENT ON FUNCTION hirundo.rollup_coverage IS
+    'Part of rollup(): tells seconds and losses of a sensor''s 15 minutes in [from, to), both at a start of 15 minutes, '
+    'anew from sensor_status and ingest_loss.';
+
+CREATE FUNCTION hirundo.rollup_recount(p_sensor_id int, p_first_day date, p_last_day date)
+RETURNS TABLE (marks bigint, rows bigint, days int, unresolved bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zone text := hirundo.reporting_zone();
+    first_day date := p_first_day;
+    last_day date := p_last_day;
+    hull tstzrange;
+    hour timestamptz;
+BEGIN
+    marks := 0; rows := 0; days := 0; unresolved := 0;
+    -- Whole days and whole 15 minutes: where a zone's days do not begin with 15 minutes, marks lead to the next.
+    LOOP
+        hull := tstzrange(
+            date_bin('15 minutes', first_day::timestamp AT TIME ZONE zone, '1970-01-01 00:00:00+00'),
+            date_bin('15 minutes', (last_day + 1)::timestamp AT TIME ZONE zone + interval '899.999999 seconds',
+                '1970-01-01 00:00:00+00'));
+        SELECT least(first_day, min((m.first_at AT TIME ZONE zone)::date)),
+            greatest(last_day, max((m.last_at AT TIME ZONE zone)::date))
+            INTO first_day, last_day
+            FROM hirundo.dirty_mark m
+            WHERE m.sensor_id = p_sensor_id AND m.bucket >= lower(hull) AND m.bucket < upper(hull) AND m.rows > 0;
+        EXIT WHEN first_day::timestamp AT TIME ZONE zone >= lower(hull)
+            AND (last_day + 1)::timestamp AT TIME ZONE zone <= upper(hull);
+    END LOOP;
+    WITH gone AS (
+        DELETE FROM hirundo.dirty_mark m
+        WHERE m.sensor_id = p_sensor_id AND m.bucket >= lower(hull) AND m.bucket < upper(hull) AND m.rows > 0
+        RETURNING m.rows)
+    SELECT count(*), coalesce(sum(g.rows), 0) INTO marks, unresolved FROM gone g;
+    IF EXISTS (SELECT FROM hirundo.ingest_day_frozen f WHERE f.sensor_id = p_sensor_id
+        AND f.day BETWEEN (lower(hull) AT TIME ZONE 'UTC')::date AND ((upper(hull) - interval '1 microsecond') AT TIME ZONE 'UTC')::date)
+    THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    unresolved := 0;
+    days := last_day - first_day + 1;
+    DELETE FROM hirundo.ttl_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    DELETE FROM hirundo.source_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    UPDATE hirundo.coverage c SET packets = 0
+        WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
+    -- Hour by hour, so that memory has a bound.
+    FOR hour IN SELECT generate_series(lower(hull), upper(hull) - interval '1 microsecond', '1 hour') LOOP
+        rows := rows + hirundo.rollup_merge(p_sensor_id,
+            tstzmultirange(tstzrange(hour, least(hour + interval '1 hour', upper(hull)))), NULL, first_day, last_day,
+            NULL);
+    END LOOP;
+    -- What is no more is a change, too.
+    INSERT INTO hirundo.verdict_due (day, rollup)
+        SELECT first_day + d, hashtextextended(gen_random_uuid()::text, 0)
+        FROM generate_series(0, last_day - first_day) AS d;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hirundo.rollup_recount IS
+    'Part of rollup(): counts reporting days of a sensor anew from raw rows, and deletes all marks of theirs. Where '
+    'raw rows of theirs were dropped, only the marks go: unresolved tells how many rows they stood for.';
+
+CREATE FUNCTION hirundo.rollup(p_sensor_id int, p_rows bigint DEFAULT 250000)
+RETURNS TABLE (marks bigint, rows bigint, recounted int, unresolved bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zone text := hirundo.reporting_zone();
+    from_at timestamptz;
+    to_at timestamptz;
+    xmins xid[];
+    expected bigint;
+    spans tstzmultirange;
+    told tstzmultirange;
+    part tstzrange;
+    again record;
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('repeatable read', 'serializable') OR NOT EXISTS (
+        SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND granted AND relation = 'hirundo.observation'::regclass)
+    THEN
+        RAISE EXCEPTION 'rollup() needs REPEATABLE READ, and a lock on hirundo.observation before its snapshot'
+            USING ERRCODE = '25001', HINT = 'BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE ONLY '
+                'hirundo.observation IN ROW EXCLUSIVE MODE; SELECT * FROM hirundo.rollup(...); COMMIT';
+    END IF;
+    -- Saves work that would end with 40001; nothing depends on it.
+    IF NOT pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), p_sensor_id) THEN
+        RETURN;
+    END IF;
+    SELECT min(m.bucket) INTO from_at FROM hirundo.dirty_mark m WHERE m.sensor_id = p_sensor_id;
+    IF from_at IS NULL THEN
+        RETURN;
+    END IF;
+    to_at := ((from_at AT TIME ZONE zone)::date + 1)::timestamp AT TIME ZONE zone;
+    -- All marks that a transaction left in this day, or none of them: its rows have no other tell.
+    xmins := ARRAY(
+        SELECT w.x FROM (
+            SELECT m.xmin AS x, sum(m.rows) OVER (ORDER BY m.bucket, m.epoch, m.seq) - m.rows AS before
+            FROM hirundo.dirty_mark m
+            WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at) AS w
+        WHERE w.before < p_rows GROUP BY w.x);
+    WITH gone AS (
+        DELETE FROM hirundo.dirty_mark m
+        WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at AND m.xmin = ANY (xmins)
+        RETURNING m.rows, m.first_at, m.last_at)
+    SELECT count(*), coalesce(sum(g.rows), 0),
+        coalesce(range_agg(tstzrange(g.first_at, g.last_at, '[]')) FILTER (WHERE g.rows > 0), '{}'),
+        coalesce(range_agg(tstzrange(date_bin('15 minutes', g.first_at, '1970-01-01 00:00:00+00'),
+            date_bin('15 minutes', least(g.last_at, g.first_at + interval '400 days'), '1970-01-01 00:00:00+00')
+                + interval '15 minutes'))
+            FILTER (WHERE g.rows = 0), '{}')
+        INTO marks, expected, spans, told FROM gone g;
+    rows := expected;
+    recounted := 0;
+    unresolved := 0;
+    IF expected > 0
+        AND hirundo.rollup_merge(p_sensor_id, spans, xmins, '-infinity', 'infinity', expected) <> expected THEN
+        SELECT * INTO again FROM hirundo.rollup_recount(p_sensor_id,
+            (lower(spans) AT TIME ZONE zone)::date, (upper(spans) AT TIME ZONE zone)::date);
+        marks := marks + again.marks;
+        rows := again.rows;
+        recounted := again.days;
+        IF again.days = 0 THEN
+            unresolved := expected + again.unresolved;
+            INSERT INTO hirundo.rollup_gap AS g (sensor_id, day, rows, noted_at)
+                VALUES (p_sensor_id, (from_at AT TIME ZONE zone)::date, unresolved, now())
+                ON CONFLICT (sensor_id, day) DO UPDATE SET rows = g.rows + excluded.rows, noted_at = excluded.noted_at;
+        END IF;
+    END IF;
+    FOREACH part IN ARRAY ARRAY(SELECT unnest(told)) LOOP
+        PERFORM hirundo.rollup_coverage(p_sensor_id, lower(part), upper(part));
+    END LOOP;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hirundo.rollup IS
+    'One step: takes the oldest marks of a sensor, of one reporting day and about this many rows, and brings the rollups '
+    'up to them. Needs REPEATABLE READ and a lock on observation taken before the snapshot (so that no day is dropped '
+    'behind it). Returns the marks, the rows read, days counted anew, rows that could not be rolled up (rollup_gap); no '
+    'row where the sensor has no marks or another step of it runs. SQLSTATE 40001: try again.';
+
+-- Retention.
+
+CREATE FUNCTION hirundo.drop_rollup_months() RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    keep int := (SELECT value::int FROM hirundo.setting WHERE name = 'rollup_retention_days');
+    month text;
+    dropped int := 0;
+BEGIN
+    FOR month IN
+        SELECT right(c.relname, 6) FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+        WHERE h.inhparent = 'hirundo.ttl_day'::regclass
+            AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month'
+                <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
+    LOOP
+        EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION hirundo.drop_rollup_months IS
+    'Drops months of ttl_day and source_day that ended more than setting rollup_retention_days ago (not set: none), '
+    'and returns how many. Error 55P03 when the tables are busy: try again.';
+
+GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap
+    TO hirundo_ingest, hirundo_analyst;
+REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.signature,
+    hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
+    hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.signature,
+    hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;
+GRANT EXECUTE ON FUNCTION hirundo.rollup, hirundo.drop_rollup_months TO hirundo_ingest;
