@@ -89,9 +89,10 @@ def distance_km(a: Region, b: Region) -> float:
 class Plan:
     """Who holds which addresses; hands out each address once."""
 
-    def __init__(self, seed: int, sensor_addresses: list[int]):
+    def __init__(self, seed: int, sensor_addresses: list[int], size: float = 1.0):
+        """@param size  1: some 370 holders; less for little traffic, of which each network needs its share"""
         self.random = random.Random(f"{seed} plan")
-        self.regions = regions()
+        self.regions = [dataclasses.replace(region, holders=max(2, round(region.holders * size))) for region in regions()]
         self.by_code = {region.code: region for region in self.regions}
         self.holders: list[Holder] = []
         self.taken: set[int] = set(sensor_addresses)

@@ -14,12 +14,13 @@ import hops
 import hosts
 from world import World, read_sensors
 
-DEMO = {"model": "routed", "days": 3, "packets": 20000, "spoofed": 0.15, "cluster": 310}
+DEMO = {"model": "additive", "days": 3, "packets": 22000, "spoofed": 0.3, "cluster": 310, "networks": 0.3}
 CLUSTER = 0.01      # of the genuine sources
 
 
 def simulate(folder: pathlib.Path, options: argparse.Namespace) -> World:
-    world = World(options.seed, options.model, read_sensors(options.sensors), options.start, options.days, options.zone)
+    world = World(options.seed, options.model, read_sensors(options.sensors), options.start, options.days, options.zone,
+                  options.networks)
     # Packets a source are known on average only; --packets is met within some percent.
     share = options.spoofed
     cluster = options.cluster
@@ -63,10 +64,11 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--zone", default="UTC", help="where days begin at midnight (default: UTC)")
     parser.add_argument("--whole", action="store_true", help="one capture a sensor, not one a day")
     parser.add_argument("--cluster", type=int, help="servers of one hosting company with the same program (default: 1 %%)")
+    parser.add_argument("--networks", type=float, help="networks, as a share of the usual 370 (default: 1)")
     parser.add_argument("--demo", action="store_true",
                         help="what the quickstart shows: three days that end yesterday, in one capture a sensor")
     options = parser.parse_args(argv)
-    preset = {"model": "additive", "days": 1, "packets": 100000, "spoofed": 0.25, "start": datetime.date(2026, 6, 1)}
+    preset = {"model": "additive", "days": 1, "packets": 100000, "spoofed": 0.25, "networks": 1.0, "start": datetime.date(2026, 6, 1)}
     if options.demo:
         preset.update((k, v) for k, v in DEMO.items() if k in preset)
         today = datetime.datetime.now(datetime.timezone.utc).date()

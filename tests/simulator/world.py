@@ -72,9 +72,10 @@ class Label:
 
 
 class World:
-    def __init__(self, seed: int, model: str, sensors: list[Sensor], start: datetime.date, days: int, zone: str):
+    def __init__(self, seed: int, model: str, sensors: list[Sensor], start: datetime.date, days: int, zone: str,
+                 size: float = 1.0):
         self.seed, self.sensors, self.days = seed, sensors, days
-        self.plan = Plan(seed, [a for s in sensors for a in s.v4 + s.v6])
+        self.plan = Plan(seed, [a for s in sensors for a in s.v4 + s.v6], size)
         # Reporting days begin at midnight in the zone; they may have 23 or 25 hours.
         tz = zoneinfo.ZoneInfo(zone)
         self.dates = [start + datetime.timedelta(days=d) for d in range(days)]
