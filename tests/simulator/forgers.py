@@ -182,7 +182,7 @@ def _pool(cls, mean: float, alone: float = 0.25):
 
 def _carpet(world, r, kind, actor, count):
     attacker = Attacker(world, r, kind.name, actor, _attacker_holder(world, r))
-    attacker.mean = 6
+    attacker.mean = 7
     holder = world.plan.holder_by_size(r)
     return [attacker.claim(world, [world.plan.address(r, holder, False) for _ in range(count)])]
 
@@ -230,7 +230,7 @@ def _several_machines(world, r, kind, actor, count):
 
 def _bogons(world, r, kind, actor, count):
     attacker = Attacker(world, r, kind.name, actor, _attacker_holder(world, r))
-    attacker.mean = 6
+    attacker.mean = 7
     return [attacker.claim(world, [world.plan.bogon(r) if r.random() < 0.7 else world.plan.unallocated(r)
                                    for _ in range(count)])]
 

@@ -20,12 +20,12 @@ def spread(r: random.Random, sensors: list[int], alone: float = 0.3) -> list[int
     """The sensors that a machine comes by."""
     if r.random() < alone or len(sensors) == 1:
         return [r.choice(sensors)]
-    return r.sample(sensors, min(len(sensors), 2 + int(r.expovariate(1 / 3.6))))
+    return r.sample(sensors, min(len(sensors), 2 + int(r.expovariate(1 / 6.5))))
 
 
 def amount(r: random.Random, mean: float) -> int:
     """Packets of a machine on a day: most send little, few send much."""
-    return max(1, min(400, round(r.lognormvariate(0, 0.9) * mean / 1.5)))
+    return max(1, min(400, round(r.lognormvariate(0, 0.7) * mean / 1.28)))
 
 
 class Machine:
@@ -215,7 +215,7 @@ def _herd(world, r, kind):
 
 def _odd(world, r, kind):
     """Start values that no table of systems has."""
-    return _machine()(world, r, kind, _holder(world, r)).add(tools.RawSyn(r), r.choice((60, 70, 80, 100, 150, 200, 222, 240)))
+    return _machine()(world, r, kind, _holder(world, r)).add(tools.RawSyn(r), r.choice((60, 63, 100, 127, 150, 200, 240, 254)))
 
 
 def _backscatter(world, r, kind):
