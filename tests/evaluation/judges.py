@@ -1,4 +1,5 @@
-"""Who judges a set: Hirundo by its real path, TSUBAME's plain rule, and the reference detector.
+"""Who judges a set: Hirundo by its real path, its detector's core alone, TSUBAME's plain rule, and the
+reference detector.
 
 Each gives {(source, day): verdict}; what it does not mention is undetermined."""
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 
 from evaluation.sets import LabelledSet
 from harness.hirundo import Installation
-from harness.paths import ROOT
+from harness.paths import ROOT, program
 from harness.postgres import Postgres
 
 REFERENCE = ROOT.parent / "shared" / "reference" / "detector" / "spoofdetect.py"
@@ -72,6 +73,20 @@ def _verdicts(installation: Installation, labelled: LabelledSet) -> Verdicts:
     return verdicts
 
 
+def core(labelled: LabelledSet) -> Verdicts | None:
+    """The detector's core alone, which a tool runs on the captures: no database, one day. For a quick look."""
+    if len(labelled.days) != 1:
+        return None
+    with tempfile.NamedTemporaryFile(suffix=".csv") as out:
+        subprocess.run([program("verdict_set"), labelled.folder, out.name], check=True, stdout=subprocess.DEVNULL)
+        return _from_csv(out.name, labelled.days[0])
+
+
+def _from_csv(path: str, day: str) -> Verdicts:
+    with open(path, newline="") as file:
+        return {(row["source"], day): row["verdict"] for row in csv.DictReader(file)}
+
+
 def plain_rule(labelled: LabelledSet) -> Verdicts:
     """TSUBAME's rule: a source whose highest TTL in its own region is above all others' is genuine, below is not.
     Nothing is said of a region without a sensor."""
@@ -92,5 +107,4 @@ def reference(labelled: LabelledSet) -> Verdicts | None:
         return None
     with tempfile.NamedTemporaryFile(suffix=".csv") as out:
         subprocess.run([sys.executable, REFERENCE, labelled.folder, "--out", out.name], check=True, stderr=subprocess.DEVNULL)
-        with open(out.name, newline="") as file:
-            return {(row["source"], labelled.days[0]): row["verdict"] for row in csv.DictReader(file)}
+        return _from_csv(out.name, labelled.days[0])
