@@ -159,7 +159,7 @@ static struct tail *tail_of(struct lane *lane, uint64_t epoch)
 }
 
 int ingest_put(struct lane *lane, const struct frame_header *h, uint8_t *frame, size_t n,
-	int64_t received_us)
+	int64_t received_us, const int64_t *clock_offset_us)
 {
 	struct ingest *g = lane->g;
 	struct tail *tail = tail_of(lane, h->epoch);
@@ -185,6 +185,8 @@ int ingest_put(struct lane *lane, const struct frame_header *h, uint8_t *frame, 
 	r->chain = chain;
 	r->packets = h->packets_total - tail->at.packets_total;
 	r->received_us = received_us;
+	r->has_clock_offset = clock_offset_us != NULL;
+	r->clock_offset_us = clock_offset_us ? *clock_offset_us : 0;
 	r->frame = frame;
 	r->n = n;
 	tail->at = (struct position){h->seq, chain, h->packets_total};

@@ -77,9 +77,6 @@ struct lane;
 struct ingest_lane_info {
 	int32_t sensor_id;
 	bool allow_capture;
-	bool has_clock_offset;
-	int64_t clock_offset_us; /* the sensor's wall clock less ours at HELLO; goes to
-				    sensor_status */
 };
 int ingest_lane_open(struct ingest *g, const struct ingest_lane_info *info,
 	const struct ingest_callbacks *cb, void *arg, struct lane **ret) MUST_CHECK;
@@ -96,10 +93,12 @@ bool ingest_can_take(const struct ingest *g);
 /** Takes one checked frame (header parsed, checksum right, chain right: the session saw to it).
  *  @param frame  malloc'd, taken over
  *  @param received_us  CLOCK_REALTIME
+ *  @param clock_offset_us  STATUS: the sensor's wall clock less ours, for sensor_status; NULL = not
+ *  known, or another record
  *  @return 0, -ENOMEM, -EPROTO (it does not follow the record before it; nothing was taken but the
  *  frame's memory) */
 int ingest_put(struct lane *lane, const struct frame_header *h, uint8_t *frame, size_t n,
-	int64_t received_us) MUST_CHECK;
+	int64_t received_us, const int64_t *clock_offset_us) MUST_CHECK;
 
 /** Rows are enriched by this table from the next record on (NULL: by none); the one before is not
  * used any more when this returns. Borrowed. */

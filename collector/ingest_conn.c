@@ -432,8 +432,6 @@ void conn_start(struct conn *c, struct slot *slot)
 	slot->conn = c;
 	c->txn.sensor_id = slot->sensor_id;
 	c->txn.allow_capture = info->allow_capture;
-	c->txn.has_clock_offset = info->has_clock_offset;
-	c->txn.clock_offset_us = info->clock_offset_us;
 	c->txn.quarantine_known = false;
 	days_clear(&c->txn.refused);
 	free(c->txn.captures.at);

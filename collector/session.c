@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "collector/ingest.h"
+#include "collector/offset.h"
 #include "collector/position.h"
 #include "collector/registry.h"
 #include "collector/welcome.h"
@@ -67,6 +68,7 @@ struct session {
 		*flight; /* epoch, seq of records not committed yet; packets_total = frame bytes */
 	size_t flight_first, flight_n, flight_cap;
 	uint64_t flight_bytes;
+	struct offset clock; /* of the sensor */
 	int64_t clock_offset_us, last_record_us;
 	struct frame_reader reader;
 	bool refused; /* by us, for who it is or what it sent */
@@ -78,8 +80,7 @@ static void enter(struct session *s, enum state state)
 	s->entered_us = clock_mono_us();
 }
 
-/* --- the end
- * -------------------------------------------------------------------------------------- */
+/* The end. */
 
 /* Everything that would call back into the session goes first. */
 static void detach(struct session *s)
@@ -189,8 +190,7 @@ static void refuse(struct session *s, Hirundo__V1__Refused__Reason code, const c
 	tlschan_close(s->chan, text);
 }
 
-/* --- what ingest says
- * ------------------------------------------------------------------------------ */
+/* What ingest says. */
 
 static void read_on(struct session *s)
 {
@@ -250,8 +250,7 @@ static const struct ingest_callbacks ingest_calls = {
 	.on_room = on_room,
 };
 
-/* --- HELLO
- * ------------------------------------------------------------------------------------------ */
+/* HELLO. */
 
 static void supersede(struct session *s)
 {
@@ -285,8 +284,6 @@ static int open_lane(struct session *s)
 	const struct ingest_lane_info info = {
 		.sensor_id = s->sensor_id,
 		.allow_capture = s->hello.sensor.allow_capture,
-		.has_clock_offset = true,
-		.clock_offset_us = s->clock_offset_us,
 	};
 	size_t n = s->hello.streams_n;
 	int r;
@@ -307,6 +304,13 @@ static int open_lane(struct session *s)
 	}
 	s->positions_n = n;
 	return 0;
+}
+
+static void look_at_clock(const struct session *s)
+{
+	if (s->clock_offset_us > CLOCK_ALERT_US || s->clock_offset_us < -CLOCK_ALERT_US)
+		log_warn("session", "alert=clock sensor=%s clock_offset_us=%" PRId64, s->name,
+			s->clock_offset_us);
 }
 
 static void on_hello_answer(void *arg, struct registry_hello *q, enum registry_res res)
@@ -347,9 +351,7 @@ static void on_hello_answer(void *arg, struct registry_hello *q, enum registry_r
 	s->heard_us = s->entered_us;
 	log_info("session", "state=streaming sensor=%s sensor_id=%d clock_offset_us=%" PRId64,
 		s->name, s->sensor_id, s->clock_offset_us);
-	if (s->clock_offset_us > CLOCK_ALERT_US || s->clock_offset_us < -CLOCK_ALERT_US)
-		log_warn("session", "alert=clock sensor=%s clock_offset_us=%" PRId64, s->name,
-			s->clock_offset_us);
+	look_at_clock(s);
 	send_welcome(s);
 	welcome_done(&s->hello);
 }
@@ -361,6 +363,7 @@ static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
 		return;
 	}
 	s->clock_offset_us = m->wall_us - clock_wall_us();
+	s->clock = (struct offset){(int64_t)m->mono_us, clock_mono_us()};
 	enter(s, LOOKUP);
 	memcpy(s->hello.name, s->name, sizeof(s->name));
 	if (tlschan_peer(s->chan, s->hello.peer, sizeof(s->hello.peer)) < 0)
@@ -370,8 +373,7 @@ static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
 		cut(s, "out of memory");
 }
 
-/* --- CONFIRM
- * ------------------------------------------------------------------------------------------ */
+/* CONFIRM. */
 
 static void on_confirm_answer(void *arg, struct registry_confirm *c, enum registry_res res)
 {
@@ -414,8 +416,7 @@ static void on_confirm(struct session *s, Hirundo__V1__Confirm *m)
 		cut(s, "out of memory");
 }
 
-/* --- records
- * -------------------------------------------------------------------------------------------- */
+/* Records. */
 
 static bool flight_push(struct session *s, const struct frame_header *h, size_t n)
 {
@@ -453,6 +454,7 @@ static void on_record(struct session *s, const struct frame_header *h, uint8_t *
 	struct position *p = NULL;
 	const char *wrong;
 	enum position_res res;
+	bool fresh;
 	int r;
 
 	for (size_t i = 0; i < s->positions_n; i++)
@@ -473,7 +475,10 @@ static void on_record(struct session *s, const struct frame_header *h, uint8_t *
 		return;
 	}
 	s->last_record_us = clock_wall_us();
-	r = ingest_put(s->lane, h, frame, n, s->last_record_us);
+	fresh = offset_record(&s->clock, h, frame + FRAME_HEADER_SIZE, &s->clock_offset_us);
+	if (fresh)
+		look_at_clock(s);
+	r = ingest_put(s->lane, h, frame, n, s->last_record_us, fresh ? &s->clock_offset_us : NULL);
 	if (r < 0) {
 		cut(s, strerror(-r));
 		return;
@@ -481,9 +486,7 @@ static void on_record(struct session *s, const struct frame_header *h, uint8_t *
 	read_on(s);
 }
 
-/* --- frames
- * ------------------------------------------------------------------------------------------------
- */
+/* Frames. */
 
 static const ProtobufCMessageDescriptor *descriptor_of(uint8_t type)
 {
@@ -585,8 +588,7 @@ static const struct tlschan_callbacks channel_calls = {
 	.on_closed = on_closed,
 };
 
-/* --- for the listener
- * ------------------------------------------------------------------------------------- */
+/* For the listener. */
 
 int session_new(struct session_host *host, uv_tcp_t *tcp)
 {

@@ -39,6 +39,8 @@ struct record {
 	uint64_t chain; /* its chain checksum: what the next record's prev_checksum is */
 	uint64_t packets; /* by which packets_total grows */
 	int64_t received_us;
+	bool has_clock_offset;
+	int64_t clock_offset_us; /* STATUS: the sensor's clock less ours */
 	char *refused; /* why the database did not take it; heap, NULL = not tried or fine */
 	uint8_t *frame;
 	size_t n;
@@ -104,8 +106,6 @@ struct txn_sums {
 struct txn {
 	int32_t sensor_id;
 	bool allow_capture;
-	bool has_clock_offset;
-	int64_t clock_offset_us;
 
 	struct record *records; /* utlist */
 	size_t records_n;

@@ -183,8 +183,8 @@ static int put_status(struct txn *t, const struct record *r, const Hirundo__V1__
 		       m->fold_early, m->coarse_packets, m->spool_bytes, m->spool_lost_packets,
 		       m->unclean_start ? "true" : "false", m->final ? "true" : "false",
 		       m->from_capture ? "true" : "false"));
-	if (t->has_clock_offset)
-		TRY(e, text_add(out, "%" PRId64 ", '{", t->clock_offset_us));
+	if (r->has_clock_offset)
+		TRY(e, text_add(out, "%" PRId64 ", '{", r->clock_offset_us));
 	else
 		TRY(e, text_add(out, "NULL, '{"));
 	for (size_t i = 0; i < m->n_ignored; i++)

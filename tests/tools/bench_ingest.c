@@ -209,7 +209,7 @@ static void feed(void)
 
 		assert(copy);
 		memcpy(copy, b.frames[i], n);
-		r = ingest_put(b.lane, &b.headers[i], copy, n, clock_wall_us());
+		r = ingest_put(b.lane, &b.headers[i], copy, n, clock_wall_us(), NULL);
 		assert(r == 0);
 	}
 }

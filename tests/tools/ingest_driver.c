@@ -272,7 +272,8 @@ static void feed(void)
 		assert(copy);
 		memcpy(copy, it->frame, it->n);
 		d.flight += it->n;
-		r = ingest_put(d.lane, &it->header, copy, it->n, clock_wall_us());
+		r = ingest_put(d.lane, &it->header, copy, it->n, clock_wall_us(),
+			it->header.type == FRAME_STATUS ? &(int64_t){1234} : NULL);
 		assert(r == 0);
 	}
 }
@@ -324,10 +325,8 @@ static void on_room(void *arg)
 static void on_hello(void *arg, struct registry_hello *h, enum registry_res res)
 {
 	static const struct ingest_callbacks calls = {on_committed, on_conflict, on_room};
-	struct ingest_lane_info info = {.sensor_id = h->sensor.sensor_id,
-		.allow_capture = h->sensor.allow_capture,
-		.has_clock_offset = true,
-		.clock_offset_us = 1234};
+	struct ingest_lane_info info = {
+		.sensor_id = h->sensor.sensor_id, .allow_capture = h->sensor.allow_capture};
 	int r;
 
 	(void)arg;
