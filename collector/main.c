@@ -227,7 +227,6 @@ static void on_reload(void *arg)
 	enum log_level level;
 	SSL_CTX *ctx;
 
-	notify_reloading();
 	if (conf_load(collector_options, c->config_file, &fresh, &error) < 0) {
 		log_error("config", "reason=%s note=\"the old configuration stays\"",
 			log_quote(error));
@@ -245,7 +244,6 @@ static void on_reload(void *arg)
 	}
 	conf_done(collector_options, &fresh);
 	addresses_check(c->addresses);
-	notify_ready();
 }
 
 static void on_disabled(void *arg, int32_t sensor_id)
@@ -423,7 +421,10 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "%s\n", error ? error : "out of memory");
 		return EX_CONFIG;
 	}
-	code = check ? EX_OK : run(&c);
+	if (check)
+		code = make_tls(&c.conf, &c.host.tls) < 0 ? EX_CONFIG : EX_OK;
+	else
+		code = run(&c);
 	partitions_free(c.partitions);
 	rollup_free(c.rollup);
 	ingest_free(c.ingest);

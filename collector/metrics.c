@@ -45,7 +45,7 @@ static void write_sessions(struct openmetrics *m, const struct session_host *hos
 		if (session_info(s).streaming)
 			openmetrics_labelled(m, "sensor", session_info(s).name, 1);
 	openmetrics_family(m, OPENMETRICS_GAUGE, "hirundo_sensor_clock_offset_seconds",
-		"The sensor's clock less ours, at HELLO.");
+		"The sensor's clock less ours, at HELLO and the newest STATUS that did not wait.");
 	for (s = host->sessions; s; s = session_next(s))
 		if (session_info(s).streaming)
 			openmetrics_labelled(m, "sensor", session_info(s).name,
@@ -70,6 +70,10 @@ static void write_ingest(struct openmetrics *m, const struct ingest_counters *c)
 		c->reconnects);
 	counter(m, "hirundo_quarantined_packets", "Packets with impossible times.",
 		c->quarantined_packets);
+	counter(m, "hirundo_quarantine_rows_not_kept",
+		"Rows of them that a full quarantine did not keep.", c->rows_not_kept);
+	counter(m, "hirundo_samples_dropped", "Payload samples with impossible times.",
+		c->samples_dropped);
 	counter(m, "hirundo_rejected_records", "Records in ingest_reject.", c->rejected_records);
 	counter(m, "hirundo_rejected_packets", "Packets in them.", c->rejected_packets);
 	counter(m, "hirundo_lost_packets", "Packets that loss records count.", c->lost_packets);

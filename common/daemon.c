@@ -37,8 +37,12 @@ static void notify(const char *message)
 		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 }
 
+/* notify_ready() was called. */
+static bool ready;
+
 void notify_ready(void)
 {
+	ready = true;
 	notify("READY=1");
 }
 
@@ -97,8 +101,12 @@ static void on_hup(uv_signal_t *handle, int signum)
 	struct daemon *d = handle->data;
 
 	(void)signum;
+	if (ready)
+		notify_reloading();
 	if (d->on_reload)
 		d->on_reload(d->arg);
+	if (ready)
+		notify_ready();
 }
 
 static void on_stop(uv_signal_t *handle, int signum)

@@ -20,7 +20,8 @@ void notify_status(const char *fmt, ...) PRINTF_LIKE(1, 2);
 struct daemon {
 	uv_signal_t hup, term, interrupt;
 	uv_timer_t watchdog;
-	void (*on_reload)(void *arg);
+	void (*on_reload)(
+		void *arg); /* reloading is notified around it, of a program that is ready */
 	void (*on_stop)(
 		void *arg); /* SIGTERM, SIGINT: drain. A second one ends the process at once */
 	void *arg;

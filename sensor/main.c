@@ -24,9 +24,8 @@
 #include "sensor/spool.h"
 #include "sensor/uplink.h"
 
-/* Live: packets of one turn of the loop, and how often the clocks are looked at. */
-#define TURN_PACKETS 4096
-#define TICK_MS 100
+#define TURN_PACKETS 4096 /* of one turn of the loop */
+#define TICK_MS 100 /* how often the clocks are looked at */
 /* A clean stop waits this long for its last acknowledgements; the rest stays in the spool. */
 #define DRAIN_US (5 * US_PER_S)
 /* --read waits while this many segments are not committed, so that the spool's bound is never met.
@@ -500,7 +499,6 @@ static void on_reload(void *arg)
 	enum log_level level;
 	SSL_CTX *ctx;
 
-	notify_reloading();
 	if (sensor_conf_load(s->config_file, &fresh, &targets, &error) < 0) {
 		log_error("config", "reason=%s note=\"the old configuration stays\"",
 			log_quote(error));
@@ -518,7 +516,6 @@ static void on_reload(void *arg)
 		log_notice("config", "state=reloaded");
 	}
 	targets_free(targets);
-	notify_ready();
 }
 
 /* Start. */
@@ -673,6 +670,7 @@ int main(int argc, char **argv)
 	struct arguments a = {0};
 	static struct sensor s;
 	AUTO_FREE char *error = NULL;
+	SSL_CTX *ctx = NULL;
 	int code = arguments_parse(argc, argv, &a);
 
 	if (code >= 0)
@@ -686,7 +684,11 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "%s\n", error ? error : "out of memory");
 		return EX_CONFIG;
 	}
-	code = a.check ? EX_OK : run(&s, &a);
+	if (a.check)
+		code = make_tls(&s.conf, &ctx) < 0 ? EX_CONFIG : EX_OK;
+	else
+		code = run(&s, &a);
+	SSL_CTX_free(ctx);
 	uplink_free(s.uplink);
 	pipeline_free(s.pipeline);
 	spool_close(s.spool);

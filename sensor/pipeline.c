@@ -57,6 +57,7 @@ struct pipeline {
 	uint8_t collector[16];
 	uint16_t collector_port;
 	bool unclean_told;
+	bool refused; /* the last record, by the disk */
 };
 
 int pipeline_new(const struct pipeline_options *o, struct pipeline **ret)
@@ -188,7 +189,8 @@ static int record_append(struct pipeline *p, enum frame_type type, uint64_t pack
 {
 	int r = spool_append(p->o.spool, type, packets, buf_head(&p->record), buf_len(&p->record));
 
-	if (r != SPOOL_REFUSED)
+	p->refused = r == SPOOL_REFUSED;
+	if (!p->refused)
 		return r;
 	/* A capture can be read again: stop before anything is counted as lost. */
 	if (p->o.from_capture)
@@ -304,8 +306,10 @@ int pipeline_status(struct pipeline *p, uint64_t kernel_drops, uint64_t interfac
 	if (r < 0)
 		return r;
 	buf_added(&p->record, hirundo__v1__status__pack(&s, buf_tail(&p->record)));
-	p->unclean_told = true;
-	return record_append(p, FRAME_STATUS, 0);
+	r = record_append(p, FRAME_STATUS, 0);
+	/* Told only when it is on the disk: what the disk refused says it again. */
+	p->unclean_told |= r == 0 && !p->refused;
+	return r;
 }
 
 const struct pipeline_books *pipeline_books(const struct pipeline *p)

@@ -129,9 +129,9 @@ def test_errors_tell_no_address(tmp_path, text):
     assert not re.search(r"203\.0|2001|10\.0|192\.0", run.stderr), "an address in an error"
 
 
-def test_good_configuration(tmp_path):
+def test_good_configuration(world, tmp_path):
     config = tmp_path / "sensor.conf"
-    config.write_text(render(GOOD))
+    config.write_text(render({**GOOD, **world.good(world.enroll())}))
     assert subprocess.run([program("hirundo-sensor"), "--config", config, "--check-config"]).returncode == 0
 
 
@@ -192,6 +192,8 @@ def test_own_files_of_a_sensor(world, name):
     sensor = world.sensor(enrolled, **spoil(world, name, CLIENT))
     assert sensor.read(world.capture) == CONFIG, sensor.log
     assert re.search(OWN_FILES[name][1], sensor.log), sensor.log
+    assert sensor.start("--check-config").wait(10) == CONFIG
+    assert re.search(OWN_FILES[name][1], sensor.last_log), sensor.last_log
     world.mended(sensor, **world.good(enrolled))
 
 
@@ -204,6 +206,8 @@ def test_own_files_of_a_collector(world, tmp_path, name):
     collector = Process("spoiled", [program("hirundo-collector"), "--config", config], tmp_path)
     assert collector.start().wait(30) == CONFIG, collector.log
     assert re.search(OWN_FILES[name][1], collector.log), collector.log
+    assert collector.start("--check-config").wait(10) == CONFIG
+    assert re.search(OWN_FILES[name][1], collector.last_log), collector.last_log
     collector.finish()
 
 

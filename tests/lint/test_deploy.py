@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from harness.certificates import CLIENT, SERVER, URN, Authority
 from lint.tree import ROOT
 
 BUILD = pathlib.Path(os.environ.get("HIRUNDO_BUILD", ROOT / "build-test" / "plain"))
@@ -73,8 +74,14 @@ def test_sample_has_every_option(name, sample, page):
 
 @pytest.mark.parametrize("name,sample,page", PROGRAMS)
 def test_sample_is_taken(name, sample, page, tmp_path):
-    """--check-config takes the sample, and the sample with every default written out."""
+    """--check-config takes the sample, and the sample with every default written out. It opens the
+    certificates, so their names become those of such."""
     text = (DEPLOY / "sample" / sample).read_text()
+    ca = Authority(tmp_path / "ca")
+    usage = CLIENT if name == "hirundo-sensor" else SERVER
+    cert, key = ca.issue(tmp_path / "own", [URN + "x"], ["localhost"], usage)
+    for option, file in ("ca_file", ca.cert_file), ("cert_file", cert), ("key_file", key):
+        text = re.sub(rf'^{option} = .*$', f'{option} = "{file}"', text, flags=re.M)
     for number, content in enumerate((text, re.sub(r"^# (?=\w+ = )", "", text, flags=re.M))):
         path = tmp_path / f"{number}.conf"
         path.write_text(content)

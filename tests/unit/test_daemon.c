@@ -120,6 +120,41 @@ static void on_stop(void *arg)
 	daemon_close(&s->daemon);
 }
 
+/* A reload is told around the callback, but not by a program that is not ready yet. First of all
+ * tests: nothing makes it not ready again. */
+static void test_reload_is_notified(void **state)
+{
+	char path[64], got[128];
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "@hirundo-reload-%d", (int)getpid());
+	fd = listen_at(path);
+	for (int ready = 0; ready < 2; ready++) {
+		struct seen s = {0};
+		uv_loop_t loop;
+
+		assert_int_equal(uv_loop_init(&loop), 0);
+		assert_int_equal(daemon_init(&s.daemon, &loop, on_reload, on_stop, &s), 0);
+		if (ready) {
+			notify_ready();
+			expect(fd, "READY=1");
+		}
+		(void)raise(SIGHUP);
+		assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+		assert_int_equal(s.reloads, 1);
+		assert_int_equal(uv_loop_close(&loop), 0);
+		if (ready) {
+			assert_true(recv(fd, got, sizeof(got), 0) > 12);
+			assert_memory_equal(got, "RELOADING=1\n", 12);
+			expect(fd, "READY=1");
+		}
+		assert_int_equal(recv(fd, got, sizeof(got), MSG_DONTWAIT), -1);
+	}
+	(void)close(fd);
+	(void)unsetenv("NOTIFY_SOCKET");
+}
+
 static void test_signals(void **state)
 {
 	struct seen s = {0};
@@ -205,6 +240,7 @@ static void test_watchdog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_reload_is_notified),
 		cmocka_unit_test(test_notify_path),
 		cmocka_unit_test(test_notify_abstract),
 		cmocka_unit_test(test_notify_nobody),
