@@ -44,6 +44,7 @@ struct addresses {
 	atomic_bool stop;
 	struct enrich *fresh;
 	int outcome;
+	int64_t took_us;
 	char reason[LOAD_REASON_MAX];
 
 	unsigned handles;
@@ -77,6 +78,7 @@ static void load(uv_work_t *work)
 		"connect_timeout", "dbname", "fallback_application_name", NULL};
 	struct addresses *a = work->data;
 	const char *const values[] = {CONNECT_S, a->dsn, "hirundo-collector addresses", NULL};
+	int64_t from = clock_mono_us();
 	PGconn *conn = PQconnectdbParams(names, values, 1);
 	const char *text = PQerrorMessage(conn);
 
@@ -88,6 +90,7 @@ static void load(uv_work_t *work)
 		a->outcome = LOAD_FAILED;
 	}
 	PQfinish(conn);
+	a->took_us = clock_mono_us() - from;
 }
 
 static void note_failure(struct addresses *a, const char *reason)
@@ -125,8 +128,8 @@ static void on_loaded(uv_work_t *work, int status)
 	a->loads++;
 	ingest_set_enrich(a->ingest, a->table);
 	enrich_free(old);
-	log_info("addresses", "state=loaded dataset=%" PRId32 " ranges=%zu", a->used.id,
-		enrich_ranges(a->table));
+	log_info("addresses", "state=loaded dataset=%" PRId32 " ranges=%zu ms=%" PRId64, a->used.id,
+		enrich_ranges(a->table), a->took_us / US_PER_MS);
 }
 
 static void start_load(struct addresses *a)

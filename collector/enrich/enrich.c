@@ -8,6 +8,10 @@
 
 /* Of each address's upper 16 bits: where its ranges begin. */
 #define INDEX_N 65536u
+/* IPv6 has most of its ranges below few of those: they are told apart by 8 further bits. */
+#define FINE_N 256u
+/* Fewer are searched without. */
+#define FINE_MIN 16u
 
 /* What is known of a range; its limits stand apart, so that the search reads little memory. */
 struct known {
@@ -30,6 +34,8 @@ struct enrich {
 	struct family v4, v6;
 	uint32_t *lo4, *hi4;
 	struct address128 *lo6, *hi6;
+	uint32_t *fine; /* rows of FINE_N + 1, as index */
+	uint32_t row[INDEX_N]; /* of each 16 bits, from 1; 0 = none */
 };
 
 static int family_init(struct family *f, const struct range *r, size_t n)
@@ -74,8 +80,37 @@ static int limits_init(struct enrich *e, const struct range *r4, const struct ra
 	return 0;
 }
 
+/* A row for each 16 bits that have many ranges: at most one in FINE_MIN ranges, so memory is
+ * bounded by theirs. */
+static int fine_init(struct enrich *e)
+{
+	uint32_t rows = 0;
+
+	for (uint32_t top = 0; top < INDEX_N; top++)
+		if (e->v6.index[top + 1] - e->v6.index[top] >= FINE_MIN)
+			e->row[top] = ++rows;
+	e->fine = malloc(((size_t)rows * (FINE_N + 1) + 1) * sizeof(*e->fine));
+	if (!e->fine)
+		return -ENOMEM;
+	for (uint32_t top = 0; top < INDEX_N; top++) {
+		uint32_t end = e->v6.index[top + 1], at = 0;
+		uint32_t *fine;
+
+		if (e->row[top] == 0)
+			continue;
+		fine = e->fine + (size_t)(e->row[top] - 1) * (FINE_N + 1);
+		for (uint32_t i = e->v6.index[top]; i < end; i++)
+			while (at <= (e->lo6[i].hi >> 40 & (FINE_N - 1)))
+				fine[at++] = i;
+		while (at <= FINE_N)
+			fine[at++] = end;
+	}
+	return 0;
+}
+
 int enrich_new(struct ranges *ranges, struct names *names, int32_t dataset, struct enrich **ret)
 {
+	const struct range *r6;
 	size_t n4 = 0;
 	struct enrich *e;
 	int r;
@@ -88,11 +123,14 @@ int enrich_new(struct ranges *ranges, struct names *names, int32_t dataset, stru
 	if (!e)
 		return -ENOMEM;
 	e->dataset = dataset;
+	r6 = n4 < ranges->n ? &ranges->at[n4] : ranges->at;
 	r = family_init(&e->v4, ranges->at, n4);
 	if (r == 0)
-		r = family_init(&e->v6, ranges->n > n4 ? ranges->at + n4 : NULL, ranges->n - n4);
+		r = family_init(&e->v6, r6, ranges->n - n4);
 	if (r == 0)
-		r = limits_init(e, ranges->at, ranges->n > n4 ? ranges->at + n4 : NULL);
+		r = limits_init(e, ranges->at, r6);
+	if (r == 0)
+		r = fine_init(e);
 	if (r < 0) {
 		enrich_free(e);
 		return r;
@@ -113,6 +151,7 @@ struct enrich *enrich_free(struct enrich *e)
 		free(e->hi4);
 		free(e->lo6);
 		free(e->hi6);
+		free(e->fine);
 		free(e);
 	}
 	return NULL;
@@ -145,8 +184,14 @@ static size_t search4(const struct enrich *e, uint32_t a)
 
 static size_t search6(const struct enrich *e, struct address128 a)
 {
-	size_t at = e->v6.index[a.hi >> 48], n = e->v6.index[(a.hi >> 48) + 1] - at;
+	const uint32_t *limits = &e->v6.index[a.hi >> 48];
+	size_t at, n;
 
+	if (e->row[a.hi >> 48])
+		limits = &e->fine[(size_t)(e->row[a.hi >> 48] - 1) * (FINE_N + 1) +
+				  (a.hi >> 40 & (FINE_N - 1))];
+	at = limits[0];
+	n = limits[1] - at;
 	while (n > 0) {
 		size_t half = n / 2;
 		bool below = address128_compare(e->lo6[at + half], a) <= 0;

@@ -44,15 +44,15 @@ void kind_import_done(struct kind_import *i);
 /** All kinds together. Region: of rir where it is loaded, else of mmdb where it has regions, else
  * of ranges. ASN: of pfx2as where it is loaded, else of mmdb. Overrides on top, field by field.
  * Holder: that of overrides, else "AS" and the ASN, else that of rir.
- *  @param kinds  a list each, disjoint and sorted; empty = not loaded
+ *  @param lists  one each, disjoint and sorted; empty = not loaded
  *  @param ret  appended to
  *  @return 0, -ENOMEM, -E2BIG */
 int kinds_combine(
-	const struct ranges kinds[KINDS_N], struct names *names, struct ranges *ret) MUST_CHECK;
+	const struct ranges lists[KINDS_N], struct names *names, struct ranges *ret) MUST_CHECK;
 
 /** The kind that decides the region, KINDS_N where none is loaded. As hirundo.address_kind(). */
-enum kind kinds_region(const struct ranges kinds[KINDS_N]);
+enum kind kinds_region(const struct ranges lists[KINDS_N]);
 /** The kind that decides the ASN, KINDS_N where none is loaded. */
-enum kind kinds_asn(const struct ranges kinds[KINDS_N]);
+enum kind kinds_asn(const struct ranges lists[KINDS_N]);
 
 #endif

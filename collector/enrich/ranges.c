@@ -42,7 +42,7 @@ void ranges_done(struct ranges *l)
 
 int ranges_add(struct ranges *l, const struct range *r)
 {
-	if (l->n == l->cap) {
+	if (!l->at || l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 1024;
 		struct range *grown;
 

@@ -14,15 +14,17 @@
 
 int source_fail(struct source *s, uint32_t line, const char *fmt, ...)
 {
-	int at = line > 0 ? snprintf(s->error, sizeof(s->error), "%s:%" PRIu32 ": ", s->name, line)
-			  : snprintf(s->error, sizeof(s->error), "%s: ", s->name);
+	char what[SOURCE_ERROR_MAX / 2];
 	va_list ap;
 
-	if (at > 0 && (size_t)at < sizeof(s->error)) {
-		va_start(ap, fmt);
-		(void)vsnprintf(s->error + at, sizeof(s->error) - (size_t)at, fmt, ap);
-		va_end(ap);
-	}
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (line > 0)
+		(void)snprintf(
+			s->error, sizeof(s->error), "%.240s:%" PRIu32 ": %s", s->name, line, what);
+	else
+		(void)snprintf(s->error, sizeof(s->error), "%.240s: %s", s->name, what);
 	return SOURCE_BAD;
 }
 
@@ -131,7 +133,7 @@ int source_read(const char *path, uint8_t **ret, size_t *ret_n, int32_t *ret_day
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	const char *wrong = NULL;
 	uint8_t *data = NULL;
-	struct stat st;
+	struct stat st = {0};
 	size_t n = 0;
 	int e = fd < 0 || fstat(fd, &st) < 0 ? -errno : read_all(fd, &data, &n);
 

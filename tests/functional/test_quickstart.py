@@ -49,10 +49,15 @@ def test_quickstart(folder):
     where = answer(run)
     assert len(where["sensors"]) == 10 and where["dashboard"] is None
     assert "23/TCP" in run.stdout
+    assert "address data: tor-geoipdb (IPFire Location), not TSUBAME's method\n" in run.stdout
     with psycopg.connect(where["analyst_dsn"]) as analyst:
         assert analyst.execute("SELECT count(DISTINCT region) FROM hirundo.sensor").fetchone() == (10,)
         (packets,) = analyst.execute("SELECT sum(packets) FROM hirundo.observation").fetchone()
         assert packets > 20000
+        assert analyst.execute("SELECT kind, name FROM hirundo.enrichment_dataset").fetchall() == [
+            ("ranges", "tor-geoipdb (IPFire Location)")]
+        assert analyst.execute("SELECT bool_and(dataset_id = 1) FROM hirundo.ingest_batch").fetchone() == (True,)
+        assert analyst.execute("SELECT region FROM hirundo.address_info('1.1.1.1')").fetchone()[0] is not None
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             analyst.execute("SELECT * FROM hirundo.sensor_address")
     verify(where)

@@ -244,6 +244,50 @@ static void test_kinds_and_table(void **state)
 	}
 }
 
+/* As IPv6 is given out: many prefixes below few of the upper 16 bits, and few below many. */
+static void test_many_of_ipv6(void **state)
+{
+	static const uint16_t tops[] = {0x2001, 0x2400, 0x2a00, 0x2a01, 0xffff};
+	struct enrich *table = NULL;
+	struct names names = {0};
+	struct ranges l = {0};
+	uint32_t x = 3, same = 0;
+	size_t twice = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3000; i++) {
+		struct range r = {.family = 6, .has_asn = true, .asn = i};
+		uint64_t top = i % 10 ? tops[next(&x) % ARRAY_SIZE(tops)] : next(&x) % 65536;
+
+		r.lo.hi = top << 48 | (uint64_t)(next(&x) % 2000) << 36;
+		r.hi = (struct address128){r.lo.hi | ((UINT64_C(1) << 36) - 1), UINT64_MAX};
+		if (!slow(&l, 6, r.lo))
+			assert_int_equal(ranges_add(&l, &r), 0);
+		else
+			same++;
+	}
+	assert_true(l.n > 1500 && same > 0);
+	assert_int_equal(enrich_new(&l, &names, 1, &table), 0);
+	for (size_t i = 0; i < l.n; i++) {
+		const struct address128 asked[] = {l.at[i].lo, l.at[i].hi,
+			address128_before(l.at[i].lo), address128_next(l.at[i].hi)};
+
+		for (size_t k = 0; k < ARRAY_SIZE(asked); k++) {
+			const struct range *want = slow(&l, 6, asked[k]);
+			uint8_t bytes[16];
+			struct enrich_answer e =
+				enrich_lookup(table, 6, network_order(6, asked[k], bytes));
+
+			assert_int_equal(e.has_asn, want != NULL);
+			assert_int_equal(e.asn, want ? want->asn : 0);
+			twice += want != NULL;
+		}
+	}
+	assert_true(twice >= 2 * l.n && twice < 4 * l.n);
+	enrich_free(table);
+	ranges_done(&l);
+}
+
 static void test_neighbours_become_one(void **state)
 {
 	struct ranges kinds[KINDS_N] = {{0}}, all = {0};
@@ -368,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_longest_prefix_holds),
 		cmocka_unit_test(test_same_prefix_twice),
 		cmocka_unit_test(test_kinds_and_table),
+		cmocka_unit_test(test_many_of_ipv6),
 		cmocka_unit_test(test_neighbours_become_one),
 		cmocka_unit_test(test_no_table),
 		cmocka_unit_test(test_overlap_is_refused),
