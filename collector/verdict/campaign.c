@@ -6,9 +6,6 @@
 #include "collector/verdict/impl.h"
 #include "collector/verdict/order.h"
 
-/* Hop counts that occur; what is not expected anywhere is spread over them. */
-#define HOPS_USUAL 36
-#define USUAL_SHARE 0.95
 /* Holders expected in a cell besides. */
 #define EXPECTED_LEAST 0.3
 
@@ -27,8 +24,7 @@ static bool eligible(const struct detector *d, const struct verdict_row *r)
 	return !d->in->signature_response[r->signature] && claim(d, r)->listing == VERDICT_LISTED;
 }
 
-/* Rows that may be part of a campaign, by signature. */
-static int order_rows(const struct detector *d, uint32_t *order, size_t *first)
+int rows_by_signature(const struct detector *d, uint32_t *order, size_t *first)
 {
 	const struct verdict_input *in = d->in;
 	AUTO_FREE size_t *at = zeroed((size_t)in->signatures_n + 1, sizeof(*at));
@@ -97,7 +93,7 @@ int campaign_prepare(struct detector *d)
 	c->order = zeroed(in->rows_n, sizeof(*c->order));
 	if (!first || !c->order)
 		return -ENOMEM;
-	e = order_rows(d, c->order, first);
+	e = rows_by_signature(d, c->order, first);
 	for (uint32_t s = 0; s < in->signatures_n; s++)
 		most = first[s + 1] - first[s] > most ? first[s + 1] - first[s] : most;
 	keys = zeroed(most, sizeof(*keys));

@@ -42,7 +42,7 @@ static inline double log_sum(double a, double b)
 {
 	double high = a > b ? a : b, low = a > b ? b : a;
 
-	return high + log1p(exp(low - high));
+	return low == -INFINITY ? high : high + log1p(exp(low - high));
 }
 
 /** Median; reorders v. n >= 1. */

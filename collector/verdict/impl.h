@@ -7,6 +7,10 @@
 
 #define CLASSES_N 4
 #define HOPS_N 128 /* initial TTL less TTL is 0 to 126 */
+#define TTLS_N 256
+/* Hop counts that occur; what is not expected anywhere is spread over them. */
+#define HOPS_USUAL 36
+#define USUAL_SHARE 0.95
 
 /** Votes of a holder at a sensor (or, VERDICT_NONE, on the common offset), summed. */
 struct votes {
@@ -46,12 +50,59 @@ struct campaigns {
 	size_t buckets_n;
 };
 
+/** What a source sent with one signature. */
+struct flow {
+	size_t first; /* in senders.order */
+	uint32_t rows, source, signature;
+	uint32_t first_s, last_s;
+	uint32_t sender; /* that it may be of, or UINT32_MAX */
+	double member; /* chance that it is */
+	double log_claimed;
+	uint8_t class_; /* of most packets */
+	bool random; /* TTLs change from packet to packet */
+	bool free; /* to be looked at; no sender has it yet */
+	bool candidate, claimed_known;
+};
+
+/** One machine that sends in the name of others, or the only one that the claim is true of. */
+struct sender {
+	double mixture; /* its share of what was there at the time */
+	double evidence; /* ln, against none */
+	uint32_t signature;
+};
+
+struct senders {
+	uint32_t *order; /* rows, by signature, source, sensor, TTL */
+	size_t *by_signature; /* [signature]: first in order; one more at the end */
+	struct flow *flows; /* ascending by signature, source */
+	size_t flows_n;
+	bool *several; /* [source]: has more than one signature */
+	double *base; /* [sensor * TTLS_N + ttl]: density from anywhere */
+	double *votes, *voters; /* scratch, 0: [sensor * TTLS_N + ttl], [sensor] */
+	double log_class[CLASSES_N];
+	struct sender *found;
+	size_t found_n, room;
+};
+
+struct candidate {
+	double member;
+	uint32_t flow;
+};
+
+/** Flows of one signature. */
+struct flow_group {
+	uint32_t *by_time; /* flows, by their first packet */
+	size_t n;
+	struct candidate *candidates; /* scratch, room for all */
+};
+
 struct detector {
 	const struct verdict_input *in;
 	const struct verdict_params *p;
 	struct verdict_result *r;
 	struct holders holders;
 	struct campaigns campaigns;
+	struct senders senders;
 };
 
 static inline unsigned ttl_class(uint8_t ttl)
@@ -96,6 +147,14 @@ static inline bool sensor_known(const struct detector *d, uint16_t sensor)
 	return d->p->reference || d->r->profile.votes[sensor] >= d->p->sensor_votes;
 }
 
+/** Density of hops that may have come from anywhere.
+ *  @param square  of the distance from the mean, in deviations */
+static inline double any_hops(double square, double variance)
+{
+	return USUAL_SHARE * exp(-0.5 * square) / sqrt(2 * M_PI * variance) +
+	       (1 - USUAL_SHARE) / HOPS_USUAL;
+}
+
 /* fold.c */
 int fold(struct detector *d) MUST_CHECK;
 
@@ -120,6 +179,11 @@ void holder_at(const struct detector *d, const struct expectation *e,
 	double *ret_variance);
 
 /* campaign.c */
+/** Rows that may be forged, by signature; in one they keep their order.
+ *  @param order  room for all rows
+ *  @param first  [signature] and one more, zero: filled with where each begins
+ *  @return 0, -ENOMEM */
+int rows_by_signature(const struct detector *d, uint32_t *order, size_t *first) MUST_CHECK;
 int campaign_prepare(struct detector *d) MUST_CHECK;
 /** @param mains  [source]: its main signature (reference) */
 void campaign_find(struct detector *d, const uint32_t *mains);
@@ -129,7 +193,26 @@ const struct bucket *campaign_at(
 int campaign_list(struct detector *d) MUST_CHECK;
 void campaign_done(struct campaigns *c);
 
+/* sender.c */
+int senders_prepare(struct detector *d) MUST_CHECK;
+int senders_find(struct detector *d) MUST_CHECK;
+void senders_done(struct senders *s);
+
+/* sender_fit.c
+ * @return 1: a sender was found, 0: none, -ENOMEM */
+int sender_fit(struct detector *d, struct flow_group *g, uint32_t from_s, uint32_t to_s) MUST_CHECK;
+
+/* sender_judge.c: where senders sit, and what that says of their members */
+int senders_judge(struct detector *d) MUST_CHECK;
+
 /* score.c */
+/** ln density of hops if they came from where a source says (an own signature does not count), and
+ *  from anywhere; sensors that little is known of are passed over. */
+double score_claimed(const struct detector *d, uint32_t source, uint32_t own,
+	const struct verdict_hop *h, unsigned n);
+double score_anywhere(const struct detector *d, const struct verdict_hop *h, unsigned n);
+/** The same as if from any of the known regions. */
+double score_elsewhere(const struct detector *d, const struct verdict_hop *h, unsigned n);
 void score(const struct detector *d, struct verdict_track *t);
 /** The region that explains a hop vector best, or VERDICT_NONE. */
 uint16_t score_nearest(const struct detector *d, const struct verdict_hop *hops, unsigned n);

@@ -111,6 +111,49 @@ static double odd_log(const struct detector *d, double usual, double odd)
 	return log_sum(log1p(-d->p->odd) + usual, log(d->p->odd) + odd);
 }
 
+double score_claimed(const struct detector *d, uint32_t source, uint32_t own,
+	const struct verdict_hop *h, unsigned n)
+{
+	const struct verdict_source *s = &d->in->sources[source];
+	struct claimed c = {
+		.expected = holder_expect(d, s->holder, own),
+		.region = from_region(d, s->region, h, n),
+	};
+
+	for (unsigned i = 0; i < n && c.expected.taught; i++) {
+		double mean, variance;
+
+		if (!sensor_known(d, h[i].sensor))
+			continue;
+		holder_at(d, &c.expected, s, own, h[i].sensor, &mean, &variance);
+		density_add(&c.holder, h[i].hops - mean, variance + noise(d, &h[i]));
+	}
+	return odd_log(d, claimed_log(d, &c, 0), claimed_log(d, &c, d->p->odd_tau));
+}
+
+double score_anywhere(const struct detector *d, const struct verdict_hop *h, unsigned n)
+{
+	struct density any = from_anywhere(d, h, n);
+
+	return odd_log(d, density_log(&any, d->p->any_tau), density_log(&any, d->p->odd_tau));
+}
+
+double score_elsewhere(const struct detector *d, const struct verdict_hop *h, unsigned n)
+{
+	double sum = -INFINITY, known = 0;
+
+	for (uint16_t region = 0; region < d->in->regions_n; region++) {
+		struct density s;
+
+		if (!d->r->profile.known[region])
+			continue;
+		s = from_region(d, region, h, n);
+		sum = log_sum(sum, density_log(&s, d->p->region_tau));
+		known++;
+	}
+	return sum - log(known);
+}
+
 static const struct bucket *bucket_of(
 	const struct detector *d, const struct verdict_track *t, const struct verdict_hop *h)
 {
@@ -215,6 +258,7 @@ void score(const struct detector *d, struct verdict_track *t)
 	struct density any;
 
 	t->scored = t->path_looked = t->second_path = false;
+	t->own_score = t->member = t->sits = 0;
 	t->score = t->prior = t->log_claimed = t->log_alternative = t->log_path = 0;
 	t->common_offset = t->worst_hops = t->worst_expected = 0;
 	t->worst_sensor = VERDICT_NONE;

@@ -39,6 +39,12 @@ const struct verdict_params verdict_params = {
 	.campaign_holders_bucket = 10,
 	.campaign_pairs = 12,
 	.path_templates = 20,
+	.sender_flows = 4,
+	.senders = 6,
+	.sender_evidence = 12,
+	.sender_prior = 0.6,
+	.sender_several = 0.02,
+	.sender_regions = 0.5,
 	.random_prior = -0.8,
 	.implausible_prior = -1.2,
 	.bogon_score = -3,
@@ -151,6 +157,10 @@ static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 		campaign_find(d, mains);
 	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
 		score(d, &d->r->tracks[i]);
+	if (e == 0 && !d->p->reference)
+		e = senders_find(d);
+	if (e == 0 && !d->p->reference)
+		e = senders_judge(d);
 	return e;
 }
 
@@ -158,7 +168,8 @@ static void call(const struct detector *d, struct verdict_track *t)
 {
 	const struct verdict_params *p = d->p;
 	bool one = t->regions < 2 && !p->reference;
-	double spoofed = one && t->campaign == UINT32_MAX ? p->spoofed_one_region : p->spoofed;
+	double spoofed = one && t->campaign == UINT32_MAX && t->member < 0.5 ? p->spoofed_one_region
+									     : p->spoofed;
 	double genuine = one ? p->genuine_one_region : p->genuine;
 
 	t->score = fmax(-p->clip, fmin(p->clip, t->score));
@@ -203,6 +214,8 @@ static int run(struct detector *d)
 		e = fold(d);
 	if (e == 0)
 		e = campaign_prepare(d);
+	if (e == 0 && !d->p->reference)
+		e = senders_prepare(d);
 	if (e < 0)
 		return e;
 	worst = zeroed(d->r->tracks_n, sizeof(*worst));
@@ -230,6 +243,7 @@ int verdict_run(
 
 	holder_done(&d.holders);
 	campaign_done(&d.campaigns);
+	senders_done(&d.senders);
 	if (e < 0)
 		verdict_done(&r);
 	else

@@ -5,6 +5,7 @@
  *   fold       histogram rows -> tracks: one sender behind an address, its hops at each sensor
  *   profile    what hops to expect: of any origin, a region, a holder; learned from the tracks
  *   campaign   hop counts that too many unrelated holders have in common
+ *   sender     one machine behind what used one tool in one stretch of time
  *   score      ln density under the claim against that under the alternatives
  *   path       suspects against other sources of their holder
  *   verdict    two passes (suspects do not teach the second), thresholds
@@ -86,6 +87,11 @@ struct verdict_params {
 	double sensor_votes; /* holders of other regions that make a sensor known */
 	double campaign_weight, campaign_ratio, campaign_tail, campaign_cap, path_weight;
 	unsigned campaign_holders, campaign_holders_bucket, campaign_pairs, path_templates;
+	/* Senders: least flows, most in a signature; least ln of the evidence; weight of what
+	 * nobody showed yet, in flows; that a forged address also sends by itself; of the regions'
+	 * profiles in what may be elsewhere. */
+	unsigned sender_flows, senders;
+	double sender_evidence, sender_prior, sender_several, sender_regions;
 	double random_prior, implausible_prior, bogon_score, drop_score, clip;
 	double spoofed, genuine, spoofed_one_region, genuine_one_region; /* thresholds */
 	/** As the reference has it: main signature and second pass by source instead of track, one
@@ -137,6 +143,10 @@ struct verdict_track {
 	uint16_t worst_sensor;
 	uint16_t nearest_region; /* spoofed, 3 sensors and more; else VERDICT_NONE */
 	uint32_t campaign; /* index or UINT32_MAX */
+	/* Where it may be of a sender (else 0): the score without that; the chance that it is;
+	 * log10 odds that the sender sits where the source says. The score is that of the mixture.
+	 */
+	double own_score, member, sits;
 };
 
 struct verdict_cell {

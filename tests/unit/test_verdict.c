@@ -336,6 +336,82 @@ static void test_campaign(void **state)
 	end();
 }
 
+/* Sources of signature 41, from 10:00 to 10:30, each seen by three of ten sensors.
+ * @param away  hops more than what the claimed region shows at each sensor */
+static void add_burst(unsigned n, unsigned holders, const int *away, bool wavering)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t holder = i % holders;
+
+		add_source((uint16_t)(holder / 12), holder);
+		for (unsigned k = 0; k < 3; k++) {
+			uint16_t s = (uint16_t)((i + 3 * k) % 10);
+			int region = (int)holder / 12;
+			int hops = sensor_mean[s] + (region * 5 + s * 3) % 4 -
+				   (region == s ? 7 : 0) + away[s];
+
+			add(s, 41, (uint8_t)(64 - hops - (wavering ? (int)draw(4) - 1 : 0)), 1);
+			day.rows[day.in.rows_n - 1].first_s = 36000 + draw(1800);
+			day.rows[day.in.rows_n - 1].last_s = day.rows[day.in.rows_n - 1].first_s;
+		}
+	}
+}
+
+static size_t burst_spoofed(size_t first)
+{
+	size_t spoofed = 0;
+
+	for (size_t i = 0; i < day.r.tracks_n; i++)
+		spoofed +=
+			day.r.tracks[i].source >= first && day.r.tracks[i].call == VERDICT_SPOOFED;
+	return spoofed;
+}
+
+/* Many sources of one holder, by one machine: at its place or at another. */
+static void test_sender(void **state)
+{
+	static const int there[SENSORS_MAX] = {0},
+			 elsewhere[SENSORS_MAX] = {3, -2, 3, -3, -2, 3, -3, 2, 3, -3};
+	size_t first;
+
+	(void)state;
+	begin(10);
+	add_world(20);
+	first = day.in.sources_n;
+	add_burst(40, 1, elsewhere, false);
+	run();
+	assert_int_equal(burst_spoofed(first), 40);
+	for (size_t i = 0; i < day.r.tracks_n; i++)
+		if (day.r.tracks[i].source >= first) {
+			assert_true(day.r.tracks[i].member > 0.9);
+			assert_true(day.r.tracks[i].sits < -1);
+		}
+	end();
+	begin(10);
+	add_world(20);
+	first = day.in.sources_n;
+	add_burst(40, 1, there, false);
+	run();
+	assert_int_equal(burst_spoofed(first), 0);
+	end();
+}
+
+/* Bots that begin together, each where it says: the time alone proves nothing. */
+static void test_herd(void **state)
+{
+	static const int there[SENSORS_MAX] = {0};
+	size_t first;
+
+	(void)state;
+	begin(10);
+	add_world(20);
+	first = day.in.sources_n;
+	add_burst(100, 100, there, true);
+	run();
+	assert_int_equal(burst_spoofed(first), 0);
+	end();
+}
+
 /* One region is not enough for a score between the stricter thresholds. */
 static void test_one_region(void **state)
 {
@@ -356,9 +432,10 @@ static void test_one_region(void **state)
 		if (t->regions > 1)
 			continue;
 		one++;
-		assert_int_equal(t->call, t->score >= 1      ? VERDICT_GENUINE
-					  : t->score <= -1.5 ? VERDICT_SPOOFED
-							     : VERDICT_UNDETERMINED);
+		assert_int_equal(t->call, t->score >= 1 ? VERDICT_GENUINE
+					  : t->score <= (t->member > 0.5 ? -1 : -1.5)
+						  ? VERDICT_SPOOFED
+						  : VERDICT_UNDETERMINED);
 	}
 	assert_int_equal(one, 240);
 	end();
@@ -433,6 +510,8 @@ int main(void)
 		cmocka_unit_test(test_absurd_ttls),
 		cmocka_unit_test(test_published_table),
 		cmocka_unit_test(test_campaign),
+		cmocka_unit_test(test_sender),
+		cmocka_unit_test(test_herd),
 		cmocka_unit_test(test_one_region),
 		cmocka_unit_test(test_history),
 		cmocka_unit_test(test_prevalence),
