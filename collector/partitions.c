@@ -25,6 +25,7 @@ enum stage {
 	STAGE_LOOK,
 	STAGE_CLOSE,
 	STAGE_DROP,
+	STAGE_PURGE,
 	STAGES_N
 };
 
@@ -59,6 +60,9 @@ static const char look_sql[] =
 static const char close_sql[] = "SELECT d - DATE '1970-01-01' FROM hirundo.closable_days() AS d";
 static const char drop_sql[] = "SELECT d - DATE '1970-01-01' FROM hirundo.droppable_days() AS d";
 
+/* Not of days: the list does it, and is empty. */
+static const char purge_sql[] = "SELECT n FROM hirundo.purge_books() AS n WHERE n < 0";
+
 static void list(struct partitions *p)
 {
 	static const char *const sql[STAGES_N] = {
@@ -66,6 +70,7 @@ static void list(struct partitions *p)
 		[STAGE_LOOK] = look_sql,
 		[STAGE_CLOSE] = close_sql,
 		[STAGE_DROP] = drop_sql,
+		[STAGE_PURGE] = purge_sql,
 	};
 
 	if (p->stage == STAGES_N) {

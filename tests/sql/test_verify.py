@@ -122,6 +122,23 @@ def test_balanced(copy):
     assert "balanced" in out and "DIFFERENCE" not in out and "NOT" not in out
 
 
+def test_what_is_old_is_forgotten(copy, server):
+    """The books balance with the same sums, and what is young stays."""
+    before = copy.run("verify", "--json").stdout
+    purge = "SELECT hirundo.purge_books()"
+    assert copy.query(purge) == [(0,)]
+    for table, days in ("observation_quarantine", 201), ("ingest_reject", 201), ("sensor_status", 401):
+        copy.query(f"UPDATE hirundo.{table} SET received_at = now() - interval '{days} days' WHERE seq <= 6")
+    copy.query("UPDATE hirundo.ingest_reject SET frame = 'x'")
+    with server.connect("hirundo_tampered", "hirundo_ingest") as connection:
+        assert connection.execute(purge).fetchall() == [(1 + 1 + 2,)]
+        assert connection.execute(purge).fetchall() == [(0,)]
+    assert copy.query("SELECT (SELECT count(*) FROM hirundo.observation_quarantine), kept FROM hirundo.ingest_reject") == [
+        (0, False)]
+    assert copy.query("SELECT seq FROM hirundo.sensor_status ORDER BY 1") == [(13,), (14,)]
+    assert copy.run("verify", "--json").stdout == before
+
+
 def test_json(copy):
     answer = json.loads(copy.run("verify", "--json").stdout)
     assert answer["balanced"] is True
