@@ -1,6 +1,7 @@
 """Address data reaches the rows: loaded at the start, swapped while packets flow, kept on every failure."""
 import pathlib
 import threading
+import time
 
 from harness.packets import background, write_pcap
 
@@ -42,11 +43,17 @@ def test_loaded_before_the_first_row(installation, tmp_path):
     importing(installation, tmp_path, "JP")
     installation.admin.run("enrich", "import", "pfx2as", path)
     enrolled = installation.enroll("jp1")
-    collector = installation.collector(start=False)
-    sensor = installation.sensor(enrolled, collector.address, retry_min="10ms", retry_max="50ms")
     capture = write_pcap(tmp_path / "a.pcap", background(1, ["203.0.113.7"], 500))
-    sensor.start("--read", capture)
-    collector.start()
+    with installation.connect() as owner, owner.transaction():
+        owner.execute("LOCK TABLE hirundo.address_range IN ACCESS EXCLUSIVE MODE")  # the load has to wait
+        collector = installation.collector()
+        sensor = installation.sensor(enrolled, collector.address).start("--read", capture)
+        end = time.monotonic() + 20
+        while collector.metrics()["hirundo_queue_records"] == 0:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(1)
+        assert installation.query("SELECT count(*) FROM hirundo.observation") == [(0,)]
     assert sensor.wait() == 0, sensor.log
     assert regions(installation) == [(2, "JP", 500)]
     assert installation.query("SELECT DISTINCT src_asn, src < '128.0.0.0' FROM hirundo.observation ORDER BY 1") == [

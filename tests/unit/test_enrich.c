@@ -392,6 +392,13 @@ static void test_rows(void **state)
 		good += load_rows(bytes_of(exact, cut), true, &names, &l) == 0;
 	}
 	assert_int_equal(good, 2); /* behind the header, and before the end of rows */
+	for (size_t i = 0; i < 2; i++) { /* a network, not an address; another family */
+		uint8_t bad[sizeof(row)];
+
+		memcpy(bad, row, sizeof(row));
+		bad[i == 0 ? 26 : 25] = i == 0 ? 31 : 3;
+		assert_int_equal(load_rows(bytes_of(bad, n), true, &names, &l), LOAD_FAILED);
+	}
 	for (size_t i = 0; i < n; i++)
 		for (unsigned v = 0; v < 256; v += 51) {
 			uint8_t bad[sizeof(row)];
