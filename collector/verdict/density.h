@@ -45,6 +45,17 @@ static inline double log_sum(double a, double b)
 	return low == -INFINITY ? high : high + log1p(exp(low - high));
 }
 
+/** How far hops are from a profile, and what the profile's and their own variance is. */
+struct deviation {
+	double hops, variance;
+};
+
+/** ln density with heavy tails: at each sensor the hops are, with chance tail, wider spread by
+ *  tail_variance (another route than the profile knows); the common offset is summed over in
+ *  steps of half a hop. n >= 1 */
+double tails_log(
+	const struct deviation *v, unsigned n, double tau, double tail, double tail_variance);
+
 /** Median; reorders v. n >= 1. */
 double median(double *v, size_t n);
 

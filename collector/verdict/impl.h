@@ -103,6 +103,7 @@ struct detector {
 	struct holders holders;
 	struct campaigns campaigns;
 	struct senders senders;
+	struct deviation *tails; /* scratch: [sensor] */
 };
 
 static inline unsigned ttl_class(uint8_t ttl)

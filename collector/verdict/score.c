@@ -46,6 +46,12 @@ static struct density from_anywhere(
 	return s;
 }
 
+enum profile_of {
+	OF_HOLDER,
+	OF_REGION,
+	OF_ANYWHERE,
+};
+
 /* From the claimed network: its holder's profile where it taught one, and its region's. */
 struct claimed {
 	struct density holder, region;
@@ -152,6 +158,60 @@ double score_elsewhere(const struct detector *d, const struct verdict_hop *h, un
 		known++;
 	}
 	return sum - log(known);
+}
+
+/* Differences from a profile at the sensors that are known, into d->tails. */
+static unsigned differ(const struct detector *d, const struct verdict_track *t,
+	const struct expectation *e, enum profile_of of)
+{
+	const struct verdict_source *s = &d->in->sources[t->source];
+	const struct verdict_hop *h = track_hops(d, t);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->sensors; i++) {
+		double mean = d->r->profile.mean[h[i].sensor];
+		double variance = d->p->any_sd * d->p->any_sd;
+
+		if (!sensor_known(d, h[i].sensor))
+			continue;
+		if (of == OF_HOLDER)
+			holder_at(d, e, s, t->signature, h[i].sensor, &mean, &variance);
+		else if (of == OF_REGION)
+			region_at(d, s->region, h[i].sensor, &mean, &variance);
+		d->tails[n++] = (struct deviation){
+			.hops = h[i].hops - mean,
+			.variance = variance + noise(d, &h[i]),
+		};
+	}
+	return n;
+}
+
+/* Of one profile: usual initial TTLs or, where TTLs are steady, one constant but unknown. */
+static double tails_of(const struct detector *d, const struct verdict_track *t,
+	const struct expectation *e, enum profile_of of, double tau)
+{
+	unsigned n = differ(d, t, e, of);
+	double usual = tails_log(d->tails, n, tau, d->p->tail, d->p->tail_variance);
+
+	if (!track_fixed(t))
+		return usual;
+	return odd_log(
+		d, usual, tails_log(d->tails, n, d->p->odd_tau, d->p->tail, d->p->tail_variance));
+}
+
+/* What looks forged is looked at again: at any sensor the route may be another than the profile
+ * knows. */
+static void score_tails(
+	const struct detector *d, struct verdict_track *t, const struct claimed *claimed)
+{
+	const struct expectation *e = &claimed->expected;
+
+	t->log_claimed = tails_of(d, t, e, OF_REGION, d->p->region_tau);
+	if (e->taught)
+		t->log_claimed =
+			log_sum(log1p(-d->p->coarse) + tails_of(d, t, e, OF_HOLDER, e->tau),
+				log(d->p->coarse) + t->log_claimed);
+	t->log_alternative = tails_of(d, t, e, OF_ANYWHERE, d->p->any_tau);
 }
 
 static const struct bucket *bucket_of(
@@ -286,12 +346,18 @@ void score(const struct detector *d, struct verdict_track *t)
 	}
 	t->log_claimed = claimed_log(d, &claimed, 0);
 	t->log_alternative = density_log(&any, d->p->any_tau);
+	if (track_fixed(t)) {
+		t->log_claimed =
+			odd_log(d, t->log_claimed, claimed_log(d, &claimed, d->p->odd_tau));
+		t->log_alternative =
+			odd_log(d, t->log_alternative, density_log(&any, d->p->odd_tau));
+	}
+	if (!d->p->reference && t->log_claimed <= t->log_alternative)
+		score_tails(d, t, &claimed);
 	if (t->kind == VERDICT_NMAP) {
 		sum_up(t, t->log_claimed);
 		return;
 	}
-	t->log_claimed = odd_log(d, t->log_claimed, claimed_log(d, &claimed, d->p->odd_tau));
-	t->log_alternative = odd_log(d, t->log_alternative, density_log(&any, d->p->odd_tau));
 	score_campaign(d, t, false);
 	sum_up(t, t->log_claimed);
 	if (t->score <= d->p->spoofed && t->sensors >= 2)

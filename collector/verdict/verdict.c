@@ -23,6 +23,8 @@ const struct verdict_params verdict_params = {
 	.random_tau = 100,
 	.odd = 0.03,
 	.rounding = 0.08, /* 1/12 */
+	.tail = 0.05,
+	.tail_variance = 36,
 	.shrink = 2,
 	.effect_shrink = 8,
 	.residual_clip = 4,
@@ -46,13 +48,14 @@ const struct verdict_params verdict_params = {
 	.sender_several = 0.02,
 	.sender_regions = 0.5,
 	.random_prior = -0.8,
-	.implausible_prior = -1.2,
+	.implausible_prior = -2,
 	.bogon_score = -3,
 	.drop_score = -0.5,
 	.clip = 9,
 	.spoofed = -1,
 	.genuine = 0.5,
-	.spoofed_one_region = -1.5,
+	.spoofed_alone = -1.5,
+	.spoofed_one_region = -2,
 	.genuine_one_region = 1,
 };
 
@@ -61,6 +64,7 @@ void verdict_set_prevalence(struct verdict_params *p, double prevalence)
 	double odds = log10((1 - prevalence) / prevalence); /* genuine : spoofed */
 
 	p->spoofed -= fmax(0, odds);
+	p->spoofed_alone -= fmax(0, odds);
 	p->spoofed_one_region -= fmax(0, odds);
 	p->genuine -= fmin(0, odds);
 	p->genuine_one_region -= fmin(0, odds);
@@ -168,8 +172,9 @@ static void call(const struct detector *d, struct verdict_track *t)
 {
 	const struct verdict_params *p = d->p;
 	bool one = t->regions < 2 && !p->reference;
-	double spoofed = one && t->campaign == UINT32_MAX && t->member < 0.5 ? p->spoofed_one_region
-									     : p->spoofed;
+	bool alone = t->campaign == UINT32_MAX && t->member <= 0.5 && !p->reference &&
+		     t->kind != VERDICT_RANDOM;
+	double spoofed = !alone ? p->spoofed : one ? p->spoofed_one_region : p->spoofed_alone;
 	double genuine = one ? p->genuine_one_region : p->genuine;
 
 	t->score = fmax(-p->clip, fmin(p->clip, t->score));
@@ -218,9 +223,10 @@ static int run(struct detector *d)
 		e = senders_prepare(d);
 	if (e < 0)
 		return e;
+	d->tails = zeroed(d->in->sensors_n, sizeof(*d->tails));
 	worst = zeroed(d->r->tracks_n, sizeof(*worst));
 	mains = zeroed(d->in->sources_n, sizeof(*mains));
-	if (!worst || !mains)
+	if (!worst || !mains || !d->tails)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->r->tracks_n; i++)
 		mains[d->r->tracks[i].source] = d->r->tracks[i].signature;
@@ -244,6 +250,7 @@ int verdict_run(
 	holder_done(&d.holders);
 	campaign_done(&d.campaigns);
 	senders_done(&d.senders);
+	free(d.tails);
 	if (e < 0)
 		verdict_done(&r);
 	else

@@ -79,6 +79,7 @@ struct verdict_params {
 	double region_tau, any_tau, holder_tau, between_tau, path_tau, odd_tau, random_tau;
 	double odd; /* prior of a constant but unknown initial TTL */
 	double rounding; /* variance of rounding to whole hops */
+	double tail, tail_variance; /* a sensor's route is another than the profile knows */
 	double shrink,
 		effect_shrink; /* weight of what a region's profile is drawn to, in holders */
 	double residual_clip, offset_clip;
@@ -93,7 +94,8 @@ struct verdict_params {
 	unsigned sender_flows, senders;
 	double sender_evidence, sender_prior, sender_several, sender_regions;
 	double random_prior, implausible_prior, bogon_score, drop_score, clip;
-	double spoofed, genuine, spoofed_one_region, genuine_one_region; /* thresholds */
+	/* Thresholds. Alone: of what no sender, campaign or random TTL speaks against. */
+	double spoofed, spoofed_alone, spoofed_one_region, genuine, genuine_one_region;
 	/** As the reference has it: main signature and second pass by source instead of track, one
 	 * threshold whatever saw it. For tests against it. */
 	bool reference;

@@ -440,6 +440,8 @@ static void judge(const struct set *s, uint8_t family, FILE *out)
 	struct timespec from, to;
 
 	params.reference = s->reference;
+	if (s->reference)
+		params.implausible_prior = -1.2;
 	make_day(s, family, &d);
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	if (verdict_sort(d.rows, d.in.rows_n, d.in.sources_n) < 0 ||
