@@ -5,7 +5,7 @@ import subprocess
 import time
 import urllib.request
 
-from harness import oracle
+from harness import oracle, rollups
 from harness.paths import program
 from harness.postgres import Postgres, free_port
 from harness.process import Process
@@ -182,11 +182,15 @@ class Installation:
             time.sleep(0.05)
 
     def check(self, enrolled: Enrolled, *captures, exact: bool = False) -> None:
-        """The books balance, and the sensor's rows are the captures' packets, less what loss records count."""
+        """The books balance, and the sensor's rows are the captures' packets, less what loss records count. exact: to
+        the last column; and rollups are what a recount says."""
         self.admin.verify()
         want = sum((oracle.expected(capture, enrolled.addresses, exact) for capture in captures), oracle.Counter())
         with self.connect() as connection:
             oracle.compare(want, oracle.stored(connection, enrolled.name, exact), oracle.lost(connection, enrolled.name))
+            if exact:
+                rollups.catch_up(connection)
+                rollups.compare(connection)
 
     def finish(self) -> None:
         problems = []

@@ -43,7 +43,7 @@ CREATE FUNCTION hirundo.signature(
     traits int) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN protocol IN (1, 58) THEN coalesce(icmp_type::int, 0)
-        WHEN traits & 31744 = 0 THEN coalesce(dst_port, 0) ELSE 0 END::bigint
+        WHEN protocol IN (6, 17) AND traits & 31744 = 0 THEN coalesce(dst_port, 0) ELSE 0 END::bigint
     | CASE WHEN protocol = 6 AND traits & 31744 = 0 THEN
         (CASE tcp_window WHEN 0 THEN 0 WHEN 512 THEN 1 WHEN 1024 THEN 2 WHEN 64240 THEN 3 WHEN 65535 THEN 4
             ELSE CASE WHEN tcp_window IS NULL THEN 7 ELSE 5 END END << 16)

@@ -1,0 +1,333 @@
+"""Rollups against a recount, whatever ran beside them: ingest and steps interleaved statement by statement."""
+import contextlib
+import itertools
+import random
+import threading
+
+import psycopg
+import pytest
+
+from harness import rollups
+
+DAY = "2026-03-01"
+
+
+class Database:
+    def __init__(self, server, name: str):
+        self.server, self.name = server, name
+        self.connection = self.connect()
+
+    def connect(self, user: str = "postgres"):
+        return self.server.connect(self.name, user)
+
+    def run(self, sql: str, *parameters):
+        return self.connection.execute(sql, parameters or None)
+
+
+@pytest.fixture
+def database(server, template):
+    server.create("hirundo_rollup", template)
+    database = Database(server, "hirundo_rollup")
+    for day in range(-2, 3):
+        database.run("SELECT hirundo.ensure_day(%s::date + %s::int, NULL)", DAY, day)
+    yield database
+    database.connection.close()
+    server.drop("hirundo_rollup")
+
+
+def rows_sql(sensor: int, begin: int, rows: int, packets: int = 1, source: int = 1) -> str:
+    """Rows a second apart, of three sources, from `begin` seconds after noon."""
+    return (f"INSERT INTO hirundo.observation (observed_at, last_at, sensor_id, target, packets, traits, protocol,"
+            f" dst_port, ttl, tcp_flags, tcp_window, tcp_header_length, src_region, src_asn, src)"
+            f" SELECT '{DAY} 12:00Z'::timestamptz + make_interval(secs => {begin} + g),"
+            f" CASE WHEN {packets} > 1 THEN '{DAY} 12:00Z'::timestamptz + make_interval(secs => {begin} + g + 0.5) END,"
+            f" {sensor}, 1, {packets}, CASE g % 4 WHEN 0 THEN 1024 WHEN 1 THEN 8 ELSE 0 END, 6, 23 + g % 2, 50 + g % 2,"
+            f" CASE g % 4 WHEN 0 THEN 18 ELSE 2 END, 1024, 20, 'JP', 64500 + {source},"
+            f" ('192.0.2.' || {source} + g % 3)::inet FROM generate_series(0, {rows} - 1) AS g")
+
+
+def mark_sql(sensor: int, seq: int, begin: int, rows: int, epoch: int = 1) -> str:
+    """Marks as ingest writes them: one for each 15 minutes."""
+    return (f"INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, seq, rows, first_at, last_at)"
+            f" SELECT {sensor}, date_bin('15min', t, '2000-01-01Z'), {epoch}, {seq}, count(*), min(t), max(t)"
+            f" FROM (SELECT '{DAY} 12:00Z'::timestamptz + make_interval(secs => {begin} + g) AS t"
+            f" FROM generate_series(0, {rows} - 1) AS g) AS r GROUP BY 2")
+
+
+def ingest(database, sensor: int, seq: int, begin: int, rows: int, **more) -> None:
+    with database.connection.transaction():
+        database.run(rows_sql(sensor, begin, rows, **more))
+        database.run(mark_sql(sensor, seq, begin, rows))
+
+
+class Actor:
+    """Runs statements on a connection of its own, one behind the other, also while one of them waits."""
+
+    def __init__(self, connection, statements):
+        self.connection, self.statements = connection, list(statements)
+        self.thread = None
+        self.stopped = None  # SQLSTATE
+
+    def _run(self, sql: str) -> None:
+        try:
+            self.connection.execute(sql)
+        except psycopg.errors.SerializationFailure as error:
+            self.stopped = error.sqlstate
+            self.connection.execute("ROLLBACK")
+
+    def next(self) -> None:
+        self.finish()
+        if self.stopped is None:
+            self.thread = threading.Thread(target=self._run, args=(self.statements.pop(0),))
+            self.thread.start()
+            self.thread.join(0.2)  # if it takes longer, it waits for another one
+
+    def finish(self) -> None:
+        if self.thread:
+            self.thread.join(30)
+            assert not self.thread.is_alive()
+
+
+def orders(*lengths: int) -> list[tuple]:
+    """All interleavings: which actor is next."""
+    return sorted(set(itertools.permutations([i for i, n in enumerate(lengths) for _ in range(n)])))
+
+
+def play(connections, order, *scripts) -> list[Actor]:
+    actors = [Actor(connection, script) for connection, script in zip(connections, scripts)]
+    for which in order:
+        others_wait = [a for a in actors if a.thread and a.thread.is_alive()]
+        if actors[which] in others_wait and len(others_wait) < len(actors):
+            continue  # goes on below
+        actors[which].next()
+    for actor in actors:
+        while actor.statements and actor.stopped is None:
+            actor.next()
+        actor.finish()
+    return actors
+
+
+def step_sql(sensor: int) -> tuple:
+    begin, step, commit = rollups.STEP
+    return begin, "SELECT FROM hirundo.setting", step % (sensor, 1000), commit
+
+
+@contextlib.contextmanager
+def connected(database, *users):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(contextlib.closing(database.connect(user))) for user in users]
+
+
+# What new rows may be against those that are rolled up already: behind them, among them, the same again.
+BEGINS = (100, 30, 0)
+
+
+@pytest.mark.parametrize("begin", BEGINS)
+def test_ingest_beside_a_step(database, begin):
+    """All interleavings; the step finds marks of its own, and those of the ingest or not."""
+    with connected(database, "postgres", "hirundo_ingest") as connections:
+        for sensor, order in enumerate(orders(4, 4), 1):
+            ingest(database, sensor, 1, 0, 60)
+            rollups.step(database.connection, sensor)
+            ingest(database, sensor, 2, 70, 10)
+            play(connections, order, ("BEGIN", rows_sql(sensor, begin, 60), mark_sql(sensor, 3, begin, 60), "COMMIT"),
+                 step_sql(sensor))
+    assert database.run("SELECT count(*) FROM hirundo.dirty_mark").fetchone()[0] > 0
+    done = rollups.catch_up(database.connection)
+    assert sum(recounted for *_, recounted, _ in done) == 0
+    rollups.compare(database.connection)
+
+
+@pytest.mark.parametrize("end", range(1, 4))
+@pytest.mark.parametrize("who", ("ingest", "step"))
+def test_crash_at_each_statement(database, who, end):
+    """One of both breaks off behind each of its statements, in all interleavings."""
+    scripts = {"ingest": lambda s: ("BEGIN", rows_sql(s, 30, 20), mark_sql(s, 3, 30, 20), "COMMIT"), "step": step_sql}
+    lengths = {name: 4 for name in scripts} | {who: end + 1}
+    with connected(database, "postgres", "hirundo_ingest") as connections:
+        for sensor, order in enumerate(orders(*lengths.values()), 1):
+            ingest(database, sensor, 1, 0, 20)
+            rollups.step(database.connection, sensor)
+            ingest(database, sensor, 2, 10, 20)
+            play(connections, order, *(make(sensor)[:end] + ("ROLLBACK",) if name == who else make(sensor)
+                                       for name, make in scripts.items()))
+    rollups.catch_up(database.connection)
+    rollups.compare(database.connection)
+
+
+def unlock(database) -> None:
+    """Takes away what spares two steps of a sensor the work to be done once: exactness is not to depend on it."""
+    definition = database.run("SELECT pg_get_functiondef('hirundo.rollup'::regproc)").fetchone()[0]
+    lock = "NOT pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), p_sensor_id)"
+    assert lock in definition
+    database.run(definition.replace(lock, "false"))
+
+
+@pytest.mark.parametrize("recount", (False, True))
+def test_two_steps_at_once(database, recount):
+    unlock(database)
+    stopped = 0
+    with connected(database, "hirundo_ingest", "hirundo_ingest") as connections:
+        for sensor, order in enumerate(orders(4, 4), 1):
+            ingest(database, sensor, 1, 0, 30)
+            rollups.step(database.connection, sensor)
+            ingest(database, sensor, 2, 20, 30)
+            if recount:  # marks of another transaction, as in a database that was restored
+                database.run("UPDATE hirundo.dirty_mark SET rows = rows WHERE sensor_id = %s", sensor)
+            actors = play(connections, order, step_sql(sensor), step_sql(sensor))
+            stopped += sum(actor.stopped is not None for actor in actors)
+    assert stopped > 10
+    rollups.catch_up(database.connection)
+    rollups.compare(database.connection)
+
+
+def test_two_steps_and_ingest(database):
+    unlock(database)
+    seed = random.randrange(10**6)
+    orders_ = orders(3, 3, 3)
+    with connected(database, "postgres", "hirundo_ingest", "hirundo_ingest") as connections:
+        for sensor, order in enumerate(random.Random(seed).sample(orders_, 150), 1):
+            ingest(database, sensor, 1, 0, 30)
+            rollups.step(database.connection, sensor)
+            ingest(database, sensor, 2, 20, 10)
+            restored = sensor % 3 == 0
+            if restored:
+                database.run("UPDATE hirundo.dirty_mark SET rows = rows WHERE sensor_id = %s", sensor)
+            begin, snapshot, step, commit = step_sql(sensor)
+            two = (begin + ";" + snapshot, step, commit)
+            play(connections, order, ("BEGIN;" + rows_sql(sensor, 25, 20), mark_sql(sensor, 3, 25, 20), "COMMIT"), two, two)
+    rollups.catch_up(database.connection)
+    print(f"seed {seed}")
+    rollups.compare(database.connection)
+
+
+def test_a_restored_database_counts_anew(database):
+    ingest(database, 1, 1, 0, 100)
+    rollups.catch_up(database.connection)
+    ingest(database, 1, 2, 50, 100, packets=3)
+    database.run("UPDATE hirundo.dirty_mark SET rows = rows")
+    assert rollups.catch_up(database.connection) == [(1, 200, 1, 0)]
+    rollups.compare(database.connection)
+
+
+def test_days_that_were_dropped_are_not_counted_anew(database):
+    ingest(database, 1, 1, 0, 100)
+    rollups.catch_up(database.connection)
+    database.run("INSERT INTO hirundo.ingest_day_frozen (sensor_id, day, rows, packets) VALUES (1, %s, 5, 5)", DAY)
+    ingest(database, 1, 2, 50, 40)
+    assert rollups.catch_up(database.connection) == [(1, 40, 0, 0)]  # by their transaction: as ever
+    before = rollups.found(database.connection)
+    ingest(database, 1, 3, 50, 30)
+    database.run("UPDATE hirundo.dirty_mark SET rows = rows")
+    assert rollups.catch_up(database.connection) == [(1, 0, 0, 30)]
+    assert rollups.found(database.connection) == before
+    assert database.run("SELECT sensor_id, day::text, rows FROM hirundo.rollup_gap").fetchall() == [(1, DAY, 30)]
+
+
+@pytest.mark.parametrize("zone", ("Asia/Colombo", "Asia/Kathmandu", "America/St_Johns", "Asia/Tokyo"))
+def test_days_of_a_zone(database, zone):
+    database.run("UPDATE hirundo.setting SET value = %s WHERE name = 'reporting_zone'", zone)
+    for seq, begin in enumerate(range(-86400, 86400, 5400), 1):
+        ingest(database, 1, seq, begin, 40)
+        ingest(database, 1, 100 + seq, begin + 890, 40)
+    steps = rollups.catch_up(database.connection, rows=100)
+    assert len(steps) > 10 and sum(step[2] for step in steps) == 0
+    rollups.compare(database.connection)
+    database.run("UPDATE hirundo.dirty_mark SET rows = rows")
+    for seq, begin in enumerate(range(-86400, 86400, 40000), 300):
+        ingest(database, 1, seq, begin, 40)
+    database.run("UPDATE hirundo.dirty_mark SET rows = rows")
+    assert sum(step[2] for step in rollups.catch_up(database.connection)) > 2
+    rollups.compare(database.connection)
+
+
+def status(database, sensor: int, seq: int, begin: str | None, end: str | None, drops: int = 0, run: int = 1,
+           epoch: int = 1) -> None:
+    with database.connection.transaction():
+        database.run("INSERT INTO hirundo.sensor_status (sensor_id, epoch, seq, run, started_at, at, received_at, captured,"
+                     " ignored, ignored_by, sealed, kernel_drops, interface_drops, truncated, fold_early, coarse,"
+                     " spool_bytes, spool_lost, unclean_start, final, from_capture, software, covered_from, covered_to)"
+                     " VALUES (%s, %s, %s, %s, %s, %s, now(), 0, 0, '{}', 0, %s, 0, 0, 0, 0, 0, 0, false, false, false, 'x',"
+                     " %s, %s)", sensor, epoch, seq, run, DAY, end or f"{DAY} 12:07Z", drops, begin, end)
+        database.run("INSERT INTO hirundo.dirty_mark SELECT %s, date_bin('15min', b, '2000-01-01Z'), %s, %s, 0, b, e"
+                     " FROM (VALUES (%s::timestamptz, %s::timestamptz)) AS v (b, e)", sensor, epoch, seq,
+                     begin or f"{DAY} 12:07Z", end or f"{DAY} 12:07Z")
+
+
+def test_coverage(database):
+    """United overlaps, an outage, late records, drops where they fell."""
+    at = [f"{DAY} {text}Z" for text in ("12:00", "12:10", "12:05", "12:20", "12:50", "12:51", "11:59:30", "12:00:10")]
+    status(database, 1, 1, at[0], at[1], drops=4)
+    rollups.catch_up(database.connection)
+    status(database, 1, 2, at[2], at[3], drops=7)
+    status(database, 1, 3, at[4], at[5], drops=7)
+    status(database, 1, 9, None, None, drops=11)
+    status(database, 2, 1, at[0], at[0])
+    rollups.catch_up(database.connection)
+    status(database, 1, 1, at[6], at[7], run=2, epoch=2)
+    with database.connection.transaction():
+        database.run("INSERT INTO hirundo.ingest_loss VALUES (1, 2, 2, 5, 100, 'spool_full', %s, %s, now())",
+                     f"{DAY} 12:10Z", f"{DAY} 12:40Z")
+        database.run("INSERT INTO hirundo.dirty_mark VALUES (1, %s, 2, 5, 0, %s, %s)", f"{DAY} 12:00Z",
+                     f"{DAY} 12:10Z", f"{DAY} 12:40Z")
+    rollups.catch_up(database.connection)
+    rollups.compare(database.connection)
+    got = database.run("SELECT to_char(bucket AT TIME ZONE 'UTC', 'HH24:MI'), seconds, lost FROM hirundo.coverage"
+                       " WHERE sensor_id = 1 ORDER BY 1").fetchall()
+    # 4 within 12:00 to 12:10; 3 over 12:05 to 12:20 (two until 12:15); 4 told at 12:07; 100 over 30 minutes.
+    assert got == [("11:45", 30, 0), ("12:00", 900, 4 + 2 + 4 + 16), ("12:15", 300, 1 + 50), ("12:30", 0, 34),
+                   ("12:45", 60, 0)]
+    assert database.run("SELECT count(*) FROM hirundo.coverage WHERE sensor_id = 2").fetchone() == (0,)
+
+
+def test_a_day_waits_for_its_rollup(database):
+    database.run("SELECT hirundo.ensure_day('2020-01-01', NULL)")
+    with database.connection.transaction():
+        database.run("INSERT INTO hirundo.observation (observed_at, sensor_id, target, packets, traits)"
+                     " VALUES ('2020-01-01 10:00Z', 1, 1, 1, 0)")
+        database.run("INSERT INTO hirundo.dirty_mark VALUES (1, '2020-01-01 10:00Z', 1, 1, 1, '2020-01-01 10:00Z',"
+                     " '2020-01-01 10:00Z')")
+    droppable = "SELECT d::text FROM hirundo.droppable_days() AS d WHERE d < '2021-01-01'"
+    assert database.run(droppable).fetchall() == []
+    rollups.catch_up(database.connection)
+    assert database.run(droppable).fetchall() == [("2020-01-01",)]
+
+
+def test_a_step_needs_its_lock_and_isolation(database):
+    for begin in ("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"):
+        with pytest.raises(psycopg.errors.ActiveSqlTransaction):
+            database.run(begin)
+            database.run("SELECT * FROM hirundo.rollup(1)")
+        database.run("ROLLBACK")
+
+
+def test_months_are_kept_or_dropped(database):
+    ingest(database, 1, 1, 0, 10)
+    rollups.catch_up(database.connection)
+    drop = "SELECT hirundo.drop_rollup_months()"
+    assert database.run(drop).fetchone() == (0,)
+    database.run("INSERT INTO hirundo.setting VALUES ('rollup_retention_days', '100000')")
+    assert database.run(drop).fetchone() == (0,)
+    database.run("UPDATE hirundo.setting SET value = '30' WHERE name = 'rollup_retention_days'")
+    assert database.run(drop).fetchone() == (1,)
+    assert database.run("SELECT count(*) FROM hirundo.ttl_day").fetchone() == (0,)
+
+
+def test_signature_and_service(database):
+    """Every kind of row, against the harness' own."""
+    database.run(f"INSERT INTO hirundo.observation (observed_at, sensor_id, target, packets, traits, protocol, dst_port, ttl,"
+                 f" tcp_flags, tcp_window, tcp_header_length, icmp_type, src) SELECT '{DAY} 12:00Z', 1, 1, 1, t, p, d,"
+                 f" 60, CASE p WHEN 6 THEN 194 END, w, CASE p WHEN 6 THEN 40 END, CASE WHEN p IN (1, 58) THEN 129 END,"
+                 f" '192.0.2.1' FROM unnest(ARRAY[0, 1024, 16384]) t, unnest(ARRAY[1, 6, 17, 47, 58, 200, 255, NULL]) p,"
+                 f" unnest(ARRAY[0, 65535, NULL]) d, unnest(ARRAY[0, 512, 1024, 64240, 65535, 7, NULL]) w")
+    n = database.run("SELECT count(*) FROM hirundo.observation").fetchone()[0]
+    database.run("INSERT INTO hirundo.dirty_mark VALUES (1, %s, 1, 1, %s, %s, %s)", f"{DAY} 12:00Z", n, f"{DAY} 12:00Z",
+                 f"{DAY} 12:00Z")
+    rollups.catch_up(database.connection)
+    rollups.compare(database.connection)
+    text = dict(database.run("SELECT hirundo.signature_text(signature), count(*) FROM hirundo.ttl_day GROUP BY 1").fetchall())
+    assert "65535/TCP flags SEC window 1024 header 40" in text and "TCP/frag flags SEC window 0 header 40" in text
+    assert "TCP response flags SEC" in text and "ICMPv6 type 129" in text and "GRE" in text and "protocol-200" in text
+    assert len(text) == database.run("SELECT count(DISTINCT signature) FROM hirundo.ttl_day").fetchone()[0]
+    got = database.run("SELECT hirundo.initial_ttl(t) FROM unnest(ARRAY[0, 26, 27, 64, 65, 128, 129, 255]) t").fetchall()
+    assert [ttl for (ttl,) in got] == [32, 32, 64, 64, 128, 128, 255, 255]
