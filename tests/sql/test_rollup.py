@@ -294,7 +294,8 @@ def test_a_day_waits_for_its_rollup(database):
 
 
 def test_a_step_needs_its_lock_and_isolation(database):
-    for begin in ("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"):
+    lock = "; LOCK TABLE ONLY hirundo.observation IN ROW EXCLUSIVE MODE"
+    for begin in ("BEGIN" + lock, "BEGIN ISOLATION LEVEL REPEATABLE READ"):
         with pytest.raises(psycopg.errors.ActiveSqlTransaction):
             database.run(begin)
             database.run("SELECT * FROM hirundo.rollup(1)")
