@@ -1,0 +1,576 @@
+"""The reports on the verdict against counts that Python makes straight from the rows; asked as both roles."""
+import datetime
+import ipaddress
+import itertools
+import math
+import re
+import zoneinfo
+
+import psycopg
+import pytest
+
+from harness import report_world
+from harness.hirundo import Installation
+from harness.report_world import Count, World
+
+PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
+FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
+DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
+
+# Each key alone, with one value and several, and keys together.
+FILTERS = [
+    {},
+    {"sensors": 1}, {"sensors": [1, 4]}, {"sensors": [5]},
+    {"grp": "domestic"}, {"grp": "overseas"}, {"grp": "domestic", "home": "AU"}, {"home": "AU"},
+    {"sensor_region": "AU"}, {"sensor_region": ["JP", "TW"]},
+    {"src_region": "CN"}, {"src_region": ["JP", "ZZ"]},
+    {"asn": 4713}, {"asn": [4713, 64500]}, {"asn": 65000},
+    {"networks": "2001:db8::/32"}, {"networks": ["0.0.0.0/1", "2001:db8:0:1::/64"]}, {"networks": "203.0.113.0/24"},
+    {"sources": "10.1.2.3"}, {"sources": ["10.1.2.3", "fd00::9", "192.0.2.1"]},
+    {"services": "23/TCP"}, {"services": ["22/TCP", "53/UDP", "GRE"]}, {"services": "TCP/frag"}, {"services": "0/TCP"},
+    {"services": "ICMP"}, {"services": ["UDP/frag", "9999/UDP"]},
+    {"ports_only": True}, {"ports_only": False},
+    {"traits": "mirai"}, {"traits": ["zmap", "backscatter_rst"]},
+    {"role": "probe"}, {"role": "response"},
+    {"exclude": "spoofed"}, {"exclude": ["response"]}, {"exclude": "bogon"}, {"exclude": ["spoofed", "bogon", "response"]},
+    {"sensors": [1, 2, 3], "src_region": ["CN", "US"], "services": ["23/TCP", "22/TCP"], "exclude": "spoofed"},
+    {"networks": "0.0.0.0/1", "sources": ["10.1.2.3", "192.168.7.7"]},
+    {"traits": "mirai", "ports_only": True, "grp": "overseas"},
+]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(20260130, FIRST)
+
+
+@pytest.fixture(scope="module")
+def filled(server, template, world, tmp_path_factory):
+    """A database with the world's rows; asks as a role."""
+    installation = Installation(tmp_path_factory.mktemp("report"), server, "hirundo_report", template)
+    with installation.connect() as connection:
+        world.store(connection)
+        connection.execute("ANALYZE")
+    connections = {role: installation.connect(role) for role in [*PEOPLE, "postgres"]}
+    yield lambda sql, parameters=None, role="hirundo_analyst": connections[role].execute(sql, parameters).fetchall()
+    for connection in connections.values():
+        connection.close()
+    installation.finish()
+
+
+def period(days) -> str:
+    return f"[{days[0]},{days[-1] + datetime.timedelta(days=1)})"
+
+
+def call(ask, name, days, filter=None, *more, columns="*", role="hirundo_analyst"):
+    arguments = [period(days)] + ([psycopg.types.json.Jsonb(filter)] if filter is not None else []) + list(more)
+    return ask(f"SELECT {columns} FROM report.{name}({', '.join(['%s'] * len(arguments))})", arguments, role)
+
+
+SPANS = [DAYS, DAYS[:2], DAYS[2:3], DAYS[3:]]
+
+
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_ttl_by_region(filled, world, filter):
+    for days in SPANS:
+        want = Count(world, days, filter).ttl_by_region()
+        assert call(filled, "ttl_by_region", days, filter, columns="sensor_region, initial_ttl, ttl_min, ttl_max, ttl_p5,"
+                    " ttl_p95, hops_min, hops_max, sources, packets") == want
+
+
+def plain(rows):
+    return [tuple(str(v) if isinstance(v, (ipaddress.IPv4Address, ipaddress.IPv6Address)) else v for v in row)
+            for row in rows]
+
+
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_spoof_verdict(filled, world, filter):
+    for days in SPANS:
+        want = Count(world, days, filter).spoof_verdict()
+        got = plain(call(filled, "spoof_verdict", days, filter, columns="src, src_region, verdict, score, regions_seen,"
+                    " nearest_region, tracks, packets_genuine, packets_spoofed, packets_undetermined, days_genuine,"
+                    " days_spoofed, days_undetermined, day"))
+        assert got == want
+        assert plain(call(filled, "spoof_verdict", days, filter, 3, columns="src")) == [row[:1] for row in want[:3]]
+
+
+def steps_of(days, step: str) -> dict:
+    start = {"day": lambda d: d, "week": lambda d: d - datetime.timedelta(days=d.weekday()),
+             "month": lambda d: d.replace(day=1)}[step]
+    return {day: max(start(day), days[0]) for day in days}
+
+
+@pytest.mark.parametrize("step", ["day", "week", "month"])
+@pytest.mark.parametrize("filter", [f for f in FILTERS if "spoofed" not in str(f)], ids=str)
+def test_verdict_share(filled, world, filter, step):
+    for days in SPANS:
+        count = Count(world, days, filter)
+        want = count.verdict_share(steps_of(days, step))
+        rows = call(filled, "verdict_share", days, filter, step)
+        assert [row[0].astimezone(datetime.timezone.utc).date() for row in rows] == sorted(want)
+        for row, step_start in zip(rows, sorted(want)):
+            heard = any(s != 5 and (step != "day" or (s, step_start) != (3, DAYS[1])) for s in count.sensors())
+            assert row[1:7] == (want[step_start] if heard or any(want[step_start]) else (None,) * 6), step_start
+            spoofed, genuine = want[step_start][:2]
+            if spoofed + genuine < 30:
+                assert row[7:10] == (None, None, None)
+            else:
+                assert row[7:10] == pytest.approx(wilson(spoofed, spoofed + genuine))
+
+
+def wilson(hits: int, n: int):
+    """The roots of |p - share| = z sqrt(p (1 - p) / n)."""
+    z2, share = 1.959963984540054 ** 2, hits / n
+    a, b, c = 1 + z2 / n, -(2 * share + z2 / n), share * share
+    root = math.sqrt(b * b - 4 * a * c)
+    return share, (-b - root) / (2 * a), (-b + root) / (2 * a)
+
+
+def test_verdict_share_has_an_interval(filled, world):
+    """The world is large enough for the case above."""
+    rows = call(filled, "verdict_share", DAYS, {}, "month", columns="share")
+    assert rows[0][0] is not None and call(filled, "verdict_share", DAYS[:1], {"asn": 4713}, columns="share") == [(None,)]
+
+
+def test_wilson(filled):
+    for hits, n in [(0, 1), (1, 1), (0, 30), (30, 30), (1, 30), (15, 30), (299, 1000), (10 ** 9, 3 * 10 ** 9)]:
+        assert filled("SELECT * FROM hirundo.wilson(%s, %s)", (hits, n))[0] == pytest.approx(wilson(hits, n), abs=1e-12)
+    assert filled("SELECT * FROM hirundo.wilson(0, 0)") == [(None, None, None)]
+    # Published: Wilson's interval of 81 in 263.
+    assert filled("SELECT * FROM hirundo.wilson(81, 263)")[0][1:] == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_response_sources_called_spoofed(filled, world):
+    rows = call(filled, "response_sources_called_spoofed", DAYS)
+    assert [row[0] for row in rows] == DAYS
+    for row in rows:
+        hosts = {}
+        for (day, src, _), v in world.verdict.items():
+            if day == row[0] and v["signature"] >> 40 & 1 and v["kind"] not in ("bogon", "unlisted"):
+                hosts[report_world.host(src)] = hosts.get(report_world.host(src), False) or v["verdict"] == "spoofed"
+        if row[0] == DAYS[3]:
+            assert row[1:] == (None,) * 6
+        else:
+            assert row[1:3] == (len(hosts), sum(hosts.values()))
+            assert row[3:6] == pytest.approx(wilson(row[2], row[1]))
+            assert row[6] == world.computed_at(row[0])
+    assert sum(row[2] for row in rows[:3]) > 0
+    assert "not the false-alarm rate" in filled(
+        "SELECT obj_description('report.response_sources_called_spoofed'::regproc)")[0][0]
+
+
+# Campaigns.
+
+@pytest.fixture(scope="module")
+def campaigns(filled):
+    for day, name, seen, kind, holders, cells in [
+            (DAYS[0], "c1", "2026-01-30 01:02:03Z", "23/TCP", 9, [(1, 11), (1, 12), (2, 11), (3, 7)]),
+            (DAYS[1], "c1", "2026-01-31 01:02:03Z", "53/UDP", 40, [(4, 20)]),
+            (DAYS[1], "c2", "2026-01-31 05:59:59Z", "ICMP", 9, [(1, 8), (4, 20)])]:
+        filled("INSERT INTO hirundo.campaign VALUES (%s, %s, 4, %s, %s, %s, %s, 64, 100, %s, 500, 'CN') RETURNING 1",
+               (day, name, seen, seen, kind, report_world.signature(6, 23, "probe"), holders), role="postgres")
+        for sensor, hops in cells:
+            filled("INSERT INTO hirundo.campaign_cell VALUES (%s, %s, %s, %s, 10, 1, 0.5, 0.5) RETURNING 1",
+                   (day, name, sensor, hops), role="postgres")
+    yield filled
+    for table in ("campaign", "campaign_cell"):
+        filled(f"WITH d AS (DELETE FROM hirundo.{table} RETURNING 1) SELECT count(*) FROM d", role="postgres")
+
+
+def found(campaigns, filter, days=DAYS):
+    return [f"{(day - FIRST).days}{name}" for day, name in
+            call(campaigns, "spoof_campaigns", days, filter, columns="day, campaign")]
+
+
+def test_spoof_campaigns(campaigns, world):
+    rows = call(campaigns, "spoof_campaigns", DAYS, {}, columns="day, campaign, service, hops, claimed_sources,"
+                " claimed_holders, packets, likely_region")
+    assert rows == [
+        (DAYS[1], "c1", "53/UDP", {"TW": [20]}, 100, 40, 500, "CN"),
+        (DAYS[0], "c1", "23/TCP", {"JP": [11, 12], "AU": [7]}, 100, 9, 500, "CN"),
+        (DAYS[1], "c2", "ICMP", {"JP": [8], "TW": [20]}, 100, 9, 500, "CN")]
+    assert found(campaigns, {}, DAYS[:1]) == ["0c1"]
+    assert found(campaigns, {"sensors": 3}) == ["0c1"]
+    assert found(campaigns, {"sensor_region": "TW"}) == ["1c1", "1c2"]
+    assert found(campaigns, {"grp": "overseas"}) == ["1c1", "0c1", "1c2"]
+    assert found(campaigns, {"grp": "domestic"}) == ["0c1", "1c2"]
+    assert found(campaigns, {"grp": "domestic", "home": "TW"}) == ["1c1", "1c2"]
+    assert found(campaigns, {"services": ["23/TCP", "ICMP"]}) == ["0c1", "1c2"]
+    assert found(campaigns, {"ports_only": True}) == ["1c1", "0c1"]
+
+
+def test_spoof_campaigns_by_claimed_source(campaigns, world):
+    claims = {(day, v["region"], v["holder"], src) for (day, src, _), v in world.verdict.items() if v["campaign"]}
+    assert claims
+    for region in ("JP", "CN", "US", "ZZ"):
+        days = {day for day, r, _, _ in claims if (r or "ZZ") == region}
+        assert found(campaigns, {"src_region": region}) == [n for i, n in ((1, "1c1"), (0, "0c1")) if DAYS[i] in days]
+    for asn in (4713, 64500, 65000):
+        days = {day for day, _, holder, _ in claims if holder == f"AS{asn}"}
+        assert found(campaigns, {"asn": asn}) == [n for i, n in ((1, "1c1"), (0, "0c1")) if DAYS[i] in days]
+    day, _, _, src = min(claims, key=lambda claim: (claim[0], claim[3]))
+    assert f"{(day - FIRST).days}c1" in found(campaigns, {"sources": src})
+    assert found(campaigns, {"networks": "203.0.113.0/24"}) == []
+
+
+@pytest.mark.parametrize("key", ["traits", "role", "exclude"])
+def test_spoof_campaigns_refuses_what_means_nothing(campaigns, key):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=key):
+        call(campaigns, "spoof_campaigns", DAYS, {key: "spoofed"})
+
+
+# One source.
+
+def test_source(filled, world):
+    for src in world.sources:
+        rows = plain(call(filled, "source", DAYS, None, src, columns="day, sensor_region, sensor, track, packets,"
+                          " responses, services, traits, ttls, hops, verdict, score"))
+        want = {}
+        for (sensor, day, source, sig, ttl), (packets, _, _) in world.ttl.items():
+            if source == src:
+                track, verdict = Count(world, DAYS, {}).track(day, src, ttl)
+                want.setdefault((day, f"s{sensor}", track), []).append((sensor, sig, ttl, packets, verdict))
+        assert {(row[0], row[2], row[3]) for row in rows} == set(want) and len(rows) == len(want)
+        for day, region, name, track, packets, responses, services, traits, ttls, hops, verdict, score in rows:
+            cells = want[day, name, track]
+            sensor = cells[0][0]
+            assert region == report_world.SENSORS[sensor]
+            assert packets == sum(cell[3] for cell in cells)
+            assert responses == sum(cell[3] for cell in cells if cell[1] >> 40 & 1)
+            assert ttls == {str(t): sum(c[3] for c in cells if c[2] == t) for t in {c[2] for c in cells}}
+            found = {}
+            for _, sig, _, n, _ in cells:
+                if not sig >> 40 & 1:
+                    protocol = sig >> 32 & 255
+                    found_name = report_world.service(protocol, None if sig >> 41 & 1 else sig & 65535)
+                    found[found_name] = found.get(found_name, 0) + n
+            assert services == found
+            mask = 0
+            for (s, d, _, source, _), (_, bits) in world.source.items():
+                if (s, d, source) == (sensor, day, src):
+                    mask |= bits
+            assert traits == sorted(t for t, bit in report_world.TRAITS.items() if mask >> bit & 1)
+            each = sorted(h for c in cells for h in [report_world.initial_ttl(c[2]) - c[2]] * c[3])
+            assert hops == each[(len(each) - 1) // 2]
+            judged = cells[0][4]
+            assert (verdict, score) == ((judged["verdict"], judged["score"]) if judged else ("undetermined", None))
+
+
+def test_source_history_and_expectation(filled, world):
+    (day, src, track), v = next((key, v) for key, v in world.verdict.items()
+                                if v["kind"] == "fixed" and v["region"] and ":" not in key[1])
+    sensor = next(s for s, d, source, _, _ in world.ttl if (d, source) == (day, src))
+    filled("INSERT INTO hirundo.verdict_history VALUES (%(d)s, %(s)s, %(t)s, 2, 'genuine', 1, now(), now()),"
+           " (%(d)s, %(s)s, %(t)s, 1, 'undetermined', 0.25, now(), now()) RETURNING 1",
+           {"d": day, "s": src, "t": track}, role="postgres")
+    filled("INSERT INTO hirundo.hop_region VALUES (%s, 4, %s, %s, 10.25, 3) RETURNING 1", (day, v["region"], sensor),
+           role="postgres")
+    rows = call(filled, "source", [day], None, src, columns="sensor, expected_hops, history, src_region, holder, dataset")
+    for row in rows:
+        assert row[1] == (11.75 if row[0] == f"s{sensor}" else None)
+        assert [(h["version"], h["verdict"], h["score"]) for h in row[2]] == [(1, "undetermined", 0.25), (2, "genuine", 1)]
+        assert row[3:5] == (v["region"], v["holder"])
+        assert row[5] == ("1: rir delegated of 2026-01-02" if day == DAYS[0]
+                          else "2: overrides mine of 2026-02-03, rir delegated of 2026-01-02")
+    filled("WITH d AS (DELETE FROM hirundo.verdict_history RETURNING 1) SELECT count(*) FROM d", role="postgres")
+    filled("WITH d AS (DELETE FROM hirundo.hop_region RETURNING 1) SELECT count(*) FROM d", role="postgres")
+
+
+def test_source_unknown(filled):
+    assert call(filled, "source", DAYS, None, "192.0.2.200") == []
+    for bad in ("192.0.2.0/24", "2001:db8::/64", None):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="src"):
+            call(filled, "source", DAYS, None, bad)
+
+
+# Coverage, and the zones.
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Asia/Colombo", "UTC", "America/New_York"])
+@pytest.mark.parametrize("step", ["15min", "hour", "day", "week", "month"])
+def test_coverage(server, template, zone, step):
+    # In New York these days hold the hour that does not exist.
+    first = datetime.date(2026, 3, 7) if zone == "America/New_York" else FIRST
+    world = World(1, first, zone)
+    name = f"hirundo_coverage_{zone.split('/')[-1].lower()}_{step}"
+    server.create(name, template)
+    try:
+        with server.connect(name) as c:
+            world.store(c)
+            # The session's own zone does not matter.
+            c.execute("SET timezone = 'Pacific/Kiritimati'")
+            rows = c.execute("SELECT * FROM report.coverage(%s, '{}', %s)", (period(world.days), step)).fetchall()
+            shares = c.execute("SELECT step_start FROM report.verdict_share(%s)", (period(world.days),)).fetchall()
+    finally:
+        server.drop(name)
+    local = zoneinfo.ZoneInfo(zone)
+    midnights = [datetime.datetime.combine(day, datetime.time(), local) for day in
+                 [*world.days, world.days[-1] + datetime.timedelta(days=1)]]
+    assert [row[0] for row in shares] == midnights[:4]
+    start = midnights[0].astimezone(datetime.timezone.utc)
+    buckets = [start + datetime.timedelta(minutes=15 * i)
+               for i in range(int((midnights[-1] - start).total_seconds() // 900))]
+
+    def step_of(bucket):
+        at = bucket.astimezone(local)
+        if step == "15min":
+            return bucket
+        if step == "hour":
+            return bucket - datetime.timedelta(minutes=at.minute)
+        day = at.date()
+        day = max(steps_of([day], "day")[day] if step == "day" else
+                  day - datetime.timedelta(days=day.weekday()) if step == "week" else day.replace(day=1), first)
+        return datetime.datetime.combine(day, datetime.time(), local)
+    want = {}
+    for bucket, sensor in itertools.product(buckets, report_world.SENSORS):
+        row = want.setdefault((step_of(bucket).timestamp(), f"s{sensor}"), [report_world.SENSORS[sensor], 0, None, None])
+        if (sensor, bucket) in world.coverage:
+            seconds, packets, lost = world.coverage[sensor, bucket]
+            row[1:] = [row[1] + seconds, (row[2] or 0) + packets, (row[3] or 0) + lost]
+    assert {(row[0].timestamp(), row[1]): list(row[2:]) for row in rows} == want and len(rows) == len(want)
+
+
+def test_coverage_by_filter(filled):
+    for filter, sensors in [({"sensors": [2, 3]}, {"s2", "s3"}), ({"sensor_region": "JP"}, {"s1", "s2"}),
+                            ({"grp": "overseas"}, {"s3", "s4", "s5"}), ({"grp": "domestic", "home": "MY"}, {"s5"})]:
+        assert {row[0] for row in call(filled, "coverage", DAYS, filter, columns="sensor")} == sensors
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="asn has no meaning"):
+        call(filled, "coverage", DAYS, {"asn": 1})
+
+
+def test_covered_share(filled, world):
+    count = Count(world, DAYS, {})
+    rows = dict(call(filled, "ttl_by_region", DAYS, columns="DISTINCT sensor_region, covered"))
+    whole = 4 * 86400
+    assert rows["JP"] == pytest.approx((count.listened(1) + count.listened(2)) / 2 / whole)
+    assert rows["AU"] == pytest.approx(count.listened(3) / whole)
+    assert rows["MY"] == 0
+    assert rows[None] == pytest.approx(sum(map(count.listened, range(1, 6))) / 5 / whole)
+
+
+# As of.
+
+def test_as_of(filled, world):
+    for days, want in [(DAYS[:1], world.computed_at(DAYS[0])), (DAYS[:3], world.computed_at(DAYS[0])), (DAYS, None),
+                       (DAYS[3:], None)]:
+        for name in ("spoof_verdict", "verdict_share"):
+            assert {row[0] for row in call(filled, name, days, columns="as_of")} == {want}
+
+
+def test_as_of_of_rollups(filled, world):
+    """What waits to be rolled up is told, by when it was received; only what concerns the question."""
+    filled("INSERT INTO hirundo.ingest_batch (sensor_id, epoch, seq, first_seq, checksum, packets_total, packets, stored,"
+           " quarantined, rejected, lost, received_at, rows, stored_rows, samples, fold_early, bytes, kind)"
+           " VALUES (3, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, '2026-03-04 05:06Z', 1, 1, 0, 0, 1, 1) RETURNING 1", role="postgres")
+    filled("INSERT INTO hirundo.dirty_mark (sensor_id, bucket, epoch, seq, rows, first_at, last_at)"
+           " VALUES (3, '2026-01-31 12:00Z', 1, 1, 1, now(), now()) RETURNING 1", role="postgres")
+    now = filled("SELECT now()")[0][0]
+    for days, filter, waits in [(DAYS, {}, True), (DAYS[:1], {}, False), (DAYS[2:], {}, False),
+                                (DAYS, {"grp": "domestic"}, False), (DAYS, {"sensors": 3}, True)]:
+        (at,), = set(call(filled, "ttl_by_region", days, filter, columns="as_of"))
+        assert at == datetime.datetime(2026, 3, 4, 5, 6, tzinfo=datetime.timezone.utc) if waits else at >= now
+    for table in ("dirty_mark", "ingest_batch"):
+        filled(f"WITH d AS (DELETE FROM hirundo.{table} RETURNING 1) SELECT count(*) FROM d", role="postgres")
+
+
+def test_what_is_in_no_rollup_is_an_error(filled):
+    filled("INSERT INTO hirundo.rollup_gap VALUES (3, '2026-01-31', 7, now()) RETURNING 1", role="postgres")
+    for name in ("ttl_by_region", "spoof_verdict", "verdict_share"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="7 rows .* 2026-01-31"):
+            call(filled, name, DAYS)
+        call(filled, name, DAYS[2:])
+        call(filled, name, DAYS, {"sensor_region": ["JP", "TW"]})
+    filled("WITH d AS (DELETE FROM hirundo.rollup_gap RETURNING 1) SELECT count(*) FROM d", role="postgres")
+
+
+def test_dataset(filled):
+    assert {row[0] for row in call(filled, "spoof_verdict", DAYS[:1], columns="dataset")} == {"1: rir delegated of 2026-01-02"}
+    both = "2: overrides mine of 2026-02-03, rir delegated of 2026-01-02 (older rows: 1 and up)"
+    for name in ("spoof_verdict", "verdict_share", "ttl_by_region"):
+        assert {row[0] for row in call(filled, name, DAYS, columns="dataset")} == {both}
+
+
+def test_reasons(filled):
+    rows = call(filled, "spoof_verdict", DAYS, columns="verdict, score, reason")
+    assert {row[2] for row in rows if row[1] is None} == {"not judged yet"}
+    assert all(row[2] and row[2] != "not judged yet" for row in rows if row[1] is not None)
+
+
+# Bad input, for each function.
+
+FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("text,message", [
+    ("{", "not|json|JSON"), ("[]", "filter is"), ("null", "filter is"), ('"x"', "filter is"), ("1", "filter is"),
+    ('{"x": 1}', "x"), ('{"SENSORS": 1}', "SENSORS"), ('{"": 1}', "is no key"),
+    ('{"sensors": "1"}', "sensors"), ('{"sensors": [1, "2"]}', "sensors"), ('{"sensors": 99}', "sensors"),
+    ('{"sensors": 1.5}', "sensors"), ('{"sensors": []}', "sensors"), ('{"sensors": null}', "sensors"),
+    ('{"sensors": 99999999999}', "sensors"), ('{"sensors": {"a": 1}}', "sensors"), ('{"sensors": [[1]]}', "sensors"),
+    ('{"grp": "home"}', "grp"), ('{"grp": ["domestic"]}', "grp"), ('{"grp": null}', "grp"),
+    ('{"home": "jp"}', "home"), ('{"home": 1}', "home"), ('{"home": "JPN"}', "home"),
+    ('{"sensor_region": "XX"}', "sensor_region.*XX"), ('{"sensor_region": "jp"}', "sensor_region"),
+    ('{"src_region": "jp"}', "src_region"), ('{"src_region": 1}', "src_region"), ('{"src_region": ["JP", ""]}', "src_region"),
+    ('{"asn": "AS1"}', "asn"), ('{"asn": 0}', "asn"), ('{"asn": 4294967296}', "asn"), ('{"asn": -1}', "asn"),
+    ('{"asn": 1.5}', "asn"), ('{"asn": true}', "asn"),
+    ('{"networks": "192.0.2.1/24"}', "networks"), ('{"networks": "x"}', "networks"), ('{"networks": 1}', "networks"),
+    ('{"networks": "1.2.3.4/33"}', "networks"),
+    ('{"sources": "192.0.2.0/24"}', "sources"), ('{"sources": "999.1.1.1"}', "sources"), ('{"sources": []}', "sources"),
+    ('{"services": "23"}', "services"), ('{"services": "23/tcp"}', "services"), ('{"services": "65536/TCP"}', "services"),
+    ('{"services": "023/TCP"}', "services"), ('{"services": 23}', "services"), ('{"services": "icmp"}', "services"),
+    ('{"services": "99999999999/UDP"}', "services"), ('{"services": ""}', "services"),
+    ('{"ports_only": "yes"}', "ports_only"), ('{"ports_only": 1}', "ports_only"), ('{"ports_only": null}', "ports_only"),
+    ('{"traits": "Mirai"}', "traits"), ('{"traits": 7}', "traits"), ('{"traits": []}', "traits"),
+    ('{"role": "scan"}', "role"), ('{"role": ["probe"]}', "role"),
+    ('{"exclude": "genuine"}', "exclude"), ('{"exclude": []}', "exclude"), ('{"exclude": "scanner_org"}', "exclude"),
+    ('{"exclude": ["response"], "role": "response"}', "exclude|role"),
+    ('{"organization": "x"}', "organization"), ('{"network_group": "x"}', "network_group"),
+])
+def test_bad_filters(filled, name, text, message):
+    for role in PEOPLE:
+        with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.InvalidTextRepresentation),
+                           match=message):
+            filled(f"SELECT * FROM report.{name}(%s, %s)", (period(DAYS), text), role)
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "response_sources_called_spoofed", "source"])
+@pytest.mark.parametrize("text", [None, "empty", "[2026-01-30,2026-01-30)", "[2026-01-30,)", "(,2026-01-30)", "(,)",
+                                  "[2026-01-31,2026-01-30)", "[2026-01-30,infinity)", "[-infinity,2026-01-30)",
+                                  "[2026-01-30,2999-01-01)", "[0001-01-01,2026-01-30)", "x"])
+def test_bad_periods(filled, name, text):
+    for role in PEOPLE:
+        with pytest.raises(psycopg.errors.DataError):
+            filled(f"SELECT * FROM report.{name}(%s{', %s' if name == 'source' else ''})",
+                   (text, "192.0.2.1") if name == "source" else (text,), role)
+
+
+def test_period_of_today(filled):
+    """Today may be asked, tomorrow may not: in the reporting zone."""
+    today = filled("SELECT (now() AT TIME ZONE 'UTC')::date")[0][0]
+    day = datetime.timedelta(days=1)
+    call(filled, "ttl_by_region", [today])
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="ends after today"):
+        call(filled, "ttl_by_region", [today, today + day])
+    # Both ways to write a period are one.
+    columns = "sensor_region, initial_ttl, sources, packets"
+    assert filled(f"SELECT {columns} FROM report.ttl_by_region(daterange('2026-01-30', '2026-01-31', '[]'))") == \
+        call(filled, "ttl_by_region", DAYS[:2], columns=columns)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_bad_n(filled, n):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is"):
+        call(filled, "spoof_verdict", DAYS, {}, n)
+
+
+@pytest.mark.parametrize("name,step", [("verdict_share", "hour"), ("verdict_share", "15min"), ("verdict_share", None),
+                                       ("verdict_share", "Day"), ("coverage", "minute"), ("coverage", None),
+                                       ("coverage", "")])
+def test_bad_step(filled, name, step):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="step is"):
+        call(filled, name, DAYS, {}, step)
+
+
+def test_verdict_share_without_spoofed_means_nothing(filled):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="exclude"):
+        call(filled, "verdict_share", DAYS, {"exclude": ["spoofed"]})
+
+
+# Who sees what.
+
+def test_both_roles_get_the_same_counts(filled):
+    for name in ("ttl_by_region", "spoof_verdict", "verdict_share", "response_sources_called_spoofed"):
+        cut = -1 if name == "ttl_by_region" else None  # its as_of is now
+        assert [row[:cut] for row in call(filled, name, DAYS)] == \
+            [row[:cut] for row in call(filled, name, DAYS, role="hirundo_dashboard")]
+
+
+def test_dashboard_is_shown_no_single_sensors(filled, campaigns, world):
+    role = "hirundo_dashboard"
+    for name in FUNCTIONS:
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="sensors"):
+            call(filled, name, DAYS, {"sensors": [1]}, role=role)
+    regions = call(filled, "coverage", DAYS, {}, role=role)
+    assert {(row[1], row[2]) for row in regions} == {(None, region) for region in report_world.SENSORS.values()}
+    alone = call(filled, "coverage", DAYS, {})
+    for row in regions:
+        same = [r for r in alone if (r[0], r[2]) == (row[0], row[2])]
+        assert row[3:] == (sum(r[3] for r in same), *(None if all(r[i] is None for r in same) else
+                                                      sum(r[i] or 0 for r in same) for i in (4, 5)))
+    exact = 0
+    for src in world.sources[:20]:
+        rows = call(filled, "source", DAYS, None, src, role=role)
+        assert all(row[2] is None and (row[11].minute, row[11].second, row[11].microsecond) == (0, 0, 0) and row[11] == row[12]
+                   for row in rows)
+        sums = lambda rows: sorted((r[0], r[1], -1 if r[3] is None else r[3], r[4]) for r in rows)
+        merged = {}
+        for r in call(filled, "source", DAYS, None, src):
+            merged[r[0], r[1], -1 if r[3] is None else r[3]] = merged.get((r[0], r[1], -1 if r[3] is None else r[3]), 0) + r[4]
+            exact += r[11].microsecond == 789
+        assert sums(rows) == sorted((*key, n) for key, n in merged.items())
+    assert exact > 0
+    times = {row[2] for row in call(campaigns, "spoof_campaigns", DAYS, {}, role=role)}
+    assert times and all((t.minute, t.second) == (0, 0) for t in times)
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_catalog(filled, role):
+    rows = filled("SELECT * FROM report.catalog()", role=role)
+    functions = filled("SELECT oid::regprocedure::text, obj_description(oid) FROM pg_proc"
+                       " WHERE pronamespace = 'report'::regnamespace ORDER BY 1")
+    assert sorted((row[1].removeprefix("report."), row[2]) for row in rows) == \
+        sorted((name.removeprefix("report."), text) for name, text in functions) and len(rows) >= 8
+    for analysis, function, definition, example in rows:
+        assert function.startswith("report.") and analysis and function.split("(")[0] in example
+        filled(example, role=role)
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_empty_database(installation, role):
+    with installation.connect(role) as c:
+        def ask(name, *more):
+            return c.execute(f"SELECT * FROM report.{name}('[2026-01-30,2026-02-01)'{''.join(more)})").fetchall()
+        assert [row[:12] for row in ask("ttl_by_region")] == [(None,) * 12]
+        assert ask("spoof_verdict") == ask("spoof_campaigns") == ask("coverage") == ask("source", ", '192.0.2.1'") == []
+        assert [row[1:] for row in ask("verdict_share")] == [(None,) * 11] * 2
+        assert [row[1:] for row in ask("response_sources_called_spoofed")] == [(None,) * 6] * 2
+        for (example,) in c.execute("SELECT example FROM report.catalog()").fetchall():
+            c.execute(example)
+
+
+def test_one_sensor_without_address_data(installation):
+    """Everything undetermined, nothing lost."""
+    day = DAYS[0]
+    with installation.connect() as c:
+        c.execute("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label) VALUES (1, 'a', 'u', 'LK', 'x')")
+        report_world.make_months(c, [day])
+        for i in range(5):
+            c.execute("INSERT INTO hirundo.ttl_day (sensor_id, day, src, signature, ttl, packets, first_at, last_at)"
+                      " VALUES (1, %s, %s, %s, %s, 2, now(), now())",
+                      (day, f"198.51.100.{i}", report_world.signature(6, 23, "probe"), 50 + i))
+    with installation.connect("hirundo_analyst") as c:
+        rows = c.execute("SELECT * FROM report.ttl_by_region(%s)", (period([day]),)).fetchall()
+        assert [row[:12] for row in rows] == [("LK", 64, 50, 54, 50, 54, 10, 14, 5, 10, 0, None), (None, None, 50, 54, 50, 54, 10, 14, 5, 10, 0, None)]
+        rows = c.execute("SELECT src_region, verdict, score, reason, packets_undetermined, dataset, as_of"
+                         " FROM report.spoof_verdict(%s)", (period([day]),)).fetchall()
+        assert rows == [("ZZ", "undetermined", None, "not judged yet", 2, None, None)] * 5
+        assert len(c.execute("SELECT FROM report.source(%s, '198.51.100.3')", (period([day]),)).fetchall()) == 1
+
+
+# How it is made.
+
+def test_reports_read_no_raw_rows(filled):
+    """Neither observation nor a secret is named in what the reports run."""
+    sources = filled("SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p"
+                     " WHERE pronamespace = 'report'::regnamespace OR proname LIKE 'report\\_%'", role="postgres")
+    assert len(sources) >= 10
+    for name, text in sources:
+        assert not re.search(r"hirundo\.(observation|payload_sample|sensor_address|sensor_connection|ingest_reject)", text), name
+
+
+def test_keys_that_are_absent_cost_nothing(filled):
+    """The row set becomes part of the query, and conditions of keys that are not given fall away."""
+    plan = "\n".join(row[0] for row in filled(
+        "EXPLAIN SELECT * FROM hirundo.report_cells('[2026-01-30,2026-02-01)', hirundo.report_filter('{}'))",
+        role="postgres"))
+    assert "ttl_day_202601" in plan and "ttl_day_202602" not in plan and "report_cells" not in plan
