@@ -141,18 +141,33 @@ failed:
 	return -ENOMEM;
 }
 
-int campaign_list(struct detector *d)
+/* Buckets whose campaign a track names that no sender explains better. */
+static void note_named(const struct detector *d, bool *named)
 {
-	struct lists l = {.d = d};
+	for (size_t i = 0; i < d->r->tracks_n; i++) {
+		const struct verdict_track *t = &d->r->tracks[i];
+
+		if (t->campaign != UINT32_MAX && (d->p->reference || !track_of_sender(t)))
+			named[t->campaign] = true;
+	}
+}
+
+/* The campaigns of buckets. number: [bucket], of its campaign */
+static int list_buckets(struct lists *l, uint32_t *number)
+{
+	struct detector *d = l->d;
 	struct campaigns *c = &d->campaigns;
 	AUTO_FREE struct keyed *found = zeroed(c->buckets_n, sizeof(*found));
-	AUTO_FREE uint32_t *number = zeroed(c->buckets_n, sizeof(*number));
+	AUTO_FREE bool *named = zeroed(c->buckets_n, sizeof(*named));
 	size_t n = 0;
-	int e = found && number ? 0 : -ENOMEM;
+	int e = found && named ? 0 : -ENOMEM;
 
+	if (e == 0)
+		note_named(d, named);
 	for (size_t i = 0; e == 0 && i < c->buckets_n; i++) {
 		const struct bucket *b = &c->buckets[i];
 
+		number[i] = UINT32_MAX;
 		if (b->found)
 			found[n++] = (struct keyed){.key = (uint64_t)b->signature << 2 | b->class_,
 				.value = (uint32_t)i};
@@ -160,14 +175,38 @@ int campaign_list(struct detector *d)
 	if (e == 0)
 		e = order_keyed(found, n);
 	for (size_t i = 0, end; e == 0 && i < n; i = end) {
+		bool any = false;
+
 		for (end = i; end < n && found[end].key == found[i].key; end++)
-			number[found[end].value] = d->r->campaigns_n;
-		e = add_campaign(&l, found + i, end - i);
+			any |= named[found[end].value];
+		for (size_t j = i; any && j < end; j++)
+			number[found[j].value] = d->r->campaigns_n;
+		if (any)
+			e = add_campaign(l, found + i, end - i);
 	}
+	return e;
+}
+
+int campaign_list(struct detector *d)
+{
+	struct lists l = {.d = d};
+	AUTO_FREE uint32_t *of_bucket = zeroed(d->campaigns.buckets_n, sizeof(*of_bucket));
+	AUTO_FREE uint32_t *of_sender = zeroed(d->senders.found_n, sizeof(*of_sender));
+	int e = of_bucket && of_sender ? 0 : -ENOMEM;
+
+	if (e == 0)
+		e = list_buckets(&l, of_bucket);
+	if (e == 0 && !d->p->reference)
+		e = senders_list(d, of_sender, &l.campaigns_room, &l.cells_room);
 	/* Scoring noted the bucket. */
-	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
-		if (d->r->tracks[i].campaign != UINT32_MAX)
-			d->r->tracks[i].campaign = number[d->r->tracks[i].campaign];
+	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++) {
+		struct verdict_track *t = &d->r->tracks[i];
+
+		if (t->campaign != UINT32_MAX)
+			t->campaign = of_bucket[t->campaign];
+		if (!d->p->reference && track_of_sender(t) && of_sender[t->sender] != UINT32_MAX)
+			t->campaign = of_sender[t->sender];
+	}
 	free(l.members);
 	return e == 0 ? rank(d) : e;
 }

@@ -136,6 +136,12 @@ static inline bool track_fixed(const struct verdict_track *t)
 	return t->kind == VERDICT_FIXED || t->kind == VERDICT_SPLIT;
 }
 
+/** Whether it is more likely than not that a sender found sent it. */
+static inline bool track_of_sender(const struct verdict_track *t)
+{
+	return t->member > 0.5;
+}
+
 /** Whether something was learned of the region that a source claims. */
 static inline bool region_known(const struct detector *d, const struct verdict_source *s)
 {
@@ -205,6 +211,12 @@ int sender_fit(struct detector *d, struct flow_group *g, uint32_t from_s, uint32
 
 /* sender_judge.c: where senders sit, and what that says of their members */
 int senders_judge(struct detector *d) MUST_CHECK;
+
+/* sender_list.c: senders of forged sources become campaigns.
+ * @param number                     [sender]: filled with the campaign's index, or UINT32_MAX
+ * @param campaigns_room, cells_room  what the result's arrays hold (grow.h) */
+int senders_list(struct detector *d, uint32_t *number, size_t *campaigns_room,
+	size_t *cells_room) MUST_CHECK;
 
 /* score.c */
 /** ln density of hops if they came from where a source says (an own signature does not count), and

@@ -174,6 +174,7 @@ static void judge_track(
 		return;
 	t->own_score = own;
 	t->member = member;
+	t->sender = f->sender;
 	t->sits = sits;
 	t->score = score;
 	t->scored = true;

@@ -172,7 +172,7 @@ static void call(const struct detector *d, struct verdict_track *t)
 {
 	const struct verdict_params *p = d->p;
 	bool one = t->regions < 2 && !p->reference;
-	bool alone = t->campaign == UINT32_MAX && t->member <= 0.5 && !p->reference &&
+	bool alone = t->campaign == UINT32_MAX && !track_of_sender(t) && !p->reference &&
 		     t->kind != VERDICT_RANDOM;
 	double spoofed = !alone ? p->spoofed : one ? p->spoofed_one_region : p->spoofed_alone;
 	double genuine = one ? p->genuine_one_region : p->genuine;

@@ -149,6 +149,7 @@ struct verdict_track {
 	 * log10 odds that the sender sits where the source says. The score is that of the mixture.
 	 */
 	double own_score, member, sits;
+	uint32_t sender; /* which, where member > 0 */
 };
 
 struct verdict_cell {

@@ -400,7 +400,15 @@ static void test_sender(void **state)
 		if (day.r.tracks[i].source >= first) {
 			assert_true(day.r.tracks[i].member > 0.9);
 			assert_true(day.r.tracks[i].sits < -1);
+			assert_int_equal(day.r.tracks[i].campaign, 0);
 		}
+	assert_int_equal(day.r.campaigns_n, 1);
+	assert_int_equal(day.r.campaigns[0].signature, 41);
+	assert_int_equal(day.r.campaigns[0].sources, 40);
+	assert_int_equal(day.r.campaigns[0].holders, 1);
+	assert_int_equal(day.r.campaigns[0].packets, 120);
+	assert_true(day.r.campaigns[0].first_s >= 36000 && day.r.campaigns[0].last_s < 37800);
+	assert_int_equal(day.r.cells_n, 10);
 	end();
 	begin(10);
 	add_world(20);
