@@ -11,6 +11,7 @@ import pytest
 
 from harness import report_world
 from harness.hirundo import Installation
+from harness.paths import ROOT
 from harness.report_world import Count, World
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
@@ -555,6 +556,15 @@ def test_one_sensor_without_address_data(installation):
                          " FROM report.spoof_verdict(%s)", (period([day]),)).fetchall()
         assert rows == [("ZZ", "undetermined", None, "not judged yet", 2, None, None)] * 5
         assert len(c.execute("SELECT FROM report.source(%s, '198.51.100.3')", (period([day]),)).fetchall()) == 1
+
+
+def test_examples_of_the_documentation(filled):
+    text = (ROOT / "collector" / "sql" / "REPORTS.md").read_text()
+    statements = re.sub(r"(?m)^ +--.*$", "", "\n".join(re.findall(r"(?m)^    .*$", text))).split(";")[:-1]
+    assert len(statements) >= 7
+    for statement in statements:
+        # Its quarter may lie ahead.
+        filled(statement.replace("[2026-10-01,2027-01-01)", period(DAYS)).replace("%", "%%"))
 
 
 # How it is made.
