@@ -49,15 +49,16 @@ def test_quickstart(folder):
     where = answer(run)
     assert len(where["sensors"]) == 10 and where["dashboard"] is None
     assert "23/TCP" in run.stdout
-    assert "address data: tor-geoipdb (IPFire Location), not TSUBAME's method\n" in run.stdout
+    assert "address data: invented, as the demonstration is\n" in run.stdout
     with psycopg.connect(where["analyst_dsn"]) as analyst:
         assert analyst.execute("SELECT count(DISTINCT region) FROM hirundo.sensor").fetchone() == (10,)
         (packets,) = analyst.execute("SELECT sum(packets) FROM hirundo.observation").fetchone()
-        assert packets > 20000
+        assert packets > 50000
         assert analyst.execute("SELECT kind, name FROM hirundo.enrichment_dataset").fetchall() == [
-            ("ranges", "tor-geoipdb (IPFire Location)")]
+            ("rir", "demonstration, invented")]
         assert analyst.execute("SELECT bool_and(dataset_id = 1) FROM hirundo.ingest_batch").fetchone() == (True,)
-        assert analyst.execute("SELECT region FROM hirundo.address_info('1.1.1.1')").fetchone()[0] is not None
+        (known,) = analyst.execute("SELECT avg((src_region IS NOT NULL)::int) FROM hirundo.observation").fetchone()
+        assert 0.9 < known < 1
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             analyst.execute("SELECT * FROM hirundo.sensor_address")
     verify(where)
@@ -84,8 +85,14 @@ def test_own_sensors_and_captures(folder, tmp_path):
     with open(sensors, "w", newline="") as file:
         csv.writer(file).writerows([("name", "region", "addresses"),
                                     ("north", "JP", "203.0.113.7 2001:db8:77::/64"), ("south", "LK", "198.51.100.0/28")])
-    where = answer(quickstart(folder, "--sensors", sensors, "--no-feed", "--json"))
+    run = quickstart(folder, "--sensors", sensors, "--no-feed", "--json")
+    assert "address data: tor-geoipdb (IPFire Location), not TSUBAME's method\n" in run.stdout
+    where = answer(run)
     assert sorted(where["sensors"]) == ["north", "south"]
+    with psycopg.connect(where["analyst_dsn"]) as analyst:
+        assert analyst.execute("SELECT kind, name FROM hirundo.enrichment_dataset").fetchall() == [
+            ("ranges", "tor-geoipdb (IPFire Location)")]
+        assert analyst.execute("SELECT region FROM hirundo.address_info('1.1.1.1')").fetchone()[0] is not None
     capture = write_pcap(tmp_path / "own.pcap", background(3, ["192.0.2.1", "203.0.113.7"], 1000))
     os.chmod(capture, 0o600)
     run = quickstart(folder, "--sensors", sensors, "--read", capture, "--read", f"north={capture}", "--json")
