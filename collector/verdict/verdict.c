@@ -54,7 +54,7 @@ const struct verdict_params verdict_params = {
 	.clip = 9,
 	.spoofed = -1,
 	.genuine = 0.5,
-	.spoofed_alone = -1.5,
+	.spoofed_alone = -2,
 	.spoofed_one_region = -2,
 	.genuine_one_region = 1,
 };
