@@ -38,6 +38,7 @@ struct addresses {
 	struct enrich *table;
 	struct dataset used, newest;
 	bool asking, loading;
+	bool late; /* a HELLO came while asking or loading: ask once more */
 	uint64_t loads, failures;
 	struct log_limit log_down, log_failure;
 	/* Of the worker, while loading. */
@@ -93,6 +94,17 @@ static void load(uv_work_t *work)
 	a->took_us = clock_mono_us() - from;
 }
 
+/* Ingest goes on with the table in use. */
+static void release(struct addresses *a)
+{
+	bool again = a->late;
+
+	a->late = false;
+	ingest_set_enrich(a->ingest, a->table);
+	if (again)
+		addresses_refresh(a);
+}
+
 static void note_failure(struct addresses *a, const char *reason)
 {
 	unsigned suppressed;
@@ -118,7 +130,7 @@ static void on_loaded(uv_work_t *work, int status)
 	}
 	if (a->outcome != 0) {
 		note_failure(a, a->outcome < 0 ? strerror(-a->outcome) : a->reason);
-		ingest_set_enrich(a->ingest, a->table);
+		release(a);
 		return;
 	}
 	/* An import may have come in between: then the next question finds another one. */
@@ -126,7 +138,7 @@ static void on_loaded(uv_work_t *work, int status)
 	a->table = a->fresh;
 	a->fresh = NULL;
 	a->loads++;
-	ingest_set_enrich(a->ingest, a->table);
+	release(a);
 	enrich_free(old);
 	log_info("addresses", "state=loaded dataset=%" PRId32 " ranges=%zu ms=%" PRId64, a->used.id,
 		enrich_ranges(a->table), a->took_us / US_PER_MS);
@@ -151,7 +163,7 @@ static void on_newest(void *arg, const struct pg_outcome *o)
 		return; /* on_up asks again */
 	if (o->failure != PG_FAILURE_NONE || !res) {
 		note_failure(a, o->message);
-		ingest_set_enrich(a->ingest, a->table);
+		release(a);
 		return;
 	}
 	a->newest = (struct dataset){0};
@@ -163,7 +175,7 @@ static void on_newest(void *arg, const struct pg_outcome *o)
 	if (a->newest.id != a->used.id || a->newest.imported_us != a->used.imported_us)
 		start_load(a);
 	else
-		ingest_set_enrich(a->ingest, a->table);
+		release(a);
 }
 
 void addresses_check(struct addresses *a)
@@ -172,6 +184,17 @@ void addresses_check(struct addresses *a)
 		return;
 	a->asking = true;
 	pg_query(a->pg, newest_sql, on_newest, a);
+}
+
+void addresses_refresh(struct addresses *a)
+{
+	if (a->done)
+		return;
+	ingest_hold(a->ingest);
+	if (a->asking || a->loading)
+		a->late = true;
+	else
+		addresses_check(a);
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -368,6 +368,11 @@ void ingest_go_on(struct ingest *g)
 	tell_room(g);
 }
 
+void ingest_hold(struct ingest *g)
+{
+	g->held = true;
+}
+
 void ingest_set_enrich(struct ingest *g, const struct enrich *e)
 {
 	g->shared.enrich = e;

@@ -100,6 +100,9 @@ bool ingest_can_take(const struct ingest *g);
 int ingest_put(struct lane *lane, const struct frame_header *h, uint8_t *frame, size_t n,
 	int64_t received_us, const int64_t *clock_offset_us) MUST_CHECK;
 
+/** No further record starts before ingest_set_enrich() is called. */
+void ingest_hold(struct ingest *g);
+
 /** Rows are enriched by this table from the next record on (NULL: by none); the one before is not
  * used any more when this returns. Borrowed. */
 void ingest_set_enrich(struct ingest *g, const struct enrich *e);

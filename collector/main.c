@@ -370,6 +370,7 @@ static int start_services(struct collector *c)
 	}
 	c->host.registry = c->registry;
 	c->host.ingest = c->ingest;
+	c->host.addresses = c->addresses;
 	c->schema_work.data = c->schema_timer.data = c;
 	(void)uv_timer_init(&c->loop, &c->schema_timer);
 	(void)uv_timer_start(&c->schema_timer, on_schema_timer, 0, 0);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "collector/addresses.h"
 #include "collector/ingest.h"
 #include "collector/offset.h"
 #include "collector/position.h"
@@ -365,6 +366,7 @@ static void on_hello(struct session *s, const Hirundo__V1__Hello *m)
 	s->clock_offset_us = m->wall_us - clock_wall_us();
 	s->clock = (struct offset){(int64_t)m->mono_us, clock_mono_us()};
 	enter(s, LOOKUP);
+	addresses_refresh(s->host->addresses);
 	memcpy(s->hello.name, s->name, sizeof(s->name));
 	if (tlschan_peer(s->chan, s->hello.peer, sizeof(s->hello.peer)) < 0)
 		s->hello.peer[0] = '\0';

@@ -15,6 +15,7 @@
 
 #include "common/mem.h"
 
+struct addresses;
 struct ingest;
 struct registry;
 struct session;
@@ -34,6 +35,7 @@ struct session_host {
 	SSL_CTX *tls; /* for new sessions; replaced on reload */
 	struct registry *registry;
 	struct ingest *ingest;
+	struct addresses *addresses;
 	uint64_t credit;
 	struct session *sessions; /* utlist, all of them */
 	unsigned sessions_n;

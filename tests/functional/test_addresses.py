@@ -61,6 +61,21 @@ def test_loaded_before_the_first_row(installation, tmp_path):
     installation.check(enrolled, capture)
 
 
+def test_fed_behind_an_import(installation, tmp_path):
+    """Whoever imports and then feeds has what he imported in the first row, also in a collector that runs."""
+    importing(installation, tmp_path, "JP")
+    collector = installation.collector()
+    for turn, region in enumerate(("AU", "KR", "TW")):
+        enrolled = installation.enroll(f"s{turn}")
+        sensor = installation.sensor(enrolled, collector.address)
+        capture = write_pcap(tmp_path / f"{region}.pcap", background(turn, ["203.0.113.7"], 500))
+        importing(installation, tmp_path, region)
+        assert sensor.read(capture) == 0, sensor.log
+    assert installation.query("SELECT s.name, o.src_region, sum(o.packets)::int FROM hirundo.observation o"
+                              " JOIN hirundo.sensor s USING (sensor_id) GROUP BY 1, 2 ORDER BY 1") == [
+        ("s0", "AU", 500), ("s1", "KR", 500), ("s2", "TW", 500)]
+
+
 def test_swap_while_packets_flow(installation, tmp_path):
     """Imports one after the other while a sensor feeds: no row is lost, each record has one data set, and its rows
     that one's region."""
