@@ -1,7 +1,7 @@
 /*
  * hirundo-collector: arguments, configuration, the listener for sensors, ingest into PostgreSQL,
- * address data, the janitor of partitions, rollups, /metrics and /healthz; and the order in which
- * they end.
+ * address data, the janitor of partitions, rollups, verdicts, /metrics and /healthz; and the order
+ * in which they end.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -22,6 +22,7 @@
 #include "collector/registry.h"
 #include "collector/rollup.h"
 #include "collector/session.h"
+#include "collector/verdict_job.h"
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/hostport.h"
@@ -50,6 +51,7 @@ struct collector {
 	struct partitions *partitions;
 	struct addresses *addresses;
 	struct rollup *rollup;
+	struct verdict_job *verdicts;
 	struct http *http;
 	enum migrate_res schema;
 	char *schema_reason;
@@ -72,6 +74,7 @@ static void on_registry_closed(void *arg)
 	partitions_close(c->partitions, on_janitor_closed, c);
 	addresses_close(c->addresses, on_janitor_closed, c);
 	rollup_close(c->rollup, on_janitor_closed, c);
+	verdict_job_close(c->verdicts, on_janitor_closed, c);
 	http_close(c->http);
 	daemon_close(&c->daemon);
 }
@@ -180,6 +183,7 @@ static int page_metrics(void *arg, struct buf *out)
 		.partitions = c->partitions,
 		.addresses = c->addresses,
 		.rollup = c->rollup,
+		.verdicts = c->verdicts,
 	};
 
 	return metrics_write(&sources, out);
@@ -363,6 +367,8 @@ static int start_services(struct collector *c)
 	if (r == 0)
 		r = rollup_new(&c->loop, c->conf.dsn, &c->rollup);
 	if (r == 0)
+		r = verdict_job_new(&c->loop, c->conf.dsn, &c->verdicts);
+	if (r == 0)
 		r = daemon_init(&c->daemon, &c->loop, on_reload, on_stop, c);
 	if (r < 0) {
 		log_error("collector", "reason=%s", log_quote(uv_strerror(r)));
@@ -428,6 +434,7 @@ int main(int argc, char **argv)
 		code = run(&c);
 	partitions_free(c.partitions);
 	rollup_free(c.rollup);
+	verdict_job_free(c.verdicts);
 	ingest_free(c.ingest);
 	addresses_free(c.addresses);
 	registry_free(c.registry);

@@ -6,6 +6,7 @@
 #include "collector/registry.h"
 #include "collector/rollup.h"
 #include "collector/session.h"
+#include "collector/verdict_job.h"
 #include "common/clock.h"
 #include "common/openmetrics.h"
 
@@ -101,6 +102,24 @@ static void write_addresses(struct openmetrics *m, const struct addresses_status
 		"Data sets not loaded, or not asked for: the one before stays.", s->failures);
 }
 
+static void write_verdicts(struct openmetrics *m, const struct verdict_job_counters *c)
+{
+	counter(m, "hirundo_verdict_runs", "Days judged.", c->runs);
+	counter(m, "hirundo_verdict_failures", "Runs that failed and are tried again.",
+		c->failures);
+	counter(m, "hirundo_verdict_late_marks",
+		"Changes of days whose verdicts were final: not judged any more.", c->late);
+	gauge(m, "hirundo_verdict_rows", "Rows of ttl_day in the last run.",
+		(double)c->histogram_rows);
+	gauge(m, "hirundo_verdict_tracks", "Tracks that it judged.", (double)c->tracks);
+	gauge(m, "hirundo_verdict_spoofed_tracks", "Tracks that it called spoofed.",
+		(double)c->spoofed);
+	gauge(m, "hirundo_verdict_campaigns", "Campaigns that it found.", (double)c->campaigns);
+	gauge(m, "hirundo_verdict_seconds", "Seconds that it took.", c->seconds);
+	gauge(m, "hirundo_verdict_last_timestamp_seconds", "When it ended; 0 = never.",
+		(double)c->last_us / 1e6);
+}
+
 static void write_rollup(struct openmetrics *m, const struct rollup_counters *c)
 {
 	counter(m, "hirundo_rollup_steps", "Steps of the rollup.", c->steps);
@@ -128,5 +147,6 @@ int metrics_write(const struct metrics_sources *s, struct buf *out)
 		partitions_days_ahead(s->partitions));
 	write_addresses(&m, &addresses);
 	write_rollup(&m, rollup_counters(s->rollup));
+	write_verdicts(&m, verdict_job_counters(s->verdicts));
 	return openmetrics_end(&m);
 }

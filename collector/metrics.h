@@ -11,6 +11,7 @@ struct addresses;
 struct partitions;
 struct registry;
 struct rollup;
+struct verdict_job;
 struct session_host;
 
 struct metrics_sources {
@@ -20,6 +21,7 @@ struct metrics_sources {
 	const struct partitions *partitions;
 	const struct addresses *addresses;
 	const struct rollup *rollup;
+	const struct verdict_job *verdicts;
 };
 
 /** @return 0, -errno of the buffer */

@@ -206,4 +206,11 @@ int verdict_run(const struct verdict_input *in, const struct verdict_params *p,
 	struct verdict_result *ret) MUST_CHECK;
 void verdict_done(struct verdict_result *r);
 
+/** Holds the verdicts of tracks that were genuine before and look spoofed now where that happens to
+ * a whole holder: 3 sources or more with 3 signatures or more, half of those that were genuine.
+ *  Tracks of campaigns and of one sensor are not held.
+ *  @param genuine  [track]: whether it was last called genuine, today or on the days before
+ *  @return how many are held; SIZE_MAX: no memory */
+size_t verdict_hold(const struct verdict_input *in, struct verdict_result *r, const bool *genuine);
+
 #endif

@@ -6,8 +6,9 @@
 INSERT INTO hirundo.setting VALUES
     ('spoofed_prevalence', '0.5'),
     ('spoofed_score', '-1'),
+    ('spoofed_score_alone', '-1.5'),
     ('genuine_score', '0.5'),
-    ('spoofed_score_one_region', '-1.5'),
+    ('spoofed_score_one_region', '-2'),
     ('genuine_score_one_region', '1'),
     ('hop_history_days', '3'),
     ('hop_model_retention_days', '35');
@@ -16,11 +17,12 @@ CREATE TABLE hirundo.hop_model (
     day date PRIMARY KEY,
     computed_at timestamptz NOT NULL,
     final boolean NOT NULL,
-    history_days int NOT NULL,
+    opened_at timestamptz NOT NULL,
     dataset_ids int[] NOT NULL,
     spoofed_prevalence double precision NOT NULL,
     spoofed_score double precision NOT NULL,
     genuine_score double precision NOT NULL,
+    spoofed_score_alone double precision NOT NULL,
     spoofed_score_one_region double precision NOT NULL,
     genuine_score_one_region double precision NOT NULL,
     in_region real NOT NULL,
@@ -40,13 +42,14 @@ CREATE TABLE hirundo.hop_model (
 COMMENT ON TABLE hirundo.hop_model IS 'One row for each reporting day that was judged: when, with which settings, and how it came out. A day without a row is not judged yet.';
 COMMENT ON COLUMN hirundo.hop_model.day IS 'reporting day (setting reporting_zone)';
 COMMENT ON COLUMN hirundo.hop_model.computed_at IS 'time of the snapshot that was judged: all rows of ttl_day committed before are in the verdicts; the as-of of every answer';
-COMMENT ON COLUMN hirundo.hop_model.final IS 'whether it was computed 48 h or more after the end of the day: verdicts change no more';
-COMMENT ON COLUMN hirundo.hop_model.history_days IS 'days before this one whose profiles were votes (hirundo.hop_history)';
+COMMENT ON COLUMN hirundo.hop_model.final IS 'whether it was computed after hirundo.verdict_final_at(): verdicts change no more';
+COMMENT ON COLUMN hirundo.hop_model.opened_at IS 'when the day was judged first';
 COMMENT ON COLUMN hirundo.hop_model.dataset_ids IS 'data sets that regions and holders of the day''s rows come from (enrichment_dataset)';
 COMMENT ON COLUMN hirundo.hop_model.spoofed_prevalence IS 'setting spoofed_prevalence then: share of sources taken to be spoofed before their TTLs are looked at';
 COMMENT ON COLUMN hirundo.hop_model.spoofed_score IS 'threshold then, after the prevalence: spoofed at or below';
 COMMENT ON COLUMN hirundo.hop_model.genuine_score IS 'threshold then, after the prevalence: genuine at or above';
-COMMENT ON COLUMN hirundo.hop_model.spoofed_score_one_region IS 'threshold then, after the prevalence, for what one region saw, without evidence by a campaign';
+COMMENT ON COLUMN hirundo.hop_model.spoofed_score_alone IS 'threshold then, after the prevalence, for what no sender, campaign or random TTL speaks against';
+COMMENT ON COLUMN hirundo.hop_model.spoofed_score_one_region IS 'threshold then, after the prevalence, for such a track that one region saw';
 COMMENT ON COLUMN hirundo.hop_model.genuine_score_one_region IS 'threshold then, after the prevalence, for what one region saw';
 COMMENT ON COLUMN hirundo.hop_model.in_region IS 'hops that sources of a sensor''s own region differ by at it, IPv4';
 COMMENT ON COLUMN hirundo.hop_model.in_region_6 IS 'the same for IPv6';
@@ -102,8 +105,8 @@ CREATE TABLE hirundo.hop_holder (
     holder text NOT NULL,
     sensor_id int NOT NULL,
     signature bigint NOT NULL,
-    residual real NOT NULL,
-    spread real NOT NULL,
+    residual double precision NOT NULL,
+    spread double precision NOT NULL,
     tracks int NOT NULL,
     PRIMARY KEY (day, family, holder, sensor_id, signature)
 );
@@ -122,7 +125,7 @@ CREATE TABLE hirundo.hop_holder_offset (
     family smallint NOT NULL,
     holder text NOT NULL,
     signature bigint NOT NULL,
-    hops real NOT NULL,
+    hops double precision NOT NULL,
     tracks int NOT NULL,
     PRIMARY KEY (day, family, holder, signature)
 );
@@ -201,6 +204,9 @@ CREATE TABLE hirundo.verdict (
     log_alternative double precision,
     log_second_path double precision,
     prior double precision NOT NULL,
+    own_score double precision NOT NULL,
+    member double precision NOT NULL,
+    sits double precision NOT NULL,
     common_offset real,
     worst_sensor int,
     worst_hops real,
@@ -219,10 +225,10 @@ COMMENT ON COLUMN hirundo.verdict.src IS 'source address as claimed';
 COMMENT ON COLUMN hirundo.verdict.track IS 'one sender behind the address: 0 where all its packets are taken as one sender''s; else (kind split) the initial TTL 32, 64, 128 or 255 of the track''s packets. A source has no track 0 beside others';
 COMMENT ON COLUMN hirundo.verdict.kind IS 'fixed: one sender; split: one of several; nmap: TTL drawn from 37 .. 59; random: TTL changes from packet to packet; unlisted: address not allocated; bogon: special-purpose address';
 COMMENT ON COLUMN hirundo.verdict.src_region IS 'region that the address claims, NULL where no data set knows it';
-COMMENT ON COLUMN hirundo.verdict.holder IS 'holder that it claims; the covering /16 (IPv6: /32) where none is known; NULL without a region';
+COMMENT ON COLUMN hirundo.verdict.holder IS 'holder that it claims; the covering /16 (IPv6: /32) where none is known; NULL for unlisted and bogon';
 COMMENT ON COLUMN hirundo.verdict.signature IS 'main signature: most packets, then seen first (whole seconds), then the lowest';
 COMMENT ON COLUMN hirundo.verdict.verdict IS 'genuine, spoofed or undetermined, by the score and the thresholds of hop_model';
-COMMENT ON COLUMN hirundo.verdict.score IS 'log10 of the likelihood ratio genuine : spoofed, cut to -9 .. 9: (claimed - alternative) / ln 10 + prior, where claimed takes second_path with weight 0.1 when that was looked at; -3 for unlisted and bogon, 0 where nothing can be said';
+COMMENT ON COLUMN hirundo.verdict.score IS 'log10 of the likelihood ratio genuine : spoofed, cut to -9 .. 9: (log_claimed - log_alternative) / ln 10 + prior, where log_claimed takes log_second_path with weight 0.1 when that was looked at; mixed with sits by the chance member; -3 for unlisted and bogon, 0 where nothing can be said';
 COMMENT ON COLUMN hirundo.verdict.regions_seen IS 'regions whose sensors saw the track';
 COMMENT ON COLUMN hirundo.verdict.sensors_seen IS 'sensors that saw it';
 COMMENT ON COLUMN hirundo.verdict.packets IS 'packets of the track';
@@ -230,6 +236,9 @@ COMMENT ON COLUMN hirundo.verdict.log_claimed IS 'ln density of its hop counts, 
 COMMENT ON COLUMN hirundo.verdict.log_alternative IS 'ln density of its hop counts, coming from anywhere or from a campaign; NULL where it was not scored';
 COMMENT ON COLUMN hirundo.verdict.log_second_path IS 'ln density of its hop counts on the paths of other sources of the holder; NULL where that was not looked at (score above the threshold before)';
 COMMENT ON COLUMN hirundo.verdict.prior IS 'log10: what campaign and random TTLs add to the score';
+COMMENT ON COLUMN hirundo.verdict.own_score IS 'log10: the score of the track by itself; 0 where member is 0, the score is it then';
+COMMENT ON COLUMN hirundo.verdict.member IS 'chance that it was sent by one machine together with other sources (same tool, hop counts, time), 0 to 1';
+COMMENT ON COLUMN hirundo.verdict.sits IS 'log10 odds that this machine sits where the source says';
 COMMENT ON COLUMN hirundo.verdict.common_offset IS 'hops that the track is off its network''s profile by at every sensor';
 COMMENT ON COLUMN hirundo.verdict.worst_sensor IS 'sensor that fits least';
 COMMENT ON COLUMN hirundo.verdict.worst_hops IS 'hops that it saw';
@@ -262,49 +271,391 @@ COMMENT ON COLUMN hirundo.verdict_history.score IS 'its score then';
 COMMENT ON COLUMN hirundo.verdict_history.model_at IS 'hop_model.computed_at of the run';
 COMMENT ON COLUMN hirundo.verdict_history.computed_at IS 'when it was written';
 
+-- Settings and days.
+
+CREATE FUNCTION hirundo.verdict_settings(
+    OUT spoofed_prevalence double precision, OUT spoofed_score double precision, OUT genuine_score double precision,
+    OUT spoofed_score_alone double precision, OUT spoofed_score_one_region double precision, OUT genuine_score_one_region double precision,
+    OUT hop_history_days int, OUT hop_model_retention_days int)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT max(value::float8) FILTER (WHERE name = 'spoofed_prevalence'),
+        max(value::float8) FILTER (WHERE name = 'spoofed_score'),
+        max(value::float8) FILTER (WHERE name = 'genuine_score'),
+        max(value::float8) FILTER (WHERE name = 'spoofed_score_alone'),
+        max(value::float8) FILTER (WHERE name = 'spoofed_score_one_region'),
+        max(value::float8) FILTER (WHERE name = 'genuine_score_one_region'),
+        max(value::float8) FILTER (WHERE name = 'hop_history_days')::int,
+        max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int
+    FROM hirundo.setting
+    WHERE name IN ('spoofed_prevalence', 'spoofed_score', 'genuine_score', 'spoofed_score_alone',
+        'spoofed_score_one_region', 'genuine_score_one_region', 'hop_history_days', 'hop_model_retention_days');
+END;
+COMMENT ON FUNCTION hirundo.verdict_settings IS
+    'The verdict''s settings. spoofed_prevalence: share of sources taken to be spoofed beforehand, above 0 and below '
+    '1 (it makes thresholds stricter, never laxer); spoofed_score, genuine_score: thresholds at a prevalence of 0.5, '
+    '..._alone where no sender, campaign or random TTL '
+    'speaks against a track, ..._one_region where one region saw it; hop_history_days: earlier days that vote on profiles; '
+    'hop_model_retention_days: days that hop_holder and hop_holder_offset are kept.';
+
+CREATE FUNCTION hirundo.verdict_final_at(p_day date, p_opened_at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE
+RETURN greatest((p_day + 1)::timestamp AT TIME ZONE hirundo.reporting_zone(), p_opened_at) + interval '48 hours';
+COMMENT ON FUNCTION hirundo.verdict_final_at IS
+    'When the verdicts of a day are final: 48 h after its end, or after it was judged first (hop_model.opened_at) '
+    'where that is later.';
+
+CREATE FUNCTION hirundo.hop_history(
+    p_day date, OUT family smallint, OUT region char(2), OUT holder text, OUT sensor_id int,
+    OUT mean double precision, OUT votes double precision)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH last AS (
+        SELECT max(m.day) AS day FROM hirundo.hop_model m
+        WHERE m.day BETWEEN p_day - (hirundo.verdict_settings()).hop_history_days AND p_day - 1
+    )
+    SELECT s.family, NULL::char(2), NULL::text, s.sensor_id, s.mean, s.votes * 0.5::float8 ^ (p_day - s.day)
+        FROM hirundo.hop_sensor s JOIN last USING (day) WHERE s.votes > 0
+    UNION ALL
+    SELECT r.family, r.region, NULL, r.sensor_id, r.mean, r.holders * 0.5::float8 ^ (p_day - r.day)
+        FROM hirundo.hop_region r JOIN last USING (day)
+    UNION ALL
+    SELECT h.family, NULL, h.holder, h.sensor_id,
+        sum(h.residual * 0.5::float8 ^ (p_day - h.day)) / sum(0.5::float8 ^ (p_day - h.day)),
+        sum(least(h.tracks, 3) * 0.5::float8 ^ (p_day - h.day))
+        FROM hirundo.hop_holder h
+        WHERE h.day BETWEEN p_day - (hirundo.verdict_settings()).hop_history_days AND p_day - 1
+        GROUP BY 1, 3, 4
+    UNION ALL
+    SELECT o.family, NULL, o.holder, NULL,
+        sum(o.hops * 0.5::float8 ^ (p_day - o.day)) / sum(0.5::float8 ^ (p_day - o.day)),
+        sum(least(o.tracks, 3) * 0.5::float8 ^ (p_day - o.day))
+        FROM hirundo.hop_holder_offset o
+        WHERE o.day BETWEEN p_day - (hirundo.verdict_settings()).hop_history_days AND p_day - 1
+        GROUP BY 1, 3;
+END;
+COMMENT ON FUNCTION hirundo.hop_history IS
+    'Votes of earlier days on the profiles of a day, each day before worth half of the next: of sensors (no region, no '
+    'holder) and regions those of the newest day judged, which hold its own history; of holders (no region) those of '
+    'setting hop_history_days days; without a sensor it is the common offset.';
+
+CREATE FUNCTION hirundo.hop_model_retire() RETURNS void
+LANGUAGE sql
+BEGIN ATOMIC
+    DELETE FROM hirundo.hop_holder WHERE day < current_date - (hirundo.verdict_settings()).hop_model_retention_days
+        AND day < (SELECT max(day) - (hirundo.verdict_settings()).hop_model_retention_days FROM hirundo.hop_model);
+    DELETE FROM hirundo.hop_holder_offset
+        WHERE day < current_date - (hirundo.verdict_settings()).hop_model_retention_days
+        AND day < (SELECT max(day) - (hirundo.verdict_settings()).hop_model_retention_days FROM hirundo.hop_model);
+END;
+COMMENT ON FUNCTION hirundo.hop_model_retire IS
+    'Deletes what holders taught on days long ago (setting hop_model_retention_days): by far the most rows of a model. '
+    'Verdicts and their numbers stay.';
+
+CREATE FUNCTION hirundo.signature_service(signature bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hirundo.service(((signature >> 32) & 255)::smallint,
+    CASE WHEN (signature >> 40) & 3 = 0 THEN (signature & 65535)::int END);
+COMMENT ON FUNCTION hirundo.signature_service IS 'Service that packets with this signature ask for.';
+
+-- The verdict in a sentence.
+
 CREATE FUNCTION hirundo.verdict_reason(v hirundo.verdict) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN (v).kind = 'bogon' THEN
-            format('Special-purpose address: nothing on the Internet sends from it (%s). '
-                'Cannot exclude a leak of a private network.', n.seen)
-        WHEN (v).kind = 'unlisted' THEN
-            format('The address is allocated to nobody (%s). Cannot exclude that address data is out of date.', n.seen)
-        WHEN (v).verdict = 'spoofed' THEN
-            format('TTLs are not consistent with the claimed network %s (%s%s).%s '
-                'Cannot exclude a proxy, anycast or a route change.', n.network, n.seen, n.worst, concat(
-                    ' Many unrelated networks are claimed with the same tool and hop counts (campaign '
-                        || (v).campaign || ').',
-                    CASE (v).kind WHEN 'random' THEN ' They change from packet to packet.' END,
-                    ' The paths of ' || (v).nearest_region || ' fit best.'))
-        WHEN (v).verdict = 'genuine' THEN
-            format('TTLs are consistent with the claimed network %s (%s)%s; '
-                'cannot exclude spoofing from the same network.', n.network, n.seen,
-                CASE WHEN (v).second_path THEN ', by another path of it' ELSE '' END)
-        WHEN (v).held THEN
-            format('TTLs changed for the whole network %s, most likely because its path did (%s%s): '
-                'no verdict until that is learned.', n.network, n.seen, n.worst)
-        WHEN (v).log_claimed IS NULL THEN
-            format('Nothing is known to compare its TTLs with (%s).', n.seen)
-        ELSE
-            format('TTLs do not tell whether they come from the claimed network %s (%s%s)%s.', n.network, n.seen,
-                n.worst, CASE (v).kind WHEN 'random' THEN '; they change from packet to packet'
-                    WHEN 'nmap' THEN '; they are drawn at random, as Nmap does' ELSE '' END)
-        END
-    FROM (
-        SELECT coalesce((v).holder, (v).src_region, 'of ' || host((v).src)) AS network,
-            format('%s region%s, %s packet%s, %s', (v).regions_seen, CASE (v).regions_seen WHEN 1 THEN '' ELSE 's' END,
-                (v).packets, CASE (v).packets WHEN 1 THEN '' ELSE 's' END, (v).day) AS seen,
-            coalesce((
-                SELECT format('; %s expected %s hops, saw %s', s.region, round((v).worst_expected),
-                    round((v).worst_hops))
-                FROM hirundo.sensor s
-                WHERE s.sensor_id = (v).worst_sensor
-                    AND round((v).worst_expected) <> round((v).worst_hops)), '') AS worst) n;
+        WHEN v.kind = 'bogon' THEN 'The source address is special-purpose: nobody sends from it through the Internet.'
+        WHEN v.kind = 'unlisted' THEN 'The source address is allocated to nobody.'
+        WHEN v.held THEN format('The path to the whole claimed network %s changed, so the verdict is held (%s); '
+            'its TTLs were consistent before.', net, facts)
+        WHEN v.verdict = 'genuine' THEN format('TTLs are consistent with the claimed network %s (%s); cannot exclude '
+            'spoofing from the same network.', net, facts)
+        WHEN v.verdict = 'spoofed' THEN format('TTLs are not consistent with the claimed network %s (%s). Cannot '
+            'exclude a proxy, anycast or a route change.', net, facts)
+        WHEN v.log_claimed IS NULL THEN format('Not enough is known to compare TTLs with the claimed network %s (%s).',
+            net, facts)
+        ELSE format('TTLs do not tell whether they come from the claimed network %s (%s).', net, facts) END
+    FROM (SELECT coalesce(v.holder, v.src_region, 'of no known holder') AS net,
+        concat_ws('; ',
+            format('%s, %s packet%s, %s',
+                CASE v.regions_seen WHEN 1 THEN 'one region only' ELSE v.regions_seen || ' regions' END, v.packets,
+                CASE v.packets WHEN 1 THEN '' ELSE 's' END, v.day),
+            CASE WHEN v.worst_sensor IS NOT NULL AND v.kind IN ('fixed', 'split') THEN
+                format('%s expected %s hops, saw %s',
+                    coalesce((SELECT s.region FROM hirundo.sensor s WHERE s.sensor_id = v.worst_sensor), '??'),
+                    round(v.worst_expected::numeric), round(v.worst_hops::numeric)) END,
+            CASE v.kind WHEN 'nmap' THEN 'TTL drawn anew for each packet, as Nmap does'
+                WHEN 'random' THEN 'TTL changes from packet to packet'
+                WHEN 'split' THEN 'one of several senders: initial TTL ' || v.track END,
+            CASE WHEN v.campaign IS NOT NULL THEN
+                'same tool and hop counts as many unrelated networks, campaign ' || v.campaign END,
+            CASE WHEN v.member > 0.5 AND v.campaign IS NULL THEN 'sent by one machine with other sources' END,
+            CASE WHEN v.second_path THEN 'on the path of other sources of the network' END,
+            CASE WHEN v.nearest_region IS NOT NULL THEN 'fits ' || v.nearest_region || ' best' END) AS facts) t;
 END;
-COMMENT ON FUNCTION hirundo.verdict_reason IS
-    'Why a track was called what it was: sentences for people, from the numbers of the row.';
+COMMENT ON FUNCTION hirundo.verdict_reason IS 'The reason of a verdict in one sentence, from its numbers.';
+
+-- The score once more, from rows that everyone can read.
+
+CREATE FUNCTION hirundo.log_sum(a double precision, b double precision) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN greatest(a, b) + ln(1 + exp(greatest(least(a, b) - greatest(a, b), -700)));
+COMMENT ON FUNCTION hirundo.log_sum IS 'ln(exp(a) + exp(b))';
+
+CREATE FUNCTION hirundo.hop_density(
+    k bigint, w double precision, d double precision, dd double precision, log_w double precision, tau double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN k = 0 THEN 0 ELSE
+    -0.5 * (dd - d * d / (w + 1 / (tau * tau)) - log_w + k * ln(2 * pi()) + ln(1 + tau * tau * w)) END;
+COMMENT ON FUNCTION hirundo.hop_density IS
+    'ln density of a hop vector from sums over its k sensors: weights w = 1 / variance, w d, w d^2 and ln w of the '
+    'differences d; an offset common to all, normal with deviation tau, is integrated out.';
+
+CREATE FUNCTION hirundo.hop_density_tails(d double precision[], variance double precision[], tau double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    WITH v AS (
+        SELECT u.d, u.v FROM unnest(d, variance) AS u (d, v)
+    ), o AS (
+        SELECT r.low - 2 + 0.5 * i AS shift
+        FROM (SELECT CASE WHEN tau < 20 THEN least(0, min(v.d)) ELSE min(v.d) END AS low,
+                CASE WHEN tau < 20 THEN greatest(0, max(v.d)) ELSE max(v.d) END AS high FROM v) r,
+            generate_series(0, trunc((r.high + 2 - (r.low - 2)) / 0.5)::int) i
+    ), p AS (
+        SELECT o.shift, sum(ln(
+                0.95 * exp(greatest(-0.5 * (v.d - o.shift) ^ 2 / v.v, -600)) / sqrt(2 * pi() * v.v)
+                + 0.05 * exp(greatest(-0.5 * (v.d - o.shift) ^ 2 / (v.v + 36), -600)) / sqrt(2 * pi() * (v.v + 36))))
+            - 0.5 * o.shift ^ 2 / tau ^ 2 AS log_p
+        FROM o, v GROUP BY 1
+    )
+    SELECT m.most + ln(sum(exp(greatest(p.log_p - m.most, -700)))) + ln(0.5 / (tau * sqrt(2 * pi())))
+    FROM p, (SELECT max(p.log_p) AS most FROM p) m GROUP BY m.most;
+END;
+COMMENT ON FUNCTION hirundo.hop_density_tails IS
+    'ln density of a hop vector, differences d with their variances, with heavy tails: with chance 0.05 a sensor''s hops '
+    'are wider spread (variance + 36: another route than the profile knows); the common offset in steps of half a hop.';
+
+CREATE FUNCTION hirundo.track_hop(
+    p_day date, p_src inet, p_track int, OUT sensor_id int, OUT hops double precision, OUT variance double precision,
+    OUT packets bigint, OUT initial_ttls int[])
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH f AS (
+        SELECT t.sensor_id, hirundo.initial_ttl(t.ttl)::int AS start, hirundo.initial_ttl(t.ttl) - t.ttl AS hop,
+            sum(t.packets)::float8 AS n
+        FROM hirundo.ttl_day t
+        WHERE t.day = p_day AND t.src = p_src AND (p_track = 0 OR hirundo.initial_ttl(t.ttl) = p_track)
+        GROUP BY 1, 2, 3
+    ), c AS (
+        SELECT g.sensor_id, g.start, min(g.hop) FILTER (WHERE 2 * g.upto >= g.total)::float8 AS median, sum(g.n) AS n,
+            sum(g.n * g.hop) / sum(g.n) AS mean, sum(g.n * g.hop * g.hop) / sum(g.n) AS square
+        FROM (SELECT f.*, sum(f.n) OVER (PARTITION BY f.sensor_id, f.start ORDER BY f.hop) AS upto,
+                sum(f.n) OVER (PARTITION BY f.sensor_id, f.start) AS total FROM f) g
+        GROUP BY 1, 2
+    ), s AS (
+        SELECT h.sensor_id, sum(h.n) AS n, array_agg(h.start ORDER BY h.start) AS starts,
+            min(h.median) FILTER (WHERE 2 * h.upto >= h.total) AS hops,
+            sum(h.n * (h.square - h.mean ^ 2 + h.median ^ 2)) / sum(h.n)
+                - (sum(h.n * h.median) / sum(h.n)) ^ 2 AS variance,
+            sum(h.n * (h.start - h.mean)) / sum(h.n) AS ttl,
+            sum(h.n * (h.square - h.mean ^ 2 + (h.start - h.mean) ^ 2)) / sum(h.n)
+                - (sum(h.n * (h.start - h.mean)) / sum(h.n)) ^ 2 AS ttl_variance
+        FROM (SELECT c.*, sum(c.n) OVER (PARTITION BY c.sensor_id ORDER BY c.median, c.start) AS upto,
+                sum(c.n) OVER (PARTITION BY c.sensor_id) AS total FROM c) h
+        GROUP BY 1
+    )
+    SELECT s.sensor_id, CASE v.kind WHEN 'nmap' THEN 48 - s.ttl WHEN 'random' THEN -s.ttl ELSE s.hops END,
+        CASE v.kind WHEN 'nmap' THEN 44
+            WHEN 'random' THEN greatest(100, sum(s.n * s.ttl_variance) OVER () / sum(s.n) OVER ())
+            ELSE greatest(0, s.variance) END,
+        s.n::bigint, s.starts
+    FROM s, hirundo.verdict v WHERE v.day = p_day AND v.src = p_src AND v.track = p_track;
+END;
+COMMENT ON FUNCTION hirundo.track_hop IS
+    'What a track shows at each sensor: median of the hops over its initial TTLs, variance, packets. Kind nmap: 48 less '
+    'the mean TTL; random: less the mean TTL.';
+
+CREATE FUNCTION hirundo.track_expected(
+    p_day date, p_src inet, p_track int, OUT sensor_id int, OUT hops double precision, OUT noise double precision,
+    OUT anywhere double precision, OUT region_mean double precision, OUT region_variance double precision,
+    OUT holder_mean double precision, OUT holder_variance double precision, OUT holder_tau double precision)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH v AS (
+        SELECT *, family(src)::smallint AS version FROM hirundo.verdict WHERE day = p_day AND src = p_src AND track = p_track
+    ), earlier AS (
+        SELECT h.sensor_id, h.mean, h.votes FROM v, hirundo.hop_history(p_day) h
+        WHERE h.family = v.version AND h.holder = v.holder
+    ), o AS ( -- the holder's common offset, own signature left out
+        SELECT sum(least(x.tracks, 3)) AS n, avg(x.hops) AS mean
+        FROM v JOIN hirundo.hop_holder_offset x ON x.day = v.day AND x.family = v.version AND x.holder = v.holder
+            AND x.signature <> v.signature
+    ), p AS (
+        SELECT coalesce(o.n, 0) + coalesce(e.votes, 0) AS n,
+            (coalesce(o.n * o.mean, 0) + coalesce(e.votes * e.mean, 0))
+                / nullif(coalesce(o.n, 0) + coalesce(e.votes, 0), 0) AS mean
+        FROM o LEFT JOIN earlier e ON e.sensor_id IS NULL
+    ), r AS ( -- its residuals at each sensor
+        SELECT x.sensor_id, sum(least(x.tracks, 3)) AS n, avg(x.residual) AS mean,
+            greatest(1, (sum((least(x.tracks, 10) - 1) * x.spread * x.tracks / (x.tracks - 1)) FILTER (WHERE x.tracks > 1) + 5)
+                / (sum(least(x.tracks, 10) - 1) + 5)) AS spread
+        FROM v JOIN hirundo.hop_holder x ON x.day = v.day AND x.family = v.version AND x.holder = v.holder
+            AND x.signature <> v.signature
+        GROUP BY 1
+    )
+    SELECT h.sensor_id, h.hops, h.variance / h.packets + 0.08, s.mean, g.mean, u.u,
+        g.mean + coalesce(p.mean * p.n * 3.24 / (p.n * 3.24 + 1.69), 0)
+            + coalesce(q.mean * q.n * u.u / (q.n * u.u + coalesce(r.spread, 1)), 0),
+        CASE WHEN q.n > 0 THEN coalesce(r.spread, 1) + u.u * coalesce(r.spread, 1) / (q.n * u.u + coalesce(r.spread, 1))
+            ELSE u.u END,
+        CASE WHEN p.n > 0 THEN sqrt(1.69 + 3.24 * 1.69 / (p.n * 3.24 + 1.69)) END
+    FROM v
+    CROSS JOIN hirundo.track_hop(p_day, p_src, p_track) h
+    JOIN hirundo.hop_sensor s ON s.day = v.day AND s.family = v.version AND s.sensor_id = h.sensor_id
+    LEFT JOIN hirundo.hop_region g ON g.day = v.day AND g.family = v.version AND g.region = v.src_region
+        AND g.sensor_id = h.sensor_id
+    CROSS JOIN LATERAL (SELECT 3.61 * (1 + 1 / (g.holders + 2)) AS u) u
+    CROSS JOIN p
+    LEFT JOIN r ON r.sensor_id = h.sensor_id
+    LEFT JOIN earlier e ON e.sensor_id = h.sensor_id
+    CROSS JOIN LATERAL (SELECT coalesce(r.n, 0) + coalesce(e.votes, 0) AS n,
+        (coalesce(r.n * r.mean, 0) + coalesce(e.votes * e.mean, 0))
+            / nullif(coalesce(r.n, 0) + coalesce(e.votes, 0), 0) AS mean) q
+    WHERE s.votes >= 3;
+END;
+COMMENT ON FUNCTION hirundo.track_expected IS
+    'A track''s hops at each sensor that enough is known of (3 votes), and what is expected there: of any origin '
+    '(variance 10.89), of its region, of its holder by the votes of other signatures and earlier days; holder_tau: '
+    'deviation of the holder''s common offset, NULL where it taught nothing. To each variance noise is added.';
+
+CREATE FUNCTION hirundo.verdict_score(
+    p_day date, p_src inet, p_track int, OUT log_claimed double precision, OUT log_alternative double precision,
+    OUT prior double precision, OUT score double precision)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    v record;
+    s record;
+    c record;
+    odd double precision;
+    any_odd double precision;
+    own double precision;
+    sender double precision;
+    chance double precision;
+BEGIN
+    SELECT * INTO v FROM hirundo.verdict x WHERE x.day = p_day AND x.src = p_src AND x.track = p_track;
+    IF v.kind IN ('bogon', 'unlisted') THEN
+        prior := 0;
+        score := -3;
+        RETURN;
+    END IF;
+    SELECT count(*) AS k, max(e.holder_tau) AS tau, count(e.region_mean) AS known,
+        array_agg(h.d) AS htd, array_agg(h.w) AS htv, array_agg(r.d) AS rtd, array_agg(r.w) AS rtv,
+        array_agg(a.d) AS atd, array_agg(a.w) AS atv, sum(1 / h.w) AS hw, sum(h.d / h.w) AS hd, sum(h.d ^ 2 / h.w) AS hdd, -sum(ln(h.w)) AS hl,
+        sum(1 / r.w) AS rw, sum(r.d / r.w) AS rd, sum(r.d ^ 2 / r.w) AS rdd, -sum(ln(r.w)) AS rl,
+        sum(1 / a.w) AS aw, sum(a.d / a.w) AS ad, sum(a.d ^ 2 / a.w) AS add, -sum(ln(a.w)) AS al
+    INTO s FROM hirundo.track_expected(p_day, p_src, p_track) e,
+        LATERAL (SELECT e.hops - e.holder_mean AS d, e.holder_variance + e.noise AS w) h,
+        LATERAL (SELECT e.hops - e.region_mean AS d, e.region_variance + e.noise AS w) r,
+        LATERAL (SELECT e.hops - e.anywhere AS d, 10.89 + e.noise AS w) a;
+    -- Campaigns at the track's sensors; where nothing is known of region or sensors, all sensors count.
+    SELECT count(f.mixture) AS n, avg(f.mixture) AS mixture,
+        sum(CASE WHEN f.mixture IS NOT NULL THEN ln(0.9 * coalesce(f.share, 0) + 0.1 / 36)
+            ELSE -0.5 * (h.hops - m.mean) ^ 2 / 17.14 - 0.5 * ln(2 * pi() * 17.14) END) AS log_p
+    INTO c FROM hirundo.track_hop(p_day, p_src, p_track) h
+    JOIN hirundo.hop_sensor m ON m.day = p_day AND m.family = family(p_src) AND m.sensor_id = h.sensor_id
+    LEFT JOIN LATERAL (
+        SELECT i.start, max(x.mixture) AS mixture,
+            max(x.share * CASE WHEN x.hops = h.hops THEN 1 WHEN abs(x.hops - h.hops) = 1 THEN 0.3 ELSE 0 END) AS share
+        FROM unnest(h.initial_ttls) AS i (start)
+        JOIN hirundo.campaign_cell x ON x.day = p_day AND x.sensor_id = h.sensor_id
+            AND x.campaign = format('%s-%s-%s', family(p_src), to_hex(v.signature), i.start)
+        GROUP BY 1 ORDER BY 1 LIMIT 1) f ON v.kind IN ('fixed', 'split')
+    WHERE m.votes >= 3 OR s.k = 0 OR s.known = 0;
+    prior := 0;
+    IF s.k = 0 OR s.known = 0 THEN -- blind: only a campaign is evidence
+        SELECT hirundo.log_sum(
+            ln(0.97::float8) + hirundo.hop_density(count(*), sum(1 / w), sum(d / w), sum(d ^ 2 / w), -sum(ln(w)), 2.5),
+            ln(0.03::float8) + hirundo.hop_density(count(*), sum(1 / w), sum(d / w), sum(d ^ 2 / w), -sum(ln(w)), 30))
+        INTO log_claimed FROM hirundo.track_hop(p_day, p_src, p_track) h
+        JOIN hirundo.hop_sensor m ON m.day = p_day AND m.family = family(p_src) AND m.sensor_id = h.sensor_id,
+            LATERAL (SELECT h.hops - m.mean AS d, 10.89 + h.variance / h.packets + 0.08 AS w) t;
+        log_alternative := log_claimed;
+    ELSE
+        log_claimed := hirundo.hop_density(s.k, s.rw, s.rd, s.rdd, s.rl, CASE v.kind WHEN 'random' THEN 100 ELSE 2.2 END);
+        log_alternative := hirundo.hop_density(s.k, s.aw, s.ad, s.add, s.al, CASE v.kind WHEN 'random' THEN 100 ELSE 2.5 END);
+        odd := hirundo.hop_density(s.k, s.rw, s.rd, s.rdd, s.rl, 30);
+        any_odd := hirundo.hop_density(s.k, s.aw, s.ad, s.add, s.al, 30);
+        IF s.tau IS NOT NULL THEN
+            log_claimed := hirundo.log_sum(ln(0.999::float8) + hirundo.hop_density(s.k, s.hw, s.hd, s.hdd, s.hl,
+                CASE v.kind WHEN 'random' THEN 100 ELSE s.tau END), ln(0.001::float8) + log_claimed);
+            odd := hirundo.log_sum(ln(0.999::float8) + hirundo.hop_density(s.k, s.hw, s.hd, s.hdd, s.hl, 30),
+                ln(0.001::float8) + odd);
+        END IF;
+        IF v.kind = 'random' THEN
+            prior := CASE WHEN EXISTS (SELECT FROM hirundo.ttl_day t WHERE t.day = p_day AND t.src = p_src
+                AND hirundo.initial_ttl(t.ttl) - t.ttl > 40) THEN -1.2 ELSE -0.8 END;
+        ELSIF v.kind <> 'nmap' THEN
+            log_claimed := hirundo.log_sum(ln(0.97::float8) + log_claimed, ln(0.03::float8) + odd);
+            log_alternative := hirundo.log_sum(ln(0.97::float8) + log_alternative, ln(0.03::float8) + any_odd);
+        END IF;
+        IF v.kind <> 'random' AND log_claimed <= log_alternative THEN -- looks forged: again, with heavy tails
+            SELECT CASE WHEN s.tau IS NULL THEN t.region
+                    ELSE hirundo.log_sum(ln(0.999::float8) + t.holder, ln(0.001::float8) + t.region) END, t.anywhere
+            INTO log_claimed, log_alternative
+            FROM (SELECT max(CASE WHEN x.what = 'holder' THEN x.p END) AS holder,
+                    max(CASE WHEN x.what = 'region' THEN x.p END) AS region,
+                    max(CASE WHEN x.what = 'anywhere' THEN x.p END) AS anywhere
+                FROM (SELECT y.what, CASE WHEN v.kind = 'nmap' THEN hirundo.hop_density_tails(y.d, y.v, y.tau)
+                        ELSE hirundo.log_sum(ln(0.97::float8) + hirundo.hop_density_tails(y.d, y.v, y.tau),
+                            ln(0.03::float8) + hirundo.hop_density_tails(y.d, y.v, 30)) END AS p
+                    FROM (VALUES ('holder', s.htd, s.htv, s.tau), ('region', s.rtd, s.rtv, 2.2::float8),
+                        ('anywhere', s.atd, s.atv, 2.5::float8)) AS y (what, d, v, tau)
+                    WHERE y.tau IS NOT NULL) x) t;
+        END IF;
+    END IF;
+    IF c.n > 0 THEN
+        prior := least(0, log10((1 - c.mixture) / c.mixture));
+        log_alternative := hirundo.log_sum(ln(0.3::float8) + log_alternative, ln(0.7::float8) + c.log_p);
+    END IF;
+    IF v.log_claimed IS NULL THEN -- nothing to compare with, or too few packets to be a sender of its own
+        log_claimed := NULL;
+        log_alternative := NULL;
+        prior := 0;
+    END IF;
+    own := coalesce((CASE WHEN v.log_second_path IS NULL THEN log_claimed
+        ELSE hirundo.log_sum(ln(0.9::float8) + log_claimed, ln(0.1::float8) + v.log_second_path) END - log_alternative)
+        / ln(10::float8) + prior, 0);
+    IF v.member > 0 THEN -- mixed with what its sender says
+        chance := least(v.member, 1 - 1e-9);
+        own := 1 / (1 + 10 ^ -greatest(-15, least(15, own)));
+        sender := 1 / (1 + 10 ^ -greatest(-15, least(15, v.sits)));
+        own := log10(greatest(1e-12, (1 - chance) * own + chance * sender)
+            / greatest(1e-12, (1 - chance) * (1 - own) + chance * (1 - sender)));
+    END IF;
+    score := greatest(-9, least(9, own));
+END
+$$;
+COMMENT ON FUNCTION hirundo.verdict_score IS
+    'The numbers of a verdict computed once more from ttl_day, hop_sensor, hop_region, hop_holder, hop_holder_offset '
+    'and campaign_cell; log_second_path is taken from the verdict. They are those of the verdict while its model_at is '
+    'hop_model.computed_at or nothing changed since.';
+
+REVOKE ALL ON FUNCTION hirundo.verdict_settings, hirundo.verdict_final_at, hirundo.hop_history,
+    hirundo.hop_model_retire, hirundo.signature_service, hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
+    hirundo.hop_density_tails, hirundo.track_hop, hirundo.track_expected, hirundo.verdict_score FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hirundo.verdict_settings, hirundo.verdict_final_at, hirundo.hop_history,
+    hirundo.signature_service, hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
+    hirundo.hop_density_tails, hirundo.track_hop,
+    hirundo.track_expected, hirundo.verdict_score TO hirundo_ingest, hirundo_analyst;
+GRANT EXECUTE ON FUNCTION hirundo.hop_model_retire TO hirundo_ingest;
+GRANT SELECT ON hirundo.ttl_day TO hirundo_ingest;
+GRANT DELETE ON hirundo.verdict_due TO hirundo_ingest;
 
 GRANT SELECT ON hirundo.hop_model, hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder,
     hirundo.hop_holder_offset, hirundo.campaign, hirundo.campaign_cell, hirundo.verdict, hirundo.verdict_history
@@ -313,5 +664,4 @@ GRANT INSERT, UPDATE, DELETE ON hirundo.hop_model, hirundo.hop_sensor, hirundo.h
     hirundo.hop_holder_offset, hirundo.campaign, hirundo.campaign_cell, hirundo.verdict
     TO hirundo_ingest;
 GRANT INSERT ON hirundo.verdict_history TO hirundo_ingest;
-REVOKE ALL ON FUNCTION hirundo.verdict_reason FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hirundo.verdict_reason TO hirundo_ingest, hirundo_analyst;
+GRANT SELECT ON hirundo.verdict_due TO hirundo_analyst;

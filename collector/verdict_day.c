@@ -1,0 +1,576 @@
+#include "collector/verdict_day.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "collector/verdict/grow.h"
+#include "collector/verdict/order.h"
+#include "common/bogon.h"
+#include "common/bytes.h"
+
+/* PostgreSQL's own numbers for address families (src/include/utils/inet.h). */
+#define PG_INET 2
+#define PG_INET6 3
+#define RESPONSE (UINT64_C(1) << 40)
+#define US_PER_S_ 1000000
+
+/* --- binary COPY
+ * -------------------------------------------------------------------------------------------- */
+
+bool verdict_field(struct bytes *fields, struct bytes *ret_value)
+{
+	const uint8_t *p;
+	uint32_t n;
+
+	if (!bytes_take(fields, 4, &p))
+		return false;
+	n = load_be32(p);
+	*ret_value = (struct bytes){0};
+	if (n == UINT32_MAX)
+		return true;
+	if (!bytes_take(fields, n, &p))
+		return false;
+	*ret_value = bytes_of(p, n);
+	return true;
+}
+
+bool verdict_inet(struct bytes field, unsigned *ret_family, uint8_t ret_address[16])
+{
+	if (!field.p || field.n < 4 || field.n != 4u + field.p[3])
+		return false;
+	if (!(field.p[0] == PG_INET && field.p[3] == 4) &&
+		!(field.p[0] == PG_INET6 && field.p[3] == 16))
+		return false;
+	*ret_family = field.p[0] == PG_INET ? 0 : 1;
+	memset(ret_address, 0, 16);
+	memcpy(ret_address, field.p + 4, field.p[3]);
+	return true;
+}
+
+/* A row: the number of its fields, then these; the first begins behind the file's header. */
+static int read_row(
+	struct bytes *b, int (*row)(void *arg, struct bytes *fields), void *arg, bool *first)
+{
+	const uint8_t *p;
+	uint32_t extension;
+
+	if (*first) {
+		/* signature (11), flags (4), length of the extension (4) */
+		if (!bytes_skip(b, 15) || !bytes_take(b, 4, &p))
+			return -EPROTO;
+		extension = load_be32(p);
+		if (!bytes_skip(b, extension))
+			return -EPROTO;
+		*first = false;
+		if (b->n == 0)
+			return 0;
+	}
+	if (!bytes_take(b, 2, &p))
+		return -EPROTO;
+	return load_be16(p) == UINT16_MAX ? 0 : row(arg, b); /* -1 is the end */
+}
+
+int verdict_copy(
+	PGconn *conn, const char *sql, int (*row)(void *arg, struct bytes *fields), void *arg)
+{
+	PGresult *res = PQexec(conn, sql);
+	int e = PQresultStatus(res) == PGRES_COPY_OUT ? 0 : -EIO;
+	bool first = true;
+	char *data;
+	int n = 0;
+
+	PQclear(res);
+	if (e < 0)
+		return e;
+	while ((n = PQgetCopyData(conn, &data, 0)) > 0) {
+		struct bytes b = bytes_of(data, (size_t)n);
+
+		if (e == 0) /* else the rest is taken and dropped */
+			e = read_row(&b, row, arg, &first);
+		PQfreemem(data);
+	}
+	while ((res = PQgetResult(conn))) {
+		if (PQresultStatus(res) != PGRES_COMMAND_OK && e == 0)
+			e = -EIO;
+		PQclear(res);
+	}
+	return n == -2 && e == 0 ? -EIO : e;
+}
+
+static bool get_u16(struct bytes *b, uint16_t *ret)
+{
+	struct bytes v;
+
+	if (!verdict_field(b, &v) || v.n != 2)
+		return false;
+	*ret = load_be16(v.p);
+	return true;
+}
+
+static bool get_u64(struct bytes *b, uint64_t *ret)
+{
+	struct bytes v;
+
+	if (!verdict_field(b, &v) || v.n != 8)
+		return false;
+	*ret = load_be64(v.p);
+	return true;
+}
+
+static bool get_double(struct bytes *b, double *ret)
+{
+	uint64_t bits;
+
+	if (!get_u64(b, &bits))
+		return false;
+	memcpy(ret, &bits, sizeof(*ret));
+	return true;
+}
+
+/* --- sensors
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int region_number(struct verdict_day *d, struct bytes text, uint16_t *ret)
+{
+	uint32_t number;
+	int e;
+
+	*ret = VERDICT_NONE;
+	if (!text.p)
+		return 0;
+	if (text.n != 2)
+		return -EPROTO;
+	e = intern_add(&d->regions, text.p, &number);
+	if (e == 0 && number >= VERDICT_NONE)
+		e = -E2BIG;
+	if (e == 0)
+		*ret = (uint16_t)number;
+	return e;
+}
+
+static int holder_number(struct verdict_day *d, const void *text, size_t n, uint32_t *ret)
+{
+	uint8_t key[VERDICT_HOLDER_MAX] = {0};
+
+	if (n >= sizeof(key))
+		return -EPROTO;
+	memcpy(key, text, n);
+	return intern_add(&d->holders, key, ret);
+}
+
+static int on_sensor(void *arg, struct bytes *fields)
+{
+	struct verdict_day *d = arg;
+	struct bytes id, region;
+	uint32_t number;
+	uint16_t *grown;
+	int e;
+
+	if (!verdict_field(fields, &id) || id.n != 4 || !verdict_field(fields, &region))
+		return -EPROTO;
+	e = intern_add(&d->sensors, id.p, &number);
+	if (e < 0)
+		return e;
+	if (number >= VERDICT_NONE)
+		return -E2BIG;
+	grown = realloc(d->sensor_region, (number + (size_t)1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	d->sensor_region = grown;
+	return region_number(d, region, &grown[number]);
+}
+
+/* --- rows
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* What a row says of its source: the newest data set's word holds, then the greater one. */
+static int note_claim(struct verdict_day *d, struct verdict_family *f, uint32_t source,
+	int32_t dataset, uint16_t region, uint32_t holder)
+{
+	struct verdict_claim *c;
+
+	while (source >= f->claims_room) {
+		size_t before = f->claims_room;
+
+		if (!grow(&f->claims, before, &f->claims_room, sizeof(*f->claims)))
+			return -ENOMEM;
+		for (size_t i = before; i < f->claims_room; i++)
+			f->claims[i] =
+				(struct verdict_claim){.dataset = -1, .region = VERDICT_NONE};
+	}
+	c = &f->claims[source];
+	if (c->region == VERDICT_NONE ||
+		(region != VERDICT_NONE && memcmp(intern_key(&d->regions, region),
+						   intern_key(&d->regions, c->region), 2) > 0))
+		c->region = region;
+	if (holder != 0 &&
+		(c->holder == 0 || dataset > c->dataset ||
+			(dataset == c->dataset && memcmp(intern_key(&d->holders, holder - 1),
+							  intern_key(&d->holders, c->holder - 1),
+							  VERDICT_HOLDER_MAX) > 0)))
+		c->holder = holder;
+	if (dataset > c->dataset)
+		c->dataset = dataset;
+	return 0;
+}
+
+static uint32_t seconds(const struct verdict_day *d, uint64_t at_us)
+{
+	int64_t since = (int64_t)at_us - d->start_us;
+
+	return since > 0 ? (uint32_t)(since / US_PER_S_) : 0;
+}
+
+static int on_row(void *arg, struct bytes *fields)
+{
+	struct verdict_day *d = arg;
+	struct verdict_family *f;
+	struct bytes src, sensor, signature, dataset, region, holder;
+	uint64_t packets, first, last;
+	uint32_t source, at, sig, named = 0;
+	unsigned family;
+	uint16_t ttl, place;
+	uint8_t address[16];
+	int e;
+
+	if (!verdict_field(fields, &src) || !verdict_inet(src, &family, address) ||
+		!verdict_field(fields, &sensor) || sensor.n != 4 ||
+		!verdict_field(fields, &signature) || signature.n != 8 || !get_u16(fields, &ttl) ||
+		ttl > 255 || !get_u64(fields, &packets) || !get_u64(fields, &first) ||
+		!get_u64(fields, &last) || !verdict_field(fields, &dataset) ||
+		!verdict_field(fields, &region) || !verdict_field(fields, &holder) ||
+		(dataset.p && dataset.n != 4))
+		return -EPROTO;
+	if (!intern_find(&d->sensors, sensor.p, &at))
+		return -EPROTO;
+	f = &d->family[family];
+	e = intern_add(&f->addresses, address, &source);
+	if (e == 0)
+		e = intern_add(&d->signatures, signature.p, &sig);
+	if (e == 0)
+		e = region_number(d, region, &place);
+	if (e == 0 && dataset.p) {
+		uint32_t ignored;
+
+		e = intern_add(&d->datasets, dataset.p, &ignored);
+	}
+	if (e == 0 && holder.p) {
+		e = holder_number(d, holder.p, holder.n, &named);
+		named++;
+	}
+	if (e == 0)
+		e = note_claim(
+			d, f, source, dataset.p ? (int32_t)load_be32(dataset.p) : 0, place, named);
+	if (e < 0)
+		return e;
+	if (!grow(&f->rows, f->rows_n, &f->rows_room, sizeof(*f->rows)))
+		return -ENOMEM;
+	f->rows[f->rows_n++] = (struct verdict_row){
+		.packets = packets,
+		.source = source,
+		.signature = sig,
+		.first_s = seconds(d, first),
+		.last_s = seconds(d, last),
+		.sensor = (uint16_t)at,
+		.ttl = (uint8_t)ttl,
+	};
+	d->packets += packets;
+	return 0;
+}
+
+/* --- claims
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* The covering /16 (IPv6: /32), where nobody knows the holder. */
+static int covering(struct verdict_day *d, unsigned family, const uint8_t *a, uint32_t *ret)
+{
+	char text[VERDICT_HOLDER_MAX];
+	int n = family == 0 ? snprintf(text, sizeof(text), "%u.%u.0.0/16", a[0], a[1])
+			    : snprintf(text, sizeof(text), "%x:%x::/32", load_be16(a),
+				      load_be16(a + 2));
+
+	return holder_number(d, text, (size_t)n, ret);
+}
+
+static int settle_sources(struct verdict_day *d, unsigned family)
+{
+	struct verdict_family *f = &d->family[family];
+	uint32_t *moved;
+	int e = intern_sort(&f->addresses, &moved);
+
+	if (e < 0)
+		return e;
+	f->sources = zeroed(f->addresses.n, sizeof(*f->sources));
+	if (!f->sources)
+		e = -ENOMEM;
+	for (uint32_t i = 0; e == 0 && i < f->addresses.n; i++) {
+		const struct verdict_claim *c = &f->claims[i];
+		const uint8_t *address = intern_key(&f->addresses, moved[i]);
+		struct verdict_source *s = &f->sources[moved[i]];
+
+		s->region = c->region;
+		s->listing = VERDICT_LISTED;
+		if (bogon(verdict_day_version(family), address))
+			s->listing = VERDICT_BOGON;
+		else if (d->unlisted && c->dataset > 0 && c->region == VERDICT_NONE &&
+			 c->holder == 0)
+			s->listing = VERDICT_UNLISTED;
+		if (c->holder > 0)
+			s->holder = c->holder - 1;
+		else
+			e = covering(d, family, address, &s->holder);
+	}
+	for (size_t i = 0; i < f->rows_n; i++)
+		f->rows[i].source = moved[f->rows[i].source];
+	free(moved);
+	free(f->claims);
+	f->claims = NULL;
+	return e;
+}
+
+static int settle_signatures(struct verdict_day *d)
+{
+	uint32_t *moved;
+	int e = intern_sort(&d->signatures, &moved);
+
+	if (e < 0)
+		return e;
+	for (unsigned family = 0; family < 2; family++)
+		for (size_t i = 0; i < d->family[family].rows_n; i++)
+			d->family[family].rows[i].signature =
+				moved[d->family[family].rows[i].signature];
+	free(moved);
+	d->response = zeroed(d->signatures.n, sizeof(*d->response));
+	if (!d->response)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < d->signatures.n; i++)
+		d->response[i] = (load_be64(intern_key(&d->signatures, i)) & RESPONSE) != 0;
+	return 0;
+}
+
+/* --- earlier days
+ * ------------------------------------------------------------------------------------------- */
+
+struct earlier {
+	struct verdict_day *d;
+	struct keyed *keys[2]; /* of the votes */
+	size_t rooms[2], keys_rooms[2];
+};
+
+/* family, region or NULL, holder or NULL, sensor_id or NULL, mean, votes */
+static int on_earlier(void *arg, struct bytes *fields)
+{
+	struct earlier *x = arg;
+	struct verdict_day *d = x->d;
+	struct verdict_history_arrays *a;
+	struct bytes region, holder, sensor;
+	uint8_t key[VERDICT_HOLDER_MAX] = {0};
+	uint32_t at = VERDICT_NONE, named, place;
+	double mean, votes;
+	uint16_t version;
+	unsigned family;
+
+	if (!get_u16(fields, &version) || !verdict_field(fields, &region) ||
+		!verdict_field(fields, &holder) || !verdict_field(fields, &sensor) ||
+		!get_double(fields, &mean) || !get_double(fields, &votes) ||
+		(version != 4 && version != 6) || holder.n >= sizeof(key) ||
+		(sensor.p && (sensor.n != 4 || !intern_find(&d->sensors, sensor.p, &at))))
+		return -EPROTO;
+	family = version == 4 ? 0 : 1;
+	a = &d->family[family].earlier;
+	if (region.p) {
+		if (region.n != 2 || !sensor.p)
+			return -EPROTO;
+		if (!intern_find(&d->regions, region.p, &place))
+			return 0; /* nobody claims it today */
+		a->region_mean[place * d->sensors.n + at] = mean;
+		a->region_holders[place * d->sensors.n + at] = votes;
+		return 0;
+	}
+	if (!holder.p) {
+		if (!sensor.p)
+			return -EPROTO;
+		a->sensor_mean[at] = mean;
+		a->sensor_votes[at] = votes;
+		return 0;
+	}
+	memcpy(key, holder.p, holder.n);
+	if (!intern_find(&d->holders, key, &named))
+		return 0;
+	if (!grow(&a->votes, a->votes_n, &x->rooms[family], sizeof(*a->votes)) ||
+		!grow(&x->keys[family], a->votes_n, &x->keys_rooms[family],
+			sizeof(*x->keys[family])))
+		return -ENOMEM;
+	x->keys[family][a->votes_n] =
+		(struct keyed){.key = (uint64_t)named << 16 | at, .value = (uint32_t)a->votes_n};
+	a->votes[a->votes_n++] = (struct verdict_vote){
+		.mean = mean, .votes = votes, .holder = named, .sensor = (uint16_t)at};
+	return 0;
+}
+
+static int order_votes(struct verdict_history_arrays *a, struct keyed *keys)
+{
+	struct verdict_vote *sorted = zeroed(a->votes_n, sizeof(*sorted));
+	int e = sorted ? order_keyed(keys, a->votes_n) : -ENOMEM;
+
+	for (size_t i = 0; e == 0 && i < a->votes_n; i++)
+		sorted[i] = a->votes[keys[i].value];
+	if (e == 0) {
+		free(a->votes);
+		a->votes = sorted;
+	} else {
+		free(sorted);
+	}
+	return e;
+}
+
+static int load_earlier(struct verdict_day *d, PGconn *conn, const char *day)
+{
+	struct earlier x = {.d = d};
+	char sql[256];
+	int e = 0;
+
+	for (unsigned family = 0; e == 0 && family < 2; family++) {
+		struct verdict_history_arrays *a = &d->family[family].earlier;
+		size_t cells = (size_t)d->regions.n * d->sensors.n;
+
+		a->sensor_mean = zeroed(d->sensors.n, sizeof(*a->sensor_mean));
+		a->sensor_votes = zeroed(d->sensors.n, sizeof(*a->sensor_votes));
+		a->region_mean = zeroed(cells, sizeof(*a->region_mean));
+		a->region_holders = zeroed(cells, sizeof(*a->region_holders));
+		if (!a->sensor_mean || !a->sensor_votes || !a->region_mean || !a->region_holders)
+			e = -ENOMEM;
+	}
+	(void)snprintf(sql, sizeof(sql),
+		"COPY (SELECT family, region, holder, sensor_id, mean, votes FROM"
+		" hirundo.hop_history('%s')) TO STDOUT (FORMAT binary)",
+		day);
+	if (e == 0)
+		e = verdict_copy(conn, sql, on_earlier, &x);
+	for (unsigned family = 0; family < 2; family++) {
+		if (e == 0)
+			e = order_votes(&d->family[family].earlier, x.keys[family]);
+		free(x.keys[family]);
+	}
+	return e;
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------------------------------------- */
+
+static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
+{
+	static const char sql[] = "SELECT (extract(epoch FROM $1::date::timestamp AT TIME ZONE"
+				  " hirundo.reporting_zone() - timestamptz '2000-01-01 "
+				  "00:00:00+00') * 1000000)::bigint,"
+				  " hirundo.address_kind() = 'rir'";
+	PGresult *res = PQexecParams(conn, sql, 1, NULL, &day, NULL, NULL, 0);
+	int e = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 ? 0 : -EIO;
+
+	if (e == 0) {
+		d->start_us = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+		d->unlisted = PQgetvalue(res, 0, 1)[0] == 't';
+	}
+	PQclear(res);
+	return e;
+}
+
+static void make_input(struct verdict_day *d, struct verdict_family *f)
+{
+	f->history = (struct verdict_history){
+		.sensor_mean = f->earlier.sensor_mean,
+		.sensor_votes = f->earlier.sensor_votes,
+		.region_mean = f->earlier.region_mean,
+		.region_holders = f->earlier.region_holders,
+		.votes = f->earlier.votes,
+		.votes_n = f->earlier.votes_n,
+	};
+	f->in = (struct verdict_input){
+		.rows = f->rows,
+		.rows_n = f->rows_n,
+		.sources = f->sources,
+		.sources_n = f->addresses.n,
+		.sensor_region = d->sensor_region,
+		.sensors_n = (uint16_t)d->sensors.n,
+		.signature_response = d->response,
+		.signatures_n = d->signatures.n,
+		.holders_n = d->holders.n,
+		.regions_n = (uint16_t)d->regions.n,
+		.history = &f->history,
+	};
+}
+
+int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day)
+{
+	char sql[512];
+	uint64_t seed;
+	int e;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	intern_init(&d->family[0].addresses, 16, seed);
+	intern_init(&d->family[1].addresses, 16, seed);
+	intern_init(&d->signatures, 8, seed);
+	intern_init(&d->holders, VERDICT_HOLDER_MAX, seed);
+	intern_init(&d->regions, 2, seed);
+	intern_init(&d->sensors, 4, seed);
+	intern_init(&d->datasets, 4, seed);
+	e = load_start(d, conn, day);
+	if (e == 0)
+		e = verdict_copy(conn,
+			"COPY (SELECT sensor_id, region FROM hirundo.sensor ORDER BY 1) TO STDOUT"
+			" (FORMAT binary)",
+			on_sensor, d);
+	(void)snprintf(sql, sizeof(sql),
+		"COPY (SELECT src, sensor_id, signature, ttl, packets, first_at, last_at, "
+		"dataset_id,"
+		" src_region, holder FROM hirundo.ttl_day WHERE day = '%s') TO STDOUT (FORMAT "
+		"binary)",
+		day);
+	if (e == 0)
+		e = verdict_copy(conn, sql, on_row, d);
+	if (e == 0)
+		e = settle_signatures(d);
+	for (unsigned family = 0; e == 0 && family < 2; family++)
+		e = settle_sources(d, family);
+	if (e == 0)
+		e = load_earlier(d, conn, day);
+	for (unsigned family = 0; e == 0 && family < 2; family++) {
+		struct verdict_family *f = &d->family[family];
+
+		e = verdict_sort(f->rows, f->rows_n, f->addresses.n);
+		make_input(d, f);
+	}
+	return e;
+}
+
+void verdict_day_done(struct verdict_day *d)
+{
+	for (unsigned family = 0; family < 2; family++) {
+		struct verdict_family *f = &d->family[family];
+
+		intern_done(&f->addresses);
+		free(f->rows);
+		free(f->sources);
+		free(f->claims);
+		free(f->earlier.sensor_mean);
+		free(f->earlier.sensor_votes);
+		free(f->earlier.region_mean);
+		free(f->earlier.region_holders);
+		free(f->earlier.votes);
+	}
+	intern_done(&d->signatures);
+	intern_done(&d->holders);
+	intern_done(&d->regions);
+	intern_done(&d->sensors);
+	intern_done(&d->datasets);
+	free(d->sensor_region);
+	free(d->response);
+	*d = (struct verdict_day){0};
+}

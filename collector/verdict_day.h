@@ -1,0 +1,75 @@
+/*
+ * A reporting day as the detector wants it, read from the database: rows of ttl_day, claims,
+ * sensors, votes of earlier days. Blocking libpq; the caller's transaction.
+ */
+#ifndef HIRUNDO_COLLECTOR_VERDICT_DAY_H
+#define HIRUNDO_COLLECTOR_VERDICT_DAY_H
+
+#include <libpq-fe.h>
+
+#include "collector/verdict/intern.h"
+#include "collector/verdict/verdict.h"
+#include "common/mem.h"
+
+/** Holder's text with its zero bytes. */
+#define VERDICT_HOLDER_MAX 80
+
+struct verdict_history_arrays {
+	double *sensor_mean, *sensor_votes, *region_mean, *region_holders;
+	struct verdict_vote *votes;
+	size_t votes_n;
+};
+
+/** One address family of a day. */
+struct verdict_family {
+	struct intern addresses; /* 16 bytes, IPv4: the first 4; ascending when loaded */
+	struct verdict_row *rows;
+	size_t rows_n, rows_room;
+	struct verdict_source *sources;
+	struct verdict_claim {
+		int32_t dataset; /* newest that its rows come from; 0 = none */
+		uint32_t holder; /* number + 1; 0 = none known */
+		uint16_t region;
+	} * claims; /* [address], while loading */
+	size_t claims_room;
+	struct verdict_history_arrays earlier;
+	struct verdict_history history;
+	struct verdict_input in;
+};
+
+struct verdict_day {
+	struct verdict_family family[2]; /* IPv4, IPv6 */
+	struct intern signatures; /* 8 bytes big-endian; ascending when loaded */
+	struct intern holders; /* VERDICT_HOLDER_MAX bytes */
+	struct intern regions; /* 2 bytes */
+	struct intern sensors; /* 4 bytes: sensor_id; ascending */
+	struct intern datasets; /* 4 bytes: those that holders come from */
+	uint16_t *sensor_region;
+	bool *response;
+	uint64_t packets;
+	int64_t start_us; /* of the day, since 2000-01-01 UTC */
+	bool unlisted; /* what no data set lists is allocated to nobody (address_kind() = 'rir') */
+};
+
+static inline uint8_t verdict_day_version(unsigned family)
+{
+	return family == 0 ? 4 : 6;
+}
+
+/** @param day  'YYYY-MM-DD', as the server wrote it
+ *  @return 0; -ENOMEM, -EPROTO (the server's answer makes no sense), -EIO (PQerrorMessage),
+ *          -E2BIG (more sensors or regions than 65,534) */
+int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day) MUST_CHECK;
+/** Legal on zeroed memory. */
+void verdict_day_done(struct verdict_day *d);
+
+/** Reads COPY ... (FORMAT binary) row by row. */
+struct bytes;
+int verdict_copy(PGconn *conn, const char *sql, int (*row)(void *arg, struct bytes *fields),
+	void *arg) MUST_CHECK;
+/** The next field of a row; ret_value->p is NULL for NULL. @return false: there is none, or cut */
+bool verdict_field(struct bytes *fields, struct bytes *ret_value) MUST_CHECK;
+/** An inet of one address. @return false: it is none */
+bool verdict_inet(struct bytes field, unsigned *ret_family, uint8_t ret_address[16]) MUST_CHECK;
+
+#endif

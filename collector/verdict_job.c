@@ -1,0 +1,419 @@
+#include "collector/verdict_job.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collector/verdict_copy_out.h"
+#include "collector/verdict_day.h"
+#include "collector/verdict_store.h"
+#include "common/bytes.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+/** How often it is asked what is due. */
+#define LOOK_MS 2000u
+/** Least pause after a run, and how many times its duration. */
+#define PAUSE_MS 5000u
+#define PAUSE_TIMES 9u
+/** After a failure. */
+#define RETRY_MS 30000u
+#define DAY_TEXT 16
+
+/* The server waits for us while we compute, and a day of a large installation takes minutes. */
+static const char setup[] =
+	"SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET client_encoding = 'UTF8';"
+	"SET search_path = pg_catalog; SET statement_timeout = 0; SET lock_timeout = '10s';"
+	"SET idle_in_transaction_session_timeout = 0; SET jit = off; SET extra_float_digits = 1";
+
+enum outcome {
+	OUTCOME_NOTHING,
+	OUTCOME_JUDGED,
+	OUTCOME_LATE, /* marks of a final day were taken away */
+	OUTCOME_FAILED,
+};
+
+struct verdict_job {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	uv_work_t work;
+	const char *dsn;
+	PGconn *conn; /* the thread's, while it works */
+	uv_mutex_t lock; /* of cancel */
+	PGcancel *cancel; /* for conn */
+	atomic_bool stopping;
+	bool working;
+	/* What the thread found. */
+	enum outcome outcome;
+	char day[DAY_TEXT], reason[256];
+	uint64_t rows, late;
+	double seconds;
+	struct verdict_counts counts;
+	struct verdict_job_counters counters;
+	struct log_limit log_failed;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+/* Settings, and how long the day may still change. */
+struct day_state {
+	struct verdict_params params;
+	double prevalence;
+	bool final_already, final_now;
+	char at[64];
+};
+
+static void on_timer(uv_timer_t *t);
+
+/* --- in the thread
+ * ------------------------------------------------------------------------------------------ */
+
+static void set_cancel(struct verdict_job *j, PGcancel *cancel)
+{
+	uv_mutex_lock(&j->lock);
+	PQfreeCancel(j->cancel);
+	j->cancel = cancel;
+	uv_mutex_unlock(&j->lock);
+}
+
+static void disconnect(struct verdict_job *j)
+{
+	set_cancel(j, NULL);
+	PQfinish(j->conn);
+	j->conn = NULL;
+}
+
+static bool connected(struct verdict_job *j)
+{
+	PGresult *res;
+	bool up;
+
+	if (j->conn && PQstatus(j->conn) == CONNECTION_OK)
+		return true;
+	disconnect(j);
+	j->conn = PQconnectdb(j->dsn);
+	if (PQstatus(j->conn) != CONNECTION_OK)
+		return false;
+	set_cancel(j, PQgetCancel(j->conn));
+	res = PQexec(j->conn, setup);
+	up = PQresultStatus(res) == PGRES_COMMAND_OK;
+	PQclear(res);
+	return up;
+}
+
+/* Of the days that are due, or to become final, the one that waited longest; in their order, so
+ * that each finds the days before it judged.
+ * @return 0, 1 (none), -EIO */
+static int next_day(struct verdict_job *j)
+{
+	static const char sql[] =
+		"SELECT day::text FROM (SELECT day FROM hirundo.verdict_due UNION SELECT day FROM"
+		" hirundo.hop_model WHERE NOT final AND hirundo.verdict_final_at(day, opened_at)"
+		" <= now()) d (day) LEFT JOIN hirundo.hop_model m USING (day) ORDER BY "
+		"m.computed_at NULLS FIRST, day LIMIT 1";
+	PGresult *res = PQexec(j->conn, sql);
+	int e = PQresultStatus(res) == PGRES_TUPLES_OK ? 1 : -EIO;
+
+	if (e == 1 && PQntuples(res) == 1) {
+		(void)snprintf(j->day, sizeof(j->day), "%s", PQgetvalue(res, 0, 0));
+		e = 0;
+	}
+	PQclear(res);
+	return e;
+}
+
+static int read_state(struct verdict_job *j, struct day_state *ret)
+{
+	static const char sql[] =
+		"SELECT now()::text, coalesce(m.final, false),"
+		" hirundo.verdict_final_at($1::date, coalesce(m.opened_at, now())) <= now(),"
+		" s.spoofed_prevalence, s.spoofed_score, s.genuine_score,"
+		" s.spoofed_score_one_region, s.genuine_score_one_region, s.spoofed_score_alone"
+		" FROM hirundo.verdict_settings() s LEFT JOIN hirundo.hop_model m ON m.day = "
+		"$1::date";
+	const char *day = j->day;
+	PGresult *res = PQexecParams(j->conn, sql, 1, NULL, &day, NULL, NULL, 0);
+	struct day_state s = {.params = verdict_params};
+	int e = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 ? 0 : -EIO;
+
+	if (e == 0) {
+		(void)snprintf(s.at, sizeof(s.at), "%s", PQgetvalue(res, 0, 0));
+		s.final_already = PQgetvalue(res, 0, 1)[0] == 't';
+		s.final_now = PQgetvalue(res, 0, 2)[0] == 't';
+		s.prevalence = strtod(PQgetvalue(res, 0, 3), NULL);
+		s.params.spoofed = strtod(PQgetvalue(res, 0, 4), NULL);
+		s.params.genuine = strtod(PQgetvalue(res, 0, 5), NULL);
+		s.params.spoofed_one_region = strtod(PQgetvalue(res, 0, 6), NULL);
+		s.params.genuine_one_region = strtod(PQgetvalue(res, 0, 7), NULL);
+		s.params.spoofed_alone = strtod(PQgetvalue(res, 0, 8), NULL);
+		verdict_set_prevalence(&s.params, s.prevalence);
+		*ret = s;
+	}
+	PQclear(res);
+	return e;
+}
+
+static int take_marks(struct verdict_job *j)
+{
+	const char *day = j->day;
+	PGresult *res = PQexecParams(j->conn, "DELETE FROM hirundo.verdict_due WHERE day = $1", 1,
+		NULL, &day, NULL, NULL, 0);
+	int e = PQresultStatus(res) == PGRES_COMMAND_OK ? 0 : -EIO;
+
+	if (e == 0)
+		j->late = strtoull(PQcmdTuples(res), NULL, 10);
+	PQclear(res);
+	return e;
+}
+
+static void add_datasets(const struct verdict_day *d, struct copy_out *c)
+{
+	copy_add(c, "{");
+	for (uint32_t i = 0; i < d->datasets.n; i++)
+		copy_add(c, "%s%" PRIu32, i > 0 ? "," : "", load_be32(intern_key(&d->datasets, i)));
+	copy_add(c, "}");
+}
+
+static int write_model(struct verdict_job *j, const struct day_state *s,
+	const struct verdict_day *d, const struct verdict_result r[2])
+{
+	const struct verdict_counts *n = &j->counts;
+	struct copy_out c;
+
+	/* opened_at stays. */
+	copy_begin(&c, NULL, NULL);
+	copy_add(&c,
+		"INSERT INTO hirundo.hop_model (day, computed_at, opened_at, final, dataset_ids,"
+		" spoofed_prevalence, spoofed_score, genuine_score, spoofed_score_alone, "
+		"spoofed_score_one_region,"
+		" genuine_score_one_region, in_region, in_region_6, histogram_rows, packets, "
+		"sources,"
+		" tracks, teachers, genuine, spoofed, undetermined, held, campaigns, seconds) "
+		"VALUES"
+		" ('%s', now(), now(), %s, '",
+		j->day, s->final_now ? "true" : "false");
+	add_datasets(d, &c);
+	copy_add(&c, "', %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, ", s->prevalence,
+		s->params.spoofed, s->params.genuine, s->params.spoofed_alone,
+		s->params.spoofed_one_region, s->params.genuine_one_region, r[0].profile.in_region,
+		r[1].profile.in_region);
+	copy_add(&c,
+		"%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+		", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu32
+		", extract(epoch FROM clock_timestamp() - now()))",
+		j->rows, d->packets, (uint64_t)d->family[0].addresses.n + d->family[1].addresses.n,
+		n->tracks, n->teachers, n->genuine, n->spoofed, n->undetermined, n->held,
+		n->campaigns);
+	copy_add(&c,
+		" ON CONFLICT (day) DO UPDATE SET computed_at = excluded.computed_at,"
+		" final = excluded.final, dataset_ids = excluded.dataset_ids,"
+		" spoofed_prevalence = excluded.spoofed_prevalence,"
+		" spoofed_score = excluded.spoofed_score, genuine_score = excluded.genuine_score,"
+		" spoofed_score_alone = excluded.spoofed_score_alone, spoofed_score_one_region = "
+		"excluded.spoofed_score_one_region,"
+		" genuine_score_one_region = excluded.genuine_score_one_region,");
+	copy_add(&c, " in_region = excluded.in_region, in_region_6 = excluded.in_region_6,"
+		     " histogram_rows = excluded.histogram_rows, packets = excluded.packets,"
+		     " sources = excluded.sources, tracks = excluded.tracks, teachers = "
+		     "excluded.teachers,"
+		     " genuine = excluded.genuine, spoofed = excluded.spoofed,"
+		     " undetermined = excluded.undetermined, held = excluded.held,"
+		     " campaigns = excluded.campaigns, seconds = excluded.seconds");
+	if (c.error == 0)
+		c.error = buf_add(&c.buf, "", 1);
+	if (c.error == 0)
+		c.error = copy_run(j->conn, (const char *)buf_head(&c.buf), 0, NULL);
+	return copy_end(&c);
+}
+
+static int judge(struct verdict_job *j, const struct day_state *s)
+{
+	struct verdict_day d = {0};
+	struct verdict_result r[2] = {{0}, {0}};
+	int e = verdict_day_load(&d, j->conn, j->day);
+
+	for (unsigned family = 0; e == 0 && family < 2; family++)
+		e = verdict_run(&d.family[family].in, &s->params, &r[family]);
+	j->rows = d.family[0].rows_n + d.family[1].rows_n;
+	if (e == 0)
+		e = verdict_store(j->conn, &d, r, j->day, s->at, &j->counts);
+	if (e == 0)
+		e = write_model(j, s, &d, r);
+	if (e == 0)
+		e = copy_run(j->conn, "SELECT hirundo.hop_model_retire()", 0, NULL);
+	verdict_done(&r[0]);
+	verdict_done(&r[1]);
+	verdict_day_done(&d);
+	return e;
+}
+
+static enum outcome one_day(struct verdict_job *j, int *ret_error)
+{
+	struct day_state s = {0};
+	enum outcome outcome = OUTCOME_JUDGED;
+	int e = next_day(j);
+
+	if (e == 1)
+		return OUTCOME_NOTHING;
+	if (e == 0)
+		e = copy_run(j->conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", 0, NULL);
+	if (e == 0)
+		e = take_marks(j);
+	if (e == 0)
+		e = read_state(j, &s);
+	if (e == 0 && s.final_already)
+		outcome = OUTCOME_LATE;
+	else if (e == 0)
+		e = judge(j, &s);
+	if (e == 0)
+		e = copy_run(j->conn, "COMMIT", 0, NULL);
+	*ret_error = e;
+	return e == 0 ? outcome : OUTCOME_FAILED;
+}
+
+static void work(uv_work_t *w)
+{
+	struct verdict_job *j = w->data;
+	int64_t begun = clock_mono_us();
+	int e = -EIO;
+
+	j->outcome = OUTCOME_FAILED;
+	j->day[0] = '\0';
+	if (connected(j) && !j->stopping)
+		j->outcome = one_day(j, &e);
+	j->seconds = (double)(clock_mono_us() - begun) / 1e6;
+	if (j->outcome != OUTCOME_FAILED)
+		return;
+	(void)snprintf(j->reason, sizeof(j->reason), "%s",
+		e == -EIO ? PQerrorMessage(j->conn) : uv_strerror(e));
+	disconnect(j); /* and whatever is half done */
+}
+
+/* --- in the loop
+ * -------------------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *h)
+{
+	struct verdict_job *j = h->data;
+
+	disconnect(j);
+	uv_mutex_destroy(&j->lock);
+	j->done(j->done_arg);
+}
+
+static void note(struct verdict_job *j)
+{
+	struct verdict_job_counters *c = &j->counters;
+	unsigned suppressed;
+
+	switch (j->outcome) {
+	case OUTCOME_NOTHING: return;
+	case OUTCOME_LATE:
+		c->late += j->late;
+		log_notice("verdict", "day=%s note=\"came after the day was final\"", j->day);
+		return;
+	case OUTCOME_FAILED:
+		c->failures++;
+		if (log_limit_pass(&j->log_failed, 60 * US_PER_S, &suppressed))
+			log_warn("verdict", "day=%s reason=%s suppressed=%u", j->day,
+				log_quote(j->reason), suppressed);
+		return;
+	case OUTCOME_JUDGED:
+		c->runs++;
+		c->histogram_rows = j->rows;
+		c->tracks = j->counts.tracks;
+		c->spoofed = j->counts.spoofed;
+		c->campaigns = j->counts.campaigns;
+		c->seconds = j->seconds;
+		c->last_us = clock_wall_us();
+		log_info("verdict",
+			"day=%s rows=%" PRIu64 " tracks=%" PRIu64 " genuine=%" PRIu64
+			" spoofed=%" PRIu64 " campaigns=%" PRIu32 " written=%" PRIu64
+			" seconds=%.1f",
+			j->day, j->rows, j->counts.tracks, j->counts.genuine, j->counts.spoofed,
+			j->counts.campaigns, j->counts.written, j->seconds);
+		return;
+	}
+}
+
+static uint64_t pause_ms(const struct verdict_job *j)
+{
+	switch (j->outcome) {
+	case OUTCOME_NOTHING:
+	case OUTCOME_LATE: return LOOK_MS;
+	case OUTCOME_JUDGED: return (uint64_t)fmax(PAUSE_MS, j->seconds * 1000 * PAUSE_TIMES);
+	case OUTCOME_FAILED: break;
+	}
+	return RETRY_MS;
+}
+
+static void after_work(uv_work_t *w, int status)
+{
+	struct verdict_job *j = w->data;
+
+	(void)status;
+	j->working = false;
+	if (j->stopping) {
+		uv_close((uv_handle_t *)&j->timer, on_closed);
+		return;
+	}
+	note(j);
+	(void)uv_timer_start(&j->timer, on_timer, pause_ms(j), 0);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct verdict_job *j = t->data;
+
+	j->working = uv_queue_work(j->loop, &j->work, work, after_work) == 0;
+}
+
+int verdict_job_new(uv_loop_t *loop, const char *dsn, struct verdict_job **ret)
+{
+	struct verdict_job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	if (uv_mutex_init(&j->lock) < 0) {
+		free(j);
+		return -ENOMEM;
+	}
+	j->loop = loop;
+	j->dsn = dsn;
+	j->timer.data = j->work.data = j;
+	(void)uv_timer_init(loop, &j->timer); /* can not fail */
+	(void)uv_timer_start(&j->timer, on_timer, LOOK_MS, 0);
+	*ret = j;
+	return 0;
+}
+
+void verdict_job_close(struct verdict_job *j, void (*done)(void *arg), void *arg)
+{
+	j->stopping = true;
+	j->done = done;
+	j->done_arg = arg;
+	(void)uv_timer_stop(&j->timer);
+	uv_mutex_lock(&j->lock);
+	if (j->working && j->cancel) {
+		char reason[256];
+
+		(void)PQcancel(j->cancel, reason, sizeof(reason)); /* else it takes longer */
+	}
+	uv_mutex_unlock(&j->lock);
+	if (!j->working)
+		uv_close((uv_handle_t *)&j->timer, on_closed);
+}
+
+struct verdict_job *verdict_job_free(struct verdict_job *j)
+{
+	free(j);
+	return NULL;
+}
+
+const struct verdict_job_counters *verdict_job_counters(const struct verdict_job *j)
+{
+	return &j->counters;
+}

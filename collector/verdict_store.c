@@ -1,0 +1,672 @@
+#include "collector/verdict_store.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collector/verdict/grow.h"
+#include "collector/verdict_copy_out.h"
+#include "common/bytes.h"
+
+/* Verdicts of so many days before are what a track was called last. */
+#define EARLIER_DAYS 7
+
+static const char *const calls[] = {
+	[VERDICT_GENUINE] = "genuine",
+	[VERDICT_SPOOFED] = "spoofed",
+	[VERDICT_UNDETERMINED] = "undetermined",
+};
+static const char *const kinds[] = {
+	[VERDICT_FIXED] = "fixed",
+	[VERDICT_SPLIT] = "split",
+	[VERDICT_NMAP] = "nmap",
+	[VERDICT_RANDOM] = "random",
+	[VERDICT_KIND_UNLISTED] = "unlisted",
+	[VERDICT_KIND_BOGON] = "bogon",
+};
+
+/* What the table has of a track. */
+struct old {
+	double log_claimed, log_alternative, log_path; /* NAN for NULL */
+	double prior, own_score, member, sits;
+	uint64_t packets;
+	float score;
+	uint8_t call;
+	bool there, taught, held;
+};
+
+/* A row of the table whose track is no more. */
+struct gone {
+	uint8_t address[16];
+	uint8_t family, track;
+};
+
+struct store {
+	PGconn *conn;
+	const struct verdict_day *d;
+	struct verdict_result *r;
+	const char *day, *at;
+	struct old *old[2]; /* [track] */
+	bool *genuine[2]; /* [track]: called genuine before */
+	size_t *first[2]; /* [source]: its first track */
+	struct gone *gone;
+	size_t gone_n, gone_room, old_n;
+};
+
+/* --- values
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static int32_t sensor_id(const struct store *s, uint16_t sensor)
+{
+	return (int32_t)load_be32(intern_key(&s->d->sensors, sensor));
+}
+
+static uint64_t signature(const struct store *s, uint32_t number)
+{
+	return load_be64(intern_key(&s->d->signatures, number));
+}
+
+static void add_region(const struct store *s, struct copy_out *c, uint16_t region)
+{
+	if (region == VERDICT_NONE)
+		copy_add(c, "\t\\N");
+	else
+		copy_add(c, "\t%.2s", (const char *)intern_key(&s->d->regions, region));
+}
+
+static void add_holder(const struct store *s, struct copy_out *c, uint32_t holder)
+{
+	copy_add(c, "\t");
+	copy_add_text(c, intern_key(&s->d->holders, holder));
+}
+
+static const char *address_text(unsigned family, const uint8_t *address, char text[64])
+{
+	return inet_ntop(family == 0 ? AF_INET : AF_INET6, address, text, 64);
+}
+
+static const char *track_address(
+	const struct store *s, unsigned family, const struct verdict_track *t, char text[64])
+{
+	return address_text(family, intern_key(&s->d->family[family].addresses, t->source), text);
+}
+
+static int campaign_name(const struct store *s, unsigned family, uint32_t campaign, char text[64])
+{
+	const struct verdict_campaign *c = &s->r[family].campaigns[campaign];
+
+	return snprintf(text, 64, "%u-%" PRIx64 "-%u", verdict_day_version(family),
+		signature(s, c->signature), c->initial_ttl);
+}
+
+/* A double so that reading it gives the same; NULL where there is none. */
+static void add_double(struct copy_out *c, double x, bool there)
+{
+	if (there)
+		copy_add(c, "\t%.17g", x);
+	else
+		copy_add(c, "\t\\N");
+}
+
+/* --- what is there
+ * ------------------------------------------------------------------------------------------ */
+
+static bool get_double(struct bytes *fields, double *ret)
+{
+	struct bytes v;
+	uint64_t bits;
+
+	if (!verdict_field(fields, &v) || (v.p && v.n != 8))
+		return false;
+	if (!v.p) {
+		*ret = NAN;
+		return true;
+	}
+	bits = load_be64(v.p);
+	memcpy(ret, &bits, sizeof(*ret));
+	return true;
+}
+
+static int call_of(struct bytes text)
+{
+	for (int i = 0; i < (int)ARRAY_SIZE(calls); i++)
+		if (text.n == strlen(calls[i]) && memcmp(text.p, calls[i], text.n) == 0)
+			return i;
+	return -1;
+}
+
+/* src, track: of which track is it? SIZE_MAX: of none of today's. */
+static bool get_track(
+	const struct store *s, struct bytes *fields, struct gone *ret_key, size_t *ret)
+{
+	struct bytes src, track;
+	unsigned family;
+	uint32_t source;
+
+	if (!verdict_field(fields, &src) || !verdict_inet(src, &family, ret_key->address) ||
+		!verdict_field(fields, &track) || track.n != 2)
+		return false;
+	ret_key->family = (uint8_t)family;
+	ret_key->track = (uint8_t)load_be16(track.p);
+	*ret = SIZE_MAX;
+	if (!intern_find(&s->d->family[family].addresses, ret_key->address, &source))
+		return true;
+	for (size_t i = s->first[family][source];
+		i < s->r[family].tracks_n && s->r[family].tracks[i].source == source; i++)
+		if (s->r[family].tracks[i].initial_ttl == ret_key->track)
+			*ret = i;
+	return true;
+}
+
+static int on_old(void *arg, struct bytes *fields)
+{
+	struct store *s = arg;
+	struct bytes call, score, packets, taught, held;
+	struct old o = {.there = true};
+	struct gone key;
+	uint32_t bits;
+	size_t at;
+	int called;
+
+	if (!get_track(s, fields, &key, &at) || !verdict_field(fields, &call) || !call.p ||
+		!verdict_field(fields, &score) || score.n != 4 ||
+		!verdict_field(fields, &packets) || packets.n != 8 ||
+		!get_double(fields, &o.log_claimed) || !get_double(fields, &o.log_alternative) ||
+		!get_double(fields, &o.log_path) || !get_double(fields, &o.prior) ||
+		!get_double(fields, &o.own_score) || !get_double(fields, &o.member) ||
+		!get_double(fields, &o.sits) || !verdict_field(fields, &taught) || taught.n != 1 ||
+		!verdict_field(fields, &held) || held.n != 1)
+		return -EPROTO;
+	called = call_of(call);
+	if (called < 0)
+		return -EPROTO;
+	s->old_n++;
+	if (at == SIZE_MAX) {
+		if (!grow(&s->gone, s->gone_n, &s->gone_room, sizeof(*s->gone)))
+			return -ENOMEM;
+		s->gone[s->gone_n++] = key;
+		return 0;
+	}
+	o.call = (uint8_t)called;
+	bits = load_be32(score.p);
+	memcpy(&o.score, &bits, sizeof(o.score));
+	o.packets = load_be64(packets.p);
+	o.taught = taught.p[0] != 0;
+	o.held = held.p[0] != 0;
+	s->old[key.family][at] = o;
+	s->genuine[key.family][at] = called == VERDICT_GENUINE;
+	return 0;
+}
+
+static int load_old(struct store *s)
+{
+	char sql[512];
+
+	for (unsigned family = 0; family < 2; family++) {
+		const struct verdict_result *r = &s->r[family];
+
+		s->old[family] = zeroed(r->tracks_n, sizeof(*s->old[family]));
+		s->genuine[family] = zeroed(r->tracks_n, sizeof(*s->genuine[family]));
+		s->first[family] =
+			zeroed(s->d->family[family].addresses.n, sizeof(*s->first[family]));
+		if (!s->old[family] || !s->genuine[family] || !s->first[family])
+			return -ENOMEM;
+		for (size_t i = r->tracks_n; i-- > 0;)
+			s->first[family][r->tracks[i].source] = i;
+	}
+	(void)snprintf(sql, sizeof(sql),
+		"COPY (SELECT src, track, verdict, score, packets, log_claimed, log_alternative,"
+		" log_second_path, prior, own_score, member, sits, taught, held FROM "
+		"hirundo.verdict WHERE day = '%s')"
+		" TO STDOUT (FORMAT binary)",
+		s->day);
+	return verdict_copy(s->conn, sql, on_old, s);
+}
+
+/* --- what was called genuine before
+ * ------------------------------------------------------------------------- */
+
+static int on_earlier(void *arg, struct bytes *fields)
+{
+	struct store *s = arg;
+	struct gone key;
+	size_t at;
+
+	if (!get_track(s, fields, &key, &at))
+		return -EPROTO;
+	if (at != SIZE_MAX && !s->old[key.family][at].there)
+		s->genuine[key.family][at] = true;
+	return 0;
+}
+
+/* Asks only for days with suspects that were seen by 2 sensors or more. */
+static int load_earlier(struct store *s)
+{
+	char sql[768];
+	bool any = false;
+
+	for (unsigned family = 0; family < 2; family++)
+		for (size_t i = 0; i < s->r[family].tracks_n && !any; i++)
+			any = s->r[family].tracks[i].call == VERDICT_SPOOFED &&
+			      s->r[family].tracks[i].sensors >= 2;
+	if (!any)
+		return 0;
+	(void)snprintf(sql, sizeof(sql),
+		"COPY (SELECT src, track FROM (SELECT DISTINCT ON (src, track) src, track, verdict"
+		" FROM hirundo.verdict WHERE day BETWEEN date '%s' - %d AND date '%s' - 1"
+		" AND sensors_seen >= 2 AND verdict <> 'undetermined'"
+		" ORDER BY src, track, day DESC) v WHERE verdict = 'genuine') TO STDOUT"
+		" (FORMAT binary)",
+		s->day, EARLIER_DAYS, s->day);
+	return verdict_copy(s->conn, sql, on_earlier, s);
+}
+
+/* --- verdicts
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static bool same_double(double old, double now, bool there)
+{
+	return there ? old == now : isnan(old);
+}
+
+static bool same(const struct old *o, const struct verdict_track *t)
+{
+	return o->there && o->call == t->call && o->score == (float)t->score &&
+	       o->packets == t->packets && o->prior == t->prior && o->own_score == t->own_score &&
+	       o->member == t->member && o->sits == t->sits && o->taught == t->teaches &&
+	       o->held == t->held && same_double(o->log_claimed, t->log_claimed, t->scored) &&
+	       same_double(o->log_alternative, t->log_alternative, t->scored) &&
+	       same_double(o->log_path, t->log_path, t->path_looked);
+}
+
+static void add_verdict(
+	const struct store *s, struct copy_out *c, unsigned family, const struct verdict_track *t)
+{
+	const struct verdict_source *source = &s->d->family[family].sources[t->source];
+	bool fits = t->worst_sensor != VERDICT_NONE;
+	char text[64];
+
+	copy_add(c, "%s\t%s\t%u\t%s", s->day, track_address(s, family, t, text), t->initial_ttl,
+		kinds[t->kind]);
+	add_region(s, c, source->region);
+	if (source->listing == VERDICT_LISTED)
+		add_holder(s, c, source->holder);
+	else
+		copy_add(c, "\t\\N");
+	copy_add(c, "\t%" PRIu64 "\t%s\t%.9g\t%u\t%u\t%" PRIu64, signature(s, t->signature),
+		calls[t->call], t->score, t->regions, t->sensors, t->packets);
+	add_double(c, t->log_claimed, t->scored);
+	add_double(c, t->log_alternative, t->scored);
+	add_double(c, t->log_path, t->path_looked);
+	add_double(c, t->prior, true);
+	add_double(c, t->own_score, true);
+	add_double(c, t->member, true);
+	add_double(c, t->sits, true);
+	add_double(c, t->common_offset, fits);
+	if (fits)
+		copy_add(c, "\t%" PRId32 "\t%.9g\t%.9g", sensor_id(s, t->worst_sensor),
+			t->worst_hops, t->worst_expected);
+	else
+		copy_add(c, "\t\\N\t\\N\t\\N");
+	if (t->campaign != UINT32_MAX && campaign_name(s, family, t->campaign, text) > 0)
+		copy_add(c, "\t%s", text);
+	else
+		copy_add(c, "\t\\N");
+	copy_add(c, "\t%s\t%s\t%s", t->second_path ? "t" : "f", t->teaches ? "t" : "f",
+		t->held ? "t" : "f");
+	add_region(s, c, t->nearest_region);
+	copy_add(c, "\t%s\n", s->at);
+}
+
+/* Addresses, tracks and two more columns of chosen tracks, as array literals. */
+struct arrays {
+	struct copy_out column[4];
+	size_t n;
+};
+
+static void arrays_begin(struct arrays *a)
+{
+	for (unsigned i = 0; i < 4; i++)
+		copy_begin(&a->column[i], NULL, NULL);
+	a->n = 0;
+}
+
+static void arrays_add(
+	struct arrays *a, const char *src, unsigned track, const char *verdict, double score)
+{
+	const char *mark = a->n++ == 0 ? "{" : ",";
+
+	copy_add(&a->column[0], "%s%s", mark, src);
+	copy_add(&a->column[1], "%s%u", mark, track);
+	copy_add(&a->column[2], "%s%s", mark, verdict ? verdict : "NULL");
+	if (verdict)
+		copy_add(&a->column[3], "%s%.9g", mark, score);
+	else
+		copy_add(&a->column[3], "%sNULL", mark);
+}
+
+/* Runs the statement with day, time and the arrays, and forgets these. */
+static int arrays_run(struct arrays *a, const struct store *s, const char *sql, int columns)
+{
+	const char *values[6] = {s->day, s->at};
+	int e = 0;
+
+	for (int i = 0; i < 4; i++) {
+		copy_add(&a->column[i], "}");
+		if (e == 0 && buf_add(&a->column[i].buf, "", 1) < 0)
+			e = -ENOMEM;
+		values[2 + i] = (const char *)buf_head(&a->column[i].buf);
+		e = e == 0 ? a->column[i].error : e;
+	}
+	if (e == 0 && a->n > 0)
+		e = copy_run(s->conn, sql, 2 + columns, values);
+	for (int i = 0; i < 4; i++)
+		if (copy_end(&a->column[i]) < 0 && e == 0)
+			e = -ENOMEM;
+	return e;
+}
+
+/* Takes the rows away that are to be written anew, and those whose tracks are no more. */
+static int delete_old(const struct store *s)
+{
+	static const char sql[] =
+		"DELETE FROM hirundo.verdict v USING unnest($3::inet[], $4::smallint[]) AS u (src, "
+		"track)"
+		" WHERE v.day = $1 AND $2::timestamptz IS NOT NULL AND v.src = u.src AND v.track = "
+		"u.track";
+	static const char all[] = "DELETE FROM hirundo.verdict WHERE day = $1";
+	struct arrays a;
+	char text[64];
+	size_t n = s->gone_n;
+
+	for (unsigned family = 0; family < 2; family++)
+		for (size_t i = 0; i < s->r[family].tracks_n; i++)
+			n += s->old[family][i].there &&
+			     !same(&s->old[family][i], &s->r[family].tracks[i]);
+	if (n == s->old_n)
+		return n == 0 ? 0 : copy_run(s->conn, all, 1, &s->day);
+	arrays_begin(&a);
+	for (size_t i = 0; i < s->gone_n; i++)
+		arrays_add(&a, address_text(s->gone[i].family, s->gone[i].address, text),
+			s->gone[i].track, NULL, 0);
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
+			const struct verdict_track *t = &s->r[family].tracks[i];
+
+			if (s->old[family][i].there && !same(&s->old[family][i], t))
+				arrays_add(&a, track_address(s, family, t, text), t->initial_ttl,
+					NULL, 0);
+		}
+	}
+	return arrays_run(&a, s, sql, 2);
+}
+
+static int write_verdicts(const struct store *s, uint64_t *ret_written)
+{
+	struct copy_out c;
+	int e = delete_old(s);
+
+	*ret_written = 0;
+	if (e < 0)
+		return e;
+	copy_begin(&c, s->conn,
+		"COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature,"
+		" verdict, score, regions_seen, sensors_seen, packets, log_claimed,"
+		" log_alternative, log_second_path, prior, own_score, member, sits, common_offset, "
+		"worst_sensor, worst_hops,"
+		" worst_expected, campaign, second_path, taught, held, nearest_region, model_at)"
+		" FROM STDIN");
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
+			if (same(&s->old[family][i], &s->r[family].tracks[i]))
+				continue;
+			add_verdict(s, &c, family, &s->r[family].tracks[i]);
+			++*ret_written;
+		}
+	}
+	return copy_end(&c);
+}
+
+/* A line where the verdict of a track appears, changes or goes away. */
+static int write_history(const struct store *s)
+{
+	static const char sql[] =
+		"INSERT INTO hirundo.verdict_history (day, src, track, version, verdict, score,"
+		" model_at, computed_at) SELECT $1::date, u.src, u.track, coalesce((SELECT "
+		"max(version)"
+		" FROM hirundo.verdict_history h WHERE h.day = $1::date AND h.src = u.src"
+		" AND h.track = u.track), 0) + 1, u.verdict, u.score, $2::timestamptz,"
+		" clock_timestamp() FROM unnest($3::inet[], $4::smallint[], $5::text[], $6::real[])"
+		" AS u (src, track, verdict, score)";
+	struct arrays a;
+	char text[64];
+
+	arrays_begin(&a);
+	for (size_t i = 0; i < s->gone_n; i++)
+		arrays_add(&a, address_text(s->gone[i].family, s->gone[i].address, text),
+			s->gone[i].track, NULL, 0);
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
+			const struct verdict_track *t = &s->r[family].tracks[i];
+
+			if (!s->old[family][i].there || s->old[family][i].call != t->call)
+				arrays_add(&a, track_address(s, family, t, text), t->initial_ttl,
+					calls[t->call], t->score);
+		}
+	}
+	return arrays_run(&a, s, sql, 4);
+}
+
+/* --- profiles and campaigns
+ * --------------------------------------------------------------------------------- */
+
+static int write_sensors(const struct store *s)
+{
+	struct copy_out c;
+
+	copy_begin(&c, s->conn,
+		"COPY hirundo.hop_sensor (day, family, sensor_id, mean, votes, rough) FROM STDIN");
+	for (unsigned family = 0; family < 2; family++) {
+		const struct verdict_profile *p = &s->r[family].profile;
+
+		for (uint16_t i = 0; i < s->d->sensors.n; i++)
+			copy_add(&c, "%s\t%u\t%" PRId32 "\t%.17g\t%.17g\t%.17g\n", s->day,
+				verdict_day_version(family), sensor_id(s, i), p->mean[i],
+				p->votes[i], p->rough[i]);
+	}
+	return copy_end(&c);
+}
+
+static int write_regions(const struct store *s)
+{
+	struct copy_out c;
+
+	copy_begin(&c, s->conn,
+		"COPY hirundo.hop_region (day, family, region, sensor_id, mean, holders)"
+		" FROM STDIN");
+	for (unsigned family = 0; family < 2; family++) {
+		const struct verdict_profile *p = &s->r[family].profile;
+
+		for (uint16_t region = 0; region < s->d->regions.n; region++) {
+			for (uint16_t i = 0; p->known[region] && i < s->d->sensors.n; i++) {
+				size_t at = (size_t)region * s->d->sensors.n + i;
+
+				copy_add(&c, "%s\t%u", s->day, verdict_day_version(family));
+				add_region(s, &c, region);
+				copy_add(&c, "\t%" PRId32 "\t%.17g\t%.17g\n", sensor_id(s, i),
+					p->region_mean[at], p->region_holders[at]);
+			}
+		}
+	}
+	return copy_end(&c);
+}
+
+static int write_holders(const struct store *s)
+{
+	struct copy_out c;
+	int e;
+
+	copy_begin(&c, s->conn,
+		"COPY hirundo.hop_holder (day, family, holder, sensor_id, signature, residual,"
+		" spread, tracks) FROM STDIN");
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].profile.residuals_n; i++) {
+			const struct verdict_learned *v = &s->r[family].profile.residuals[i];
+
+			copy_add(&c, "%s\t%u", s->day, verdict_day_version(family));
+			add_holder(s, &c, v->holder);
+			copy_add(&c, "\t%" PRId32 "\t%" PRIu64 "\t%.17g\t%.17g\t%u\n",
+				sensor_id(s, v->sensor), signature(s, v->signature), v->hops,
+				v->spread, v->tracks);
+		}
+	}
+	e = copy_end(&c);
+	if (e < 0)
+		return e;
+	copy_begin(&c, s->conn,
+		"COPY hirundo.hop_holder_offset (day, family, holder, signature, hops, tracks)"
+		" FROM STDIN");
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].profile.offsets_n; i++) {
+			const struct verdict_learned *v = &s->r[family].profile.offsets[i];
+
+			copy_add(&c, "%s\t%u", s->day, verdict_day_version(family));
+			add_holder(s, &c, v->holder);
+			copy_add(&c, "\t%" PRIu64 "\t%.17g\t%u\n", signature(s, v->signature),
+				v->hops, v->tracks);
+		}
+	}
+	return copy_end(&c);
+}
+
+static int write_campaigns(const struct store *s)
+{
+	static const char sql[] =
+		"INSERT INTO hirundo.campaign (day, campaign, family, first_seen, last_seen, "
+		"service,"
+		" signature, initial_ttl, claimed_sources, claimed_holders, packets, likely_region)"
+		" SELECT $1::date, $2, $3::smallint, start + make_interval(secs => $4::int),"
+		" start + make_interval(secs => $5::int), hirundo.signature_service($6::bigint),"
+		" $6::bigint, $7::smallint, $8::int, $9::int, $10::bigint, $11"
+		" FROM (SELECT $1::date::timestamp AT TIME ZONE hirundo.reporting_zone()) z "
+		"(start)";
+	struct copy_out c;
+	char name[64], text[9][32];
+	int e = 0;
+
+	for (unsigned family = 0; family < 2; family++) {
+		for (uint32_t i = 0; e == 0 && i < s->r[family].campaigns_n; i++) {
+			const struct verdict_campaign *x = &s->r[family].campaigns[i];
+			const uint64_t numbers[] = {verdict_day_version(family), x->first_s,
+				x->last_s, signature(s, x->signature), x->initial_ttl, x->sources,
+				x->holders, x->packets};
+			const char *values[11] = {s->day, name};
+
+			(void)campaign_name(s, family, i, name);
+			for (size_t j = 0; j < ARRAY_SIZE(numbers); j++) {
+				(void)snprintf(text[j], sizeof(text[j]), "%" PRIu64, numbers[j]);
+				values[2 + j] = text[j];
+			}
+			if (x->likely_region != VERDICT_NONE) {
+				(void)snprintf(text[8], sizeof(text[8]), "%.2s",
+					(const char *)intern_key(&s->d->regions, x->likely_region));
+				values[10] = text[8];
+			}
+			e = copy_run(s->conn, sql, 11, values);
+		}
+	}
+	if (e < 0)
+		return e;
+	copy_begin(&c, s->conn,
+		"COPY hirundo.campaign_cell (day, campaign, sensor_id, hops, holders, expected,"
+		" share, mixture) FROM STDIN");
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].cells_n; i++) {
+			const struct verdict_cell *x = &s->r[family].cells[i];
+
+			(void)campaign_name(s, family, x->campaign, name);
+			copy_add(&c, "%s\t%s\t%" PRId32 "\t%u\t%u\t%.17g\t%.17g\t%.17g\n", s->day,
+				name, sensor_id(s, x->sensor), x->hops, x->holders, x->expected,
+				x->share, x->mixture);
+		}
+	}
+	return copy_end(&c);
+}
+
+static int clear_model(const struct store *s)
+{
+	static const char *const sql[] = {
+		"DELETE FROM hirundo.hop_sensor WHERE day = $1",
+		"DELETE FROM hirundo.hop_region WHERE day = $1",
+		"DELETE FROM hirundo.hop_holder WHERE day = $1",
+		"DELETE FROM hirundo.hop_holder_offset WHERE day = $1",
+		"DELETE FROM hirundo.campaign WHERE day = $1",
+		"DELETE FROM hirundo.campaign_cell WHERE day = $1",
+	};
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < ARRAY_SIZE(sql); i++)
+		e = copy_run(s->conn, sql[i], 1, &s->day);
+	return e;
+}
+
+static void count(const struct store *s, struct verdict_counts *ret)
+{
+	for (unsigned family = 0; family < 2; family++) {
+		const struct verdict_result *r = &s->r[family];
+
+		ret->tracks += r->tracks_n;
+		ret->teachers += r->teachers;
+		ret->campaigns += r->campaigns_n;
+		for (size_t i = 0; i < r->tracks_n; i++) {
+			ret->genuine += r->tracks[i].call == VERDICT_GENUINE;
+			ret->spoofed += r->tracks[i].call == VERDICT_SPOOFED;
+			ret->undetermined += r->tracks[i].call == VERDICT_UNDETERMINED;
+			ret->held += r->tracks[i].held;
+		}
+	}
+}
+
+int verdict_store(PGconn *conn, const struct verdict_day *d, struct verdict_result r[2],
+	const char *day, const char *at, struct verdict_counts *ret)
+{
+	struct store s = {.conn = conn, .d = d, .r = r, .day = day, .at = at};
+	struct verdict_counts counts = {0};
+	int e = load_old(&s);
+
+	if (e == 0)
+		e = load_earlier(&s);
+	for (unsigned family = 0; e == 0 && family < 2; family++)
+		if (verdict_hold(&d->family[family].in, &r[family], s.genuine[family]) == SIZE_MAX)
+			e = -ENOMEM;
+	if (e == 0)
+		e = clear_model(&s);
+	if (e == 0)
+		e = write_sensors(&s);
+	if (e == 0)
+		e = write_regions(&s);
+	if (e == 0)
+		e = write_holders(&s);
+	if (e == 0)
+		e = write_campaigns(&s);
+	if (e == 0)
+		e = write_history(&s);
+	if (e == 0)
+		e = write_verdicts(&s, &counts.written);
+	if (e == 0) {
+		count(&s, &counts);
+		*ret = counts;
+	}
+	for (unsigned family = 0; family < 2; family++) {
+		free(s.old[family]);
+		free(s.genuine[family]);
+		free(s.first[family]);
+	}
+	free(s.gone);
+	return e;
+}

@@ -1,0 +1,228 @@
+"""The collector judges days: from ttl_day to verdicts, their history, and every number of them once more in SQL."""
+import contextlib
+import csv
+import datetime
+import ipaddress
+import random
+import time
+
+import pytest
+
+from harness.paths import ROOT
+
+DAY = datetime.date(2024, 6, 1)
+SETS = ROOT.parent / "shared" / "data" / "sim"
+REGIONS = ["JP", "AU", "BN", "GH", "HK", "KR", "LK", "MA", "MY", "TW"]
+MEANS = [16, 18, 15, 17, 19, 14, 16, 20, 15, 17]
+PORTS = (23, 22, 445, 80)
+
+
+def signature(port: int) -> int:
+    return 6 << 32 | 2 << 24 | 5 << 20 | 5 << 16 | port
+
+
+class Day:
+    """Rows of ttl_day."""
+
+    def __init__(self, seed: int = 1, day: datetime.date = DAY):
+        self.random, self.day, self.rows = random.Random(seed), day, []
+
+    def add(self, src, sensor, port, ttl, region, holder, packets=1, dataset=1):
+        first = datetime.datetime.combine(self.day, datetime.time(3), datetime.timezone.utc)
+        self.rows.append((first, first + datetime.timedelta(seconds=5), packets, signature(port), sensor, self.day,
+                          dataset, ttl, str(src), region, holder))
+
+    def world(self, version: int = 4, holders: int = 8, sources: int = 4):
+        """What an ordinary day shows: holders with their own depth, the own region nearer."""
+        for r, region in enumerate([*REGIONS, "US", "BR", "DE", "CN", "VN", "IN"]):
+            for h in range(holders):
+                offset = self.random.randrange(-2, 3)
+                for i in range(sources):
+                    for s, mean in enumerate(MEANS):
+                        hops = mean + offset + (r * 5 + s * 3) % 4 - 7 * (r == s) + self.random.randrange(2)
+                        for _ in range(1 + (i == 2)):  # now and then two tools
+                            self.add(self.address(version, r, h, i), s + 1, PORTS[(i + _) % 4], 64 - hops, region,
+                                     f"AS{1000 + 100 * r + h}")
+        return self
+
+    @staticmethod
+    def address(version: int, region: int, holder: int, i: int):
+        if version == 4:
+            return ipaddress.ip_address(f"{20 + region}.{holder}.0.{i + 1}")
+        return ipaddress.ip_address(f"2400:{region:x}:{holder:x}::{i + 1:x}")
+
+    def flood(self, n: int = 400):
+        """One machine that claims everybody's addresses, at two sensors."""
+        for i in range(n):
+            self.add(self.address(4, i % 16, i // 16 % 8, 100 + i // 128), 1 + i % 2, 8080, 50 + 3 * (i % 2),
+                     [*REGIONS, "US", "BR", "DE", "CN", "VN", "IN"][i % 16], f"AS{1000 + 100 * (i % 16) + i // 16 % 8}")
+        return self
+
+    def store(self, installation, due: int = 1):
+        with installation.connect() as c:
+            c.execute("SELECT hirundo.ensure_rollup_month(%s)", (self.day,))
+            with c.cursor().copy("COPY hirundo.ttl_day (first_at, last_at, packets, signature, sensor_id, day, dataset_id,"
+                                 " ttl, src, src_region, holder) FROM STDIN") as copy:
+                for row in self.rows:
+                    copy.write_row(row)
+            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s)", (self.day, due))
+            c.commit()
+        return self
+
+
+@pytest.fixture
+def sensors(installation):
+    for i, region in enumerate(REGIONS, 1):
+        installation.query("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label)"
+                           " VALUES (%s, %s, %s, %s, %s)", (i, f"s{i}", f"urn:hirundo:sensor:s{i}", region, f"{region}-{i}"))
+    return installation
+
+
+def settle(installation, seconds: float = 60):
+    """Until nothing is due any more."""
+    end = time.monotonic() + seconds
+    while installation.query("SELECT count(*) FROM hirundo.verdict_due") != [(0,)]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def judged(installation, *days: Day):
+    for n, day in enumerate(days):
+        day.store(installation, n + 1)
+    collector = installation.collector()
+    settle(installation)
+    return collector
+
+
+def check_scores(installation, day: datetime.date = DAY, limit: int = 400) -> int:
+    """verdict_score() of SQL-visible rows gives what the collector stored."""
+    rows = installation.query(
+        "SELECT v.src, v.track, v.kind, v.score, s.score, v.log_claimed, s.log_claimed, v.log_alternative, s.log_alternative,"
+        " v.prior, s.prior FROM (SELECT * FROM hirundo.verdict WHERE day = %s ORDER BY md5(src::text) LIMIT %s) v"
+        " CROSS JOIN LATERAL hirundo.verdict_score(v.day, v.src, v.track) s", (day, limit))
+    wrong = [row for row in rows if row[4] is None or abs(row[3] - row[4]) > 1e-4]
+    assert not wrong, (len(wrong), len(rows), wrong[:4])
+    return len(rows)
+
+
+def test_a_day(sensors):
+    day = Day().world().world(6).flood()
+    day.add("93.184.0.1", 1, 23, 50, None, None, dataset=None)  # nobody knows it
+    day.add("192.168.1.1", 1, 23, 50, "JP", "AS1000")  # special-purpose
+    for sensor, ttl in enumerate((43, 50, 55, 39, 57, 41), 1):  # as Nmap does
+        for t in (ttl, 96 - ttl, ttl - 3 if ttl > 45 else ttl + 3):
+            day.add("22.1.0.200", sensor, 22, min(t, 56), "BN", "AS1201")
+    for sensor in range(1, 11):  # claims BN, is elsewhere
+        day.add("22.2.0.201", sensor, 81, 64 - 10 - sensor % 3 * 7, "BN", "AS1202", packets=4)
+    judged(sensors, day)
+    verdicts = {(src, track): (kind, verdict, reason) for src, track, kind, verdict, reason in sensors.query(
+        "SELECT host(src), track, kind, verdict, hirundo.verdict_reason(v) FROM hirundo.verdict v")}
+    assert verdicts["192.168.1.1", 0][:2] == ("bogon", "spoofed")
+    assert verdicts["93.184.0.1", 0][:2] == ("fixed", "undetermined")
+    assert verdicts["22.1.0.200", 0][0] == "nmap" and verdicts["22.1.0.200", 0][1] != "spoofed"
+    kind, verdict, reason = verdicts["22.2.0.201", 0]
+    assert (kind, verdict) == ("fixed", "spoofed")
+    assert reason.startswith("TTLs are not consistent with the claimed network AS1202 (10 regions, 40 packets, 2024-06-01; ")
+    assert reason.endswith("best). Cannot exclude a proxy, anycast or a route change.")
+    for version in (4, 6):
+        world = [verdicts[str(Day.address(version, r, h, i)), 0][1] for r in range(16) for h in range(8) for i in range(4)]
+        assert world.count("genuine") > 0.97 * len(world) and "spoofed" not in world
+    assert sum("campaign 4-602551f90-64" in reason for _, _, reason in verdicts.values()) > 390
+    assert sensors.query("SELECT initial_ttl, service, claimed_sources, claimed_holders, packets FROM hirundo.campaign") == [
+        (64, "8080/TCP", 400, 128, 400)]
+    assert sensors.query("SELECT sensor_id, hops FROM hirundo.campaign_cell ORDER BY 1") == [(1, 14), (2, 11)]
+    assert check_scores(sensors, limit=1500) > 1400
+    model = sensors.query("SELECT tracks, genuine + spoofed + undetermined, histogram_rows, sources, campaigns, final,"
+                          " dataset_ids, seconds > 0 FROM hirundo.hop_model")
+    assert model == [(len(verdicts), len(verdicts), len(day.rows), len({row[8] for row in day.rows}), 1, False, [1], True)]
+    # The history: each track once, version 1.
+    assert sensors.query("SELECT count(*), max(version) FROM hirundo.verdict_history") == [(len(verdicts), 1)]
+
+
+def test_changes(sensors):
+    """A later run writes what changed, and its history; what is gone is told."""
+    first = Day().world()
+    first.add("22.2.0.201", 1, 81, 50, "BN", "AS1202")
+    collector = judged(sensors, first)
+    before = dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict"))
+    more = Day()
+    for sensor in range(1, 11):
+        more.add("22.2.0.201", sensor, 81, 128 - 10 - sensor % 3 * 7, "BN", "AS1202", packets=4)
+    more.store(sensors, 7)
+    settle(sensors)
+    history = sensors.query("SELECT track, version, verdict FROM hirundo.verdict_history WHERE src = '22.2.0.201'"
+                            " ORDER BY computed_at, track")
+    assert history[0] == (0, 1, before["22.2.0.201"])
+    tracks = sensors.query("SELECT track, verdict FROM hirundo.verdict WHERE src = '22.2.0.201' ORDER BY 1")
+    assert tracks[1] == (128, "spoofed") and tracks[0][0] == 64
+    assert set(history[1:]) == {(0, 2, None), *((track, 1, verdict) for track, verdict in tracks)}
+    assert check_scores(sensors) == 400
+    # Nothing changed: nothing is written.
+    rows = sensors.query("SELECT src, track, xmin::text FROM hirundo.verdict ORDER BY 1, 2")
+    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8)", (DAY,))
+    settle(sensors)
+    assert sensors.query("SELECT src, track, xmin::text FROM hirundo.verdict ORDER BY 1, 2") == rows
+    del collector
+
+
+def test_final_days_stay(sensors):
+    collector = judged(sensors, Day().world(holders=4))
+    sensors.query("UPDATE hirundo.hop_model SET opened_at = now() - interval '49 hours'")
+    end = time.monotonic() + 30
+    while not sensors.query("SELECT final FROM hirundo.hop_model")[0][0]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    rows = sensors.query("SELECT count(*) FROM hirundo.verdict")
+    late = Day()
+    late.add("22.2.0.201", 1, 81, 50, "BN", "AS1202")
+    late.store(sensors, 9)
+    settle(sensors)
+    assert sensors.query("SELECT count(*) FROM hirundo.verdict") == rows
+    del collector
+
+
+def test_poor_days_gain_from_earlier_ones(sensors):
+    """Three packets of a source at two sensors: nothing on their own, a verdict after a day that taught."""
+    poor = Day(day=DAY + datetime.timedelta(1))
+    for i, sensor in enumerate((2, 3)):
+        poor.add("20.1.0.9", sensor, 9999, 64 - MEANS[sensor - 1] - (0 * 5 + (sensor - 1) * 3) % 4, "JP", "AS1001", 2)
+        poor.add("20.1.0.10", sensor, 9999, (58, 32)[i], "JP", "AS1001", 2)
+    judged(sensors, Day().world(), poor)
+    assert dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict WHERE day = %s", (poor.day,))) == {
+        "20.1.0.9": "genuine", "20.1.0.10": "spoofed"}
+    assert check_scores(sensors, poor.day) == 2
+
+
+def test_one_sensor_and_an_empty_day(sensors):
+    """Nothing to compare with: no verdict but undetermined; a mark without rows is no trouble."""
+    day = Day()
+    for i in range(200):
+        day.add(f"30.{i}.0.1", 1, 1000 + i, (0, 255, 64, 50)[i % 4], "JP", f"AS{i}")
+    sensors.query("INSERT INTO hirundo.verdict_due VALUES ('2024-05-01', 1)")
+    judged(sensors, day)
+    assert sensors.query("SELECT DISTINCT verdict FROM hirundo.verdict") == [("undetermined",)]
+    assert sensors.query("SELECT tracks FROM hirundo.hop_model ORDER BY day") == [(0,), (200,)]
+
+
+@pytest.mark.skipif(not SETS.exists(), reason="needs ../shared/data/sim")
+def test_scores_of_a_whole_set(installation, tmp_path):
+    """The real path's verdict on a labelled set's rows is that of SQL, track by track."""
+    pytest.importorskip("scapy")
+    folder = SETS / "small-1"
+    with open(folder / "sensors.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with contextlib.ExitStack() as stack:
+        made = [(installation.enroll(row["sensor_id"], row["region"], [row["address"]]), row)
+                for row in rows]
+        collector = installation.collector()
+        for sensor, row in made:
+            assert installation.sensor(sensor, collector.address).read(folder / f"sensor-{row['sensor_id']}.pcap") == 0
+        del stack
+    end = time.monotonic() + 120
+    while installation.query("SELECT count(*) FROM hirundo.dirty_mark")[0][0] or not installation.query(
+            "SELECT count(*) FROM hirundo.hop_model")[0][0]:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    settle(installation, 120)
+    for (day,) in installation.query("SELECT day FROM hirundo.hop_model"):
+        assert check_scores(installation, day, 10000) > 0
