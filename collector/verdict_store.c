@@ -299,7 +299,7 @@ static void add_verdict(
 	else
 		copy_add(c, "\t\\N");
 	copy_add(c, "\t%" PRIu64 "\t%s\t%.9g\t%u\t%u\t%" PRIu64, signature(s, t->signature),
-		calls[t->call], t->score, t->regions, t->sensors, t->packets);
+		calls[t->call], (double)(float)t->score, t->regions, t->sensors, t->packets);
 	add_double(c, t->log_claimed, t->scored);
 	add_double(c, t->log_alternative, t->scored);
 	add_double(c, t->log_path, t->path_looked);

@@ -142,7 +142,7 @@ def test_a_day(sensors):
 def test_changes(sensors):
     """A later run writes what changed, and its history; what is gone is told."""
     first = Day().world()
-    first.add("22.2.0.201", 1, 81, 50, "BN", "AS1202")
+    first.add("22.2.0.201", 1, 81, 36, "BN", "AS1202")
     collector = judged(sensors, first)
     before = dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict"))
     more = Day()
@@ -182,11 +182,11 @@ def test_final_days_stay(sensors):
 
 
 def test_poor_days_gain_from_earlier_ones(sensors):
-    """Three packets of a source at two sensors: nothing on their own, a verdict after a day that taught."""
+    """A few packets of a source: nothing on their own, a verdict after a day that taught."""
     poor = Day(day=DAY + datetime.timedelta(1))
-    for i, sensor in enumerate((2, 3)):
+    for i, sensor in enumerate((2, 3, 4, 5)):
         poor.add("20.1.0.9", sensor, 9999, 64 - MEANS[sensor - 1] - (0 * 5 + (sensor - 1) * 3) % 4, "JP", "AS1001", 2)
-        poor.add("20.1.0.10", sensor, 9999, (58, 32)[i], "JP", "AS1001", 2)
+        poor.add("20.1.0.10", sensor, 9999, (58, 32, 55, 37)[i], "JP", "AS1001", 2)
     judged(sensors, Day().world(), poor)
     assert dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict WHERE day = %s", (poor.day,))) == {
         "20.1.0.9": "genuine", "20.1.0.10": "spoofed"}
