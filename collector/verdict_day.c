@@ -416,9 +416,13 @@ static int on_earlier(void *arg, struct bytes *fields)
 
 static int order_votes(struct verdict_history_arrays *a, struct keyed *keys)
 {
-	struct verdict_vote *sorted = zeroed(a->votes_n, sizeof(*sorted));
-	int e = sorted ? order_keyed(keys, a->votes_n) : -ENOMEM;
+	struct verdict_vote *sorted;
+	int e;
 
+	if (a->votes_n == 0 || !keys)
+		return 0;
+	sorted = zeroed(a->votes_n, sizeof(*sorted));
+	e = sorted ? order_keyed(keys, a->votes_n) : -ENOMEM;
 	for (size_t i = 0; e == 0 && i < a->votes_n; i++)
 		sorted[i] = a->votes[keys[i].value];
 	if (e == 0) {

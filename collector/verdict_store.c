@@ -97,10 +97,14 @@ static const char *track_address(
 
 static int campaign_name(const struct store *s, unsigned family, uint32_t campaign, char text[64])
 {
-	const struct verdict_campaign *c = &s->r[family].campaigns[campaign];
-
-	return snprintf(text, 64, "%u-%" PRIx64 "-%u", verdict_day_version(family),
+	const struct verdict_campaign *all = s->r[family].campaigns, *c = &all[campaign];
+	unsigned n = 1; /* senders of the same tool are told apart by their rank */
+	int length = snprintf(text, 64, "%u-%" PRIx64 "-%u", verdict_day_version(family),
 		signature(s, c->signature), c->initial_ttl);
+
+	for (uint32_t i = 0; i < campaign; i++)
+		n += all[i].signature == c->signature && all[i].initial_ttl == c->initial_ttl;
+	return n == 1 ? length : length + snprintf(text + length, 64 - (size_t)length, "-%u", n);
 }
 
 /* A double so that reading it gives the same; NULL where there is none. */
@@ -307,6 +311,8 @@ static void add_verdict(
 	add_double(c, t->own_score, true);
 	add_double(c, t->member, true);
 	add_double(c, t->sits, true);
+	add_double(c, t->log_campaign, t->mixture > 0);
+	add_double(c, t->mixture, true);
 	add_double(c, t->common_offset, fits);
 	if (fits)
 		copy_add(c, "\t%" PRId32 "\t%.9g\t%.9g", sensor_id(s, t->worst_sensor),
@@ -417,7 +423,8 @@ static int write_verdicts(const struct store *s, uint64_t *ret_written)
 	copy_begin(&c, s->conn,
 		"COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature,"
 		" verdict, score, regions_seen, sensors_seen, packets, log_claimed,"
-		" log_alternative, log_second_path, prior, own_score, member, sits, common_offset, "
+		" log_alternative, log_second_path, prior, own_score, member, sits, log_campaign, "
+		"mixture, common_offset, "
 		"worst_sensor, worst_hops,"
 		" worst_expected, campaign, second_path, taught, held, nearest_region, model_at)"
 		" FROM STDIN");
@@ -551,7 +558,9 @@ static int write_campaigns(const struct store *s)
 		"service,"
 		" signature, initial_ttl, claimed_sources, claimed_holders, packets, likely_region)"
 		" SELECT $1::date, $2, $3::smallint, start + make_interval(secs => $4::int),"
-		" start + make_interval(secs => $5::int), hirundo.signature_service($6::bigint),"
+		" start + make_interval(secs => $5::int), hirundo.service((($6::bigint >> 32) & "
+		"255)::smallint,"
+		" CASE WHEN ($6::bigint >> 40) & 3 = 0 THEN ($6::bigint & 65535)::int END),"
 		" $6::bigint, $7::smallint, $8::int, $9::int, $10::bigint, $11"
 		" FROM (SELECT $1::date::timestamp AT TIME ZONE hirundo.reporting_zone()) z "
 		"(start)";

@@ -269,6 +269,8 @@ static void score_campaign(const struct detector *d, struct verdict_track *t, bo
 	if (!named)
 		return;
 	mixture /= n;
+	t->mixture = mixture;
+	t->log_campaign = log_campaign;
 	t->prior = fmin(0, log10((1 - mixture) / mixture));
 	if (log(weight) + log_campaign > log1p(-weight) + t->log_alternative)
 		t->campaign = (uint32_t)(named - d->campaigns.buckets);
@@ -307,7 +309,7 @@ static void score_blind(const struct detector *d, struct verdict_track *t)
 	if (t->scored)
 		sum_up(t, t->log_claimed);
 	else
-		t->log_claimed = t->log_alternative = t->prior = 0;
+		t->log_claimed = t->log_alternative = t->prior = t->mixture = 0;
 }
 
 void score(const struct detector *d, struct verdict_track *t)
@@ -319,6 +321,7 @@ void score(const struct detector *d, struct verdict_track *t)
 
 	t->scored = t->path_looked = t->second_path = false;
 	t->own_score = t->member = t->sits = 0;
+	t->mixture = t->log_campaign = 0;
 	t->score = t->prior = t->log_claimed = t->log_alternative = t->log_path = 0;
 	t->common_offset = t->worst_hops = t->worst_expected = 0;
 	t->worst_sensor = VERDICT_NONE;

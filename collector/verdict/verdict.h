@@ -141,6 +141,7 @@ struct verdict_track {
 	bool teaches, scored, path_looked, second_path, held;
 	double offset; /* from the region's profile, at all sensors; of teachers */
 	double score, log_claimed, log_alternative, log_path, prior;
+	double log_campaign, mixture; /* of the campaigns' cells; mixture 0 = none */
 	double common_offset, worst_hops, worst_expected; /* where scored */
 	uint16_t worst_sensor;
 	uint16_t nearest_region; /* spoofed, 3 sensors and more; else VERDICT_NONE */

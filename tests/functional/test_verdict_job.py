@@ -1,6 +1,4 @@
 """The collector judges days: from ttl_day to verdicts, their history, and every number of them once more in SQL."""
-import contextlib
-import csv
 import datetime
 import ipaddress
 import random
@@ -8,10 +6,7 @@ import time
 
 import pytest
 
-from harness.paths import ROOT
-
 DAY = datetime.date(2024, 6, 1)
-SETS = ROOT.parent / "shared" / "data" / "sim"
 REGIONS = ["JP", "AU", "BN", "GH", "HK", "KR", "LK", "MA", "MY", "TW"]
 MEANS = [16, 18, 15, 17, 19, 14, 16, 20, 15, 17]
 PORTS = (23, 22, 445, 80)
@@ -202,27 +197,3 @@ def test_one_sensor_and_an_empty_day(sensors):
     judged(sensors, day)
     assert sensors.query("SELECT DISTINCT verdict FROM hirundo.verdict") == [("undetermined",)]
     assert sensors.query("SELECT tracks FROM hirundo.hop_model ORDER BY day") == [(0,), (200,)]
-
-
-@pytest.mark.skipif(not SETS.exists(), reason="needs ../shared/data/sim")
-def test_scores_of_a_whole_set(installation, tmp_path):
-    """The real path's verdict on a labelled set's rows is that of SQL, track by track."""
-    pytest.importorskip("scapy")
-    folder = SETS / "small-1"
-    with open(folder / "sensors.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with contextlib.ExitStack() as stack:
-        made = [(installation.enroll(row["sensor_id"], row["region"], [row["address"]]), row)
-                for row in rows]
-        collector = installation.collector()
-        for sensor, row in made:
-            assert installation.sensor(sensor, collector.address).read(folder / f"sensor-{row['sensor_id']}.pcap") == 0
-        del stack
-    end = time.monotonic() + 120
-    while installation.query("SELECT count(*) FROM hirundo.dirty_mark")[0][0] or not installation.query(
-            "SELECT count(*) FROM hirundo.hop_model")[0][0]:
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    settle(installation, 120)
-    for (day,) in installation.query("SELECT day FROM hirundo.hop_model"):
-        assert check_scores(installation, day, 10000) > 0

@@ -164,7 +164,7 @@ class World:
                                     v["score"], v["regions"], v["sensors"], v["packets"], 0, 1.5, v["campaign"], False, True,
                                     False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
-            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, false, 3, %s, 0.5, -1, 0.5, -1.5, 1, -7, -7,"
+            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, false, now(), %s, 0.5, -1, 0.5, -1.5, -2, 1, -7, -7,"
                       " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (day, self.computed_at(day), [1] if i == 0 else [2]))
         c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, 1), (%s, 2)", (self.days[2], self.days[3]))
         self._store_coverage(c)

@@ -154,7 +154,7 @@ CREATE TABLE hirundo.campaign (
 );
 COMMENT ON TABLE hirundo.campaign IS 'Many claimed origins, one machine: sources of unrelated networks that use the same tool and arrive with the same hop counts. Those of one signature and initial TTL, over all sensors, are one campaign.';
 COMMENT ON COLUMN hirundo.campaign.day IS 'reporting day';
-COMMENT ON COLUMN hirundo.campaign.campaign IS 'name within the day: family, signature (hexadecimal), initial TTL';
+COMMENT ON COLUMN hirundo.campaign.campaign IS 'name within the day: family, signature (hexadecimal), initial TTL, and a rank where several have these in common';
 COMMENT ON COLUMN hirundo.campaign.family IS '4 or 6';
 COMMENT ON COLUMN hirundo.campaign.first_seen IS 'first packet in its cells, whole seconds';
 COMMENT ON COLUMN hirundo.campaign.last_seen IS 'last packet in its cells, whole seconds';
@@ -204,9 +204,11 @@ CREATE TABLE hirundo.verdict (
     log_alternative double precision,
     log_second_path double precision,
     prior double precision NOT NULL,
-    own_score double precision NOT NULL,
-    member double precision NOT NULL,
-    sits double precision NOT NULL,
+    own_score double precision NOT NULL DEFAULT 0,
+    member double precision NOT NULL DEFAULT 0,
+    sits double precision NOT NULL DEFAULT 0,
+    log_campaign double precision,
+    mixture double precision NOT NULL DEFAULT 0,
     common_offset real,
     worst_sensor int,
     worst_hops real,
@@ -239,6 +241,8 @@ COMMENT ON COLUMN hirundo.verdict.prior IS 'log10: what campaign and random TTLs
 COMMENT ON COLUMN hirundo.verdict.own_score IS 'log10: the score of the track by itself; 0 where member is 0, the score is it then';
 COMMENT ON COLUMN hirundo.verdict.member IS 'chance that it was sent by one machine together with other sources (same tool, hop counts, time), 0 to 1';
 COMMENT ON COLUMN hirundo.verdict.sits IS 'log10 odds that this machine sits where the source says';
+COMMENT ON COLUMN hirundo.verdict.log_campaign IS 'ln density of its hop counts in cells that too many unrelated holders have in common; NULL: in none';
+COMMENT ON COLUMN hirundo.verdict.mixture IS 'share of these cells that is too many, mean over its sensors; 0: in none';
 COMMENT ON COLUMN hirundo.verdict.common_offset IS 'hops that the track is off its network''s profile by at every sensor';
 COMMENT ON COLUMN hirundo.verdict.worst_sensor IS 'sensor that fits least';
 COMMENT ON COLUMN hirundo.verdict.worst_hops IS 'hops that it saw';
@@ -352,12 +356,6 @@ END;
 COMMENT ON FUNCTION hirundo.hop_model_retire IS
     'Deletes what holders taught on days long ago (setting hop_model_retention_days): by far the most rows of a model. '
     'Verdicts and their numbers stay.';
-
-CREATE FUNCTION hirundo.signature_service(signature bigint) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN hirundo.service(((signature >> 32) & 255)::smallint,
-    CASE WHEN (signature >> 40) & 3 = 0 THEN (signature & 65535)::int END);
-COMMENT ON FUNCTION hirundo.signature_service IS 'Service that packets with this signature ask for.';
 
 -- The verdict in a sentence.
 
@@ -541,7 +539,6 @@ AS $$
 DECLARE
     v record;
     s record;
-    c record;
     odd double precision;
     any_odd double precision;
     own double precision;
@@ -563,20 +560,6 @@ BEGIN
         LATERAL (SELECT e.hops - e.holder_mean AS d, e.holder_variance + e.noise AS w) h,
         LATERAL (SELECT e.hops - e.region_mean AS d, e.region_variance + e.noise AS w) r,
         LATERAL (SELECT e.hops - e.anywhere AS d, 10.89 + e.noise AS w) a;
-    -- Campaigns at the track's sensors; where nothing is known of region or sensors, all sensors count.
-    SELECT count(f.mixture) AS n, avg(f.mixture) AS mixture,
-        sum(CASE WHEN f.mixture IS NOT NULL THEN ln(0.9 * coalesce(f.share, 0) + 0.1 / 36)
-            ELSE -0.5 * (h.hops - m.mean) ^ 2 / 17.14 - 0.5 * ln(2 * pi() * 17.14) END) AS log_p
-    INTO c FROM hirundo.track_hop(p_day, p_src, p_track) h
-    JOIN hirundo.hop_sensor m ON m.day = p_day AND m.family = family(p_src) AND m.sensor_id = h.sensor_id
-    LEFT JOIN LATERAL (
-        SELECT i.start, max(x.mixture) AS mixture,
-            max(x.share * CASE WHEN x.hops = h.hops THEN 1 WHEN abs(x.hops - h.hops) = 1 THEN 0.3 ELSE 0 END) AS share
-        FROM unnest(h.initial_ttls) AS i (start)
-        JOIN hirundo.campaign_cell x ON x.day = p_day AND x.sensor_id = h.sensor_id
-            AND x.campaign = format('%s-%s-%s', family(p_src), to_hex(v.signature), i.start)
-        GROUP BY 1 ORDER BY 1 LIMIT 1) f ON v.kind IN ('fixed', 'split')
-    WHERE m.votes >= 3 OR s.k = 0 OR s.known = 0;
     prior := 0;
     IF s.k = 0 OR s.known = 0 THEN -- blind: only a campaign is evidence
         SELECT hirundo.log_sum(
@@ -619,9 +602,9 @@ BEGIN
                     WHERE y.tau IS NOT NULL) x) t;
         END IF;
     END IF;
-    IF c.n > 0 THEN
-        prior := least(0, log10((1 - c.mixture) / c.mixture));
-        log_alternative := hirundo.log_sum(ln(0.3::float8) + log_alternative, ln(0.7::float8) + c.log_p);
+    IF v.mixture > 0 THEN
+        prior := least(0, log10((1 - v.mixture) / v.mixture));
+        log_alternative := hirundo.log_sum(ln(0.3::float8) + log_alternative, ln(0.7::float8) + v.log_campaign);
     END IF;
     IF v.log_claimed IS NULL THEN -- nothing to compare with, or too few packets to be a sender of its own
         log_claimed := NULL;
@@ -642,15 +625,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.verdict_score IS
-    'The numbers of a verdict computed once more from ttl_day, hop_sensor, hop_region, hop_holder, hop_holder_offset '
-    'and campaign_cell; log_second_path is taken from the verdict. They are those of the verdict while its model_at is '
-    'hop_model.computed_at or nothing changed since.';
+    'The numbers of a verdict computed once more from ttl_day, hop_sensor, hop_region, hop_holder and hop_holder_offset'
+    '; log_second_path, log_campaign, mixture, member and sits are taken from the verdict. They are those of the '
+    'verdict while its model_at is hop_model.computed_at, or nothing changed since.';
 
 REVOKE ALL ON FUNCTION hirundo.verdict_settings, hirundo.verdict_final_at, hirundo.hop_history,
-    hirundo.hop_model_retire, hirundo.signature_service, hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
+    hirundo.hop_model_retire, hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
     hirundo.hop_density_tails, hirundo.track_hop, hirundo.track_expected, hirundo.verdict_score FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.verdict_settings, hirundo.verdict_final_at, hirundo.hop_history,
-    hirundo.signature_service, hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
+    hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
     hirundo.hop_density_tails, hirundo.track_hop,
     hirundo.track_expected, hirundo.verdict_score TO hirundo_ingest, hirundo_analyst;
 GRANT EXECUTE ON FUNCTION hirundo.hop_model_retire TO hirundo_ingest;
