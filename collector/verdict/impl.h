@@ -57,7 +57,7 @@ struct flow {
 	uint32_t first_s, last_s;
 	uint32_t sender; /* that it may be of, or UINT32_MAX */
 	double member; /* chance that it is */
-	double log_claimed;
+	double log_claimed, log_any; /* of its TTLs, from its claim and from anywhere */
 	uint8_t class_; /* of most packets */
 	bool random; /* TTLs change from packet to packet */
 	bool free; /* to be looked at; no sender has it yet */

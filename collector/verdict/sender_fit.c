@@ -95,12 +95,16 @@ static unsigned flow_hops(const struct detector *d, const struct flow *f, struct
 	return n;
 }
 
-/* ln density of a flow's TTLs if it came from where it says. */
+static double with_unusual(double usual, unsigned n)
+{
+	return log_sum(log(USUAL_SHARE) + usual, log1p(-USUAL_SHARE) - n * log(HOPS_USUAL));
+}
+
+/* ln density of a flow's TTLs if it came from where it says, and from anywhere. */
 static int claimed(struct detector *d, struct flow *f)
 {
 	AUTO_FREE struct verdict_hop *hops = NULL;
 	unsigned n;
-	double usual;
 
 	if (f->claimed_known)
 		return 0;
@@ -108,10 +112,9 @@ static int claimed(struct detector *d, struct flow *f)
 	if (!hops)
 		return -ENOMEM;
 	n = flow_hops(d, f, hops);
-	usual = score_claimed(d, f->source, f->signature, hops, n);
-	f->log_claimed =
-		log_sum(log(USUAL_SHARE) + usual, log1p(-USUAL_SHARE) - n * log(HOPS_USUAL)) +
-		d->senders.log_class[f->class_];
+	f->log_claimed = with_unusual(score_claimed(d, f->source, f->signature, hops, n), n) +
+			 d->senders.log_class[f->class_];
+	f->log_any = with_unusual(score_anywhere(d, hops, n), n) + d->senders.log_class[f->class_];
 	f->claimed_known = true;
 	return 0;
 }
@@ -301,7 +304,30 @@ static double evidence(const struct fit *fit)
 	return sum;
 }
 
-/* @return 1: kept, 0: too little evidence, -ENOMEM */
+/* Whether the members' claims hold, all of them taken together: neighbours with one tool, whose
+ * ways are all alike, look like one machine, too. Claims that one machine made up explain its hops
+ * worse than coming from anywhere does, the more of them there are. */
+static bool claims_hold(const struct fit *fit)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < fit->n; i++) {
+		const struct flow *f = flow_at(fit, i);
+
+		sum += fit->g->candidates[i].member * (f->log_claimed - f->log_any);
+	}
+	return sum > fit->d->p->claims_evidence;
+}
+
+/* They are looked at no more. */
+static void set_aside(struct fit *fit)
+{
+	for (size_t i = 0; i < fit->n; i++)
+		if (fit->g->candidates[i].member > 0.5)
+			flow_at(fit, i)->free = false;
+}
+
+/* @return 1: kept or set aside, 0: too little evidence, -ENOMEM */
 static int keep(struct fit *fit)
 {
 	struct senders *s = &fit->d->senders;
@@ -312,6 +338,10 @@ static int keep(struct fit *fit)
 		members += fit->g->candidates[i].member > 0.5;
 	if (members < MEMBERS_LEAST || !(found >= fit->d->p->sender_evidence))
 		return 0;
+	if (claims_hold(fit)) {
+		set_aside(fit);
+		return 1;
+	}
 	if (!grow(&s->found, s->found_n, &s->room, sizeof(*s->found)))
 		return -ENOMEM;
 	for (size_t i = 0; i < fit->n; i++) {

@@ -44,6 +44,7 @@ const struct verdict_params verdict_params = {
 	.sender_flows = 4,
 	.senders = 6,
 	.sender_evidence = 12,
+	.claims_evidence = 6,
 	.sender_prior = 0.6,
 	.sender_several = 0.02,
 	.sender_regions = 0.5,

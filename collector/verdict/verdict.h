@@ -92,7 +92,7 @@ struct verdict_params {
 	 * nobody showed yet, in flows; that a forged address also sends by itself; of the regions'
 	 * profiles in what may be elsewhere. */
 	unsigned sender_flows, senders;
-	double sender_evidence, sender_prior, sender_several, sender_regions;
+	double sender_evidence, claims_evidence, sender_prior, sender_several, sender_regions;
 	double random_prior, implausible_prior, bogon_score, drop_score, clip;
 	/* Thresholds. Alone: of what no sender, campaign or random TTL speaks against. */
 	double spoofed, spoofed_alone, spoofed_one_region, genuine, genuine_one_region;

@@ -435,6 +435,36 @@ static void test_herd(void **state)
 	end();
 }
 
+/* A small Internet where all holders of a region are equally far away and use the same tools: alike
+ * as one machine's packets, and still theirs. One that claims another region is found. */
+static void test_neighbours(void **state)
+{
+	static const int ways[3][3] = {{4, 11, 7}, {10, 3, 11}, {5, 10, 2}};
+	uint32_t forged;
+	size_t genuine = 0, spoofed = 0;
+
+	(void)state;
+	begin(3);
+	for (uint16_t i = 0; i < 3 * 12 * 3; i++) {
+		add_source(i / 36, i / 3);
+		for (uint16_t s = 0; s < 3; s++)
+			add(s, i % 3, (uint8_t)(64 - ways[i / 36][s]), 2);
+	}
+	forged = add_source(0, 5);
+	for (uint16_t s = 0; s < 3; s++)
+		add(s, 0, (uint8_t)(64 - ways[2][s]), 5);
+	run();
+	for (size_t i = 0; i < day.r.tracks_n; i++) {
+		genuine += day.r.tracks[i].call == VERDICT_GENUINE;
+		spoofed += day.r.tracks[i].call == VERDICT_SPOOFED;
+		if (day.r.tracks[i].call == VERDICT_SPOOFED)
+			assert_int_equal(day.r.tracks[i].source, forged);
+	}
+	assert_int_equal(spoofed, 1);
+	assert_true(genuine >= 90);
+	end();
+}
+
 /* One region is not enough for a score between the stricter thresholds. */
 static void test_one_region(void **state)
 {
@@ -537,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_campaign),
 		cmocka_unit_test(test_sender),
 		cmocka_unit_test(test_herd),
+		cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_one_region),
 		cmocka_unit_test(test_history),
 		cmocka_unit_test(test_prevalence),

@@ -6,7 +6,7 @@
 INSERT INTO hirundo.setting VALUES
     ('spoofed_prevalence', '0.5'),
     ('spoofed_score', '-1'),
-    ('spoofed_score_alone', '-1.5'),
+    ('spoofed_score_alone', '-2'),
     ('genuine_score', '0.5'),
     ('spoofed_score_one_region', '-2'),
     ('genuine_score_one_region', '1'),
