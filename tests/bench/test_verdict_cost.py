@@ -1,0 +1,67 @@
+"""What a day's verdicts cost: a full pass over a histogram of the size of a large installation's day.
+
+The rows are invented by SQL: networks in regions, tools, sources seen by 1 to 15 sensors, noise. Reported
+beside it: COPY of the same rows to nowhere, which no pass can be quicker than."""
+import os
+import time
+
+from harness.world import wait_for_verdicts
+
+DAY = "2024-06-01"
+SENSORS = 15
+# 820,000 sources make 6.3 million rows; by default a tenth.
+SOURCES = int(os.environ.get("HIRUNDO_BENCH_SOURCES", 82_000))
+# The aim for 6.3 million rows is 60 s; fails at three times that, by the row.
+AIM_ROWS_PER_S = 6_300_000 / 60
+
+FILL = """
+INSERT INTO hirundo.ttl_day
+    (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region, holder, dataset_id)
+SELECT s.n, %(day)s, a.src, signature, greatest(1, 64 * (1 + (h.tool %% 2)) - 6 - way - off - noise.n), 1 + h.tool %% 4,
+    at, at, 'R' || chr(65 + region), 'holder-' || holder, 1
+FROM generate_series(0, %(sources)s - 1) AS i
+    CROSS JOIN LATERAL (SELECT hashint8(i) & 2147483647 AS own, hashint8(i + 7000000000) & 2147483647 AS tool) AS h
+    CROSS JOIN LATERAL (SELECT h.own %% 20000 AS holder) AS o
+    CROSS JOIN LATERAL (SELECT holder %% 26 AS region, holder %% 3 AS off, h.tool %% 40 AS service,
+        '1.0.0.0'::inet + (holder::bigint * 65536 + i / 20000) AS src,
+        timestamptz '2024-06-01 00:00Z' + make_interval(secs => h.own %% 86000) AS at) AS a
+    CROSS JOIN LATERAL (SELECT hirundo.signature(6::smallint, 2::smallint, 20::smallint, 20 + service, 65535,
+        NULL::smallint, 0) AS signature) AS g
+    CROSS JOIN generate_series(1, %(sensors)s) AS s (n)
+    CROSS JOIN LATERAL (SELECT (region * 7 + s.n * 5) %% 13 AS way) AS w
+    CROSS JOIN LATERAL (SELECT DISTINCT (hashint8(i * 100 + s.n * 3 + r) & 2147483647) %% 2 AS n
+        FROM generate_series(1, 2) AS r) AS noise
+WHERE (hashint8(i * 31 + s.n) & 2147483647) %% 15 < CASE h.own %% 5 WHEN 0 THEN 1 WHEN 1 THEN 3 WHEN 2 THEN 5
+    WHEN 3 THEN 7 ELSE 10 END
+"""
+
+
+def test_a_full_pass(private_installation):
+    installation = private_installation
+    for n in range(1, SENSORS + 1):
+        installation.enroll(f"s{n}", f"R{chr(64 + n)}", (f"203.0.113.{n}",))
+    installation.query("SELECT hirundo.ensure_rollup_month(%s)", (DAY,))
+    installation.query(FILL, {"day": DAY, "sources": SOURCES, "sensors": SENSORS})
+    installation.query("VACUUM ANALYZE hirundo.ttl_day")
+    rows, sources = installation.query("SELECT count(*), count(DISTINCT src) FROM hirundo.ttl_day")[0]
+
+    with installation.connect() as connection, connection.cursor() as cursor:
+        begin = time.monotonic()
+        with cursor.copy("COPY (SELECT src, sensor_id, signature, ttl, packets, holder FROM hirundo.ttl_day)"
+                         " TO STDOUT (FORMAT binary)") as copy:
+            for _ in copy:
+                pass
+        copied = time.monotonic() - begin
+
+    collector = installation.collector()
+    installation.query("INSERT INTO hirundo.verdict_due VALUES (%s, 1)", (DAY,))
+    wait_for_verdicts(installation, timeout=900)
+    installation.wait_query("SELECT count(*)::int FROM hirundo.hop_model", 1, timeout=900)
+    seconds, judged = installation.query("SELECT seconds, sources FROM hirundo.hop_model")[0]
+    assert judged == sources
+    memory = next(int(line.split()[1]) / 1024 for line in open(f"/proc/{collector.popen.pid}/status")
+                  if line.startswith("VmHWM"))
+    print(f"\n{rows:,} rows of {sources:,} sources: {seconds:.1f} s, {rows / seconds:,.0f} rows/s"
+          f" (aim {AIM_ROWS_PER_S:,.0f}); COPY alone {copied:.1f} s: {seconds / copied:.1f} times as long;"
+          f" collector's peak {memory:.0f} MiB")
+    assert rows / seconds > AIM_ROWS_PER_S / 3
