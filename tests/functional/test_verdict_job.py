@@ -179,9 +179,10 @@ def test_final_days_stay(sensors):
 def test_poor_days_gain_from_earlier_ones(sensors):
     """A few packets of a source: nothing on their own, a verdict after a day that taught."""
     poor = Day(day=DAY + datetime.timedelta(1))
-    for i, sensor in enumerate((2, 3, 4, 5)):
-        poor.add("20.1.0.9", sensor, 9999, 64 - MEANS[sensor - 1] - (0 * 5 + (sensor - 1) * 3) % 4, "JP", "AS1001", 2)
-        poor.add("20.1.0.10", sensor, 9999, (58, 32, 55, 37)[i], "JP", "AS1001", 2)
+    for sensor in range(2, len(MEANS) + 1):
+        way = MEANS[sensor - 1] + (sensor - 1) * 3 % 4
+        poor.add("20.1.0.9", sensor, 9999, 64 - way, "JP", "AS1001", 2)
+        poor.add("20.1.0.10", sensor, 9999, 64 - way + (5 if sensor % 2 else -5), "JP", "AS1001", 2)
     judged(sensors, Day().world(), poor)
     assert dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict WHERE day = %s", (poor.day,))) == {
         "20.1.0.9": "genuine", "20.1.0.10": "spoofed"}
