@@ -14,8 +14,6 @@
 #include "common/log.h"
 
 #define ASK_MS 10000u
-/** The worker waits this long for a server that is silent; a stop waits as long. */
-#define CONNECT_S "5"
 
 static const char setup[] = "SET search_path = pg_catalog; SET statement_timeout = '60s'";
 static const char newest_sql[] =
@@ -75,12 +73,9 @@ static void on_timer_closed(uv_handle_t *h)
 
 static void load(uv_work_t *work)
 {
-	static const char *const names[] = {
-		"connect_timeout", "dbname", "fallback_application_name", NULL};
 	struct addresses *a = work->data;
-	const char *const values[] = {CONNECT_S, a->dsn, "hirundo-collector addresses", NULL};
 	int64_t from = clock_mono_us();
-	PGconn *conn = PQconnectdbParams(names, values, 1);
+	PGconn *conn = pg_connect_blocking(a->dsn, "hirundo-collector addresses");
 	const char *text = PQerrorMessage(conn);
 
 	if (PQstatus(conn) == CONNECTION_OK) {

@@ -19,6 +19,7 @@
 #include "collector/metrics.h"
 #include "collector/migrate.h"
 #include "collector/partitions.h"
+#include "collector/pg.h"
 #include "collector/registry.h"
 #include "collector/rollup.h"
 #include "collector/session.h"
@@ -32,10 +33,8 @@
 
 /* A stop waits this long for what was received to be committed; sensors still have the rest. */
 #define DRAIN_MS 10000
-/* While the database is away at the start: the pause before its schema is asked for again, and how
- * long one that is silent is waited for (a stop waits as long). */
+/* While the database is away at the start: the pause before its schema is asked for again. */
 #define SCHEMA_RETRY_MS 2000
-#define SCHEMA_CONNECT_S "5"
 
 struct collector {
 	uv_loop_t loop;
@@ -125,11 +124,8 @@ static void on_schema_timer(uv_timer_t *t);
 
 static void check_schema(uv_work_t *work)
 {
-	/* What stands in the dsn goes first. */
-	static const char *const names[] = {"connect_timeout", "dbname", NULL};
 	struct collector *c = work->data;
-	const char *const values[] = {SCHEMA_CONNECT_S, c->conf.dsn, NULL};
-	PGconn *conn = PQconnectdbParams(names, values, 1);
+	PGconn *conn = pg_connect_blocking(c->conf.dsn, "hirundo-collector");
 
 	c->schema = migrate_check(conn, &c->schema_reason);
 	PQfinish(conn);

@@ -274,13 +274,24 @@ static void connect_step(struct pg *p)
 		lost(p, "cannot watch the socket");
 }
 
+/* What stands in the dsn goes before what is named in front of it. A peer that is gone without a
+ * word is found in 30 s. */
+#define SOCKET_NAMES "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"
+#define SOCKET_VALUES "30000", "10", "5", "4"
+
+PGconn *pg_connect_blocking(const char *dsn, const char *name)
+{
+	static const char *const names[] = {
+		"application_name", "connect_timeout", SOCKET_NAMES, "dbname", NULL};
+	const char *const values[] = {name, "5", SOCKET_VALUES, dsn, NULL};
+
+	return PQconnectdbParams(names, values, 1);
+}
+
 static void connect_start(struct pg *p)
 {
-	/* What stands in the dsn goes first. A peer that is gone without a word is found in 30 s.
-	 */
-	static const char *const names[] = {"application_name", "tcp_user_timeout",
-		"keepalives_idle", "keepalives_interval", "keepalives_count", "dbname", NULL};
-	const char *const values[] = {"hirundo-collector", "30000", "10", "5", "4", p->dsn, NULL};
+	static const char *const names[] = {"application_name", SOCKET_NAMES, "dbname", NULL};
+	const char *const values[] = {"hirundo-collector", SOCKET_VALUES, p->dsn, NULL};
 
 	p->phase = PHASE_CONNECTING;
 	(void)uv_timer_start(&p->timer, on_timer, CONNECT_MS, 0);

@@ -71,6 +71,13 @@ void pg_query_params(struct pg *p, const char *sql, int n, const char *const *va
 void pg_copy(struct pg *p, const char *sql, const uint8_t *data, size_t n,
 	bool (*before)(void *arg, PGresult *const *results, size_t results_n), pg_cb cb, void *arg);
 
+/** For a thread of its own: connects, waiting at most 5 s for each address of a server that is
+ *  silent (a stop of the daemon waits as long), and a peer that goes away without a word is found
+ *  in 30 s, unless the dsn says otherwise. Ask PQstatus(); PQfinish() is the caller's.
+ *  @param name  what pg_stat_activity shows
+ *  @return NULL: no memory (PQ functions take it) */
+PGconn *pg_connect_blocking(const char *dsn, const char *name) MUST_CHECK;
+
 /** Closes at once (a command under way gets PG_FAILURE_CONNECTION), then closed(arg), then memory
  * goes. */
 void pg_close(struct pg *p, void (*closed)(void *arg), void *arg);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/pg.h"
 #include "collector/verdict_copy_out.h"
 #include "collector/verdict_day.h"
 #include "collector/verdict_store.h"
@@ -94,7 +95,7 @@ static bool connected(struct verdict_job *j)
 	if (j->conn && PQstatus(j->conn) == CONNECTION_OK)
 		return true;
 	disconnect(j);
-	j->conn = PQconnectdb(j->dsn);
+	j->conn = pg_connect_blocking(j->dsn, "hirundo-collector verdicts");
 	if (PQstatus(j->conn) != CONNECTION_OK)
 		return false;
 	set_cancel(j, PQgetCancel(j->conn));

@@ -21,7 +21,7 @@ SELECT s.n, %(day)s, a.src, signature, greatest(1, 64 * (1 + (h.tool %% 2)) - 6 
     at, at, 'R' || chr(65 + region), 'holder-' || holder, 1
 FROM generate_series(0, %(sources)s - 1) AS i
     CROSS JOIN LATERAL (SELECT hashint8(i) & 2147483647 AS own, hashint8(i + 7000000000) & 2147483647 AS tool) AS h
-    CROSS JOIN LATERAL (SELECT h.own %% 20000 AS holder) AS o
+    CROSS JOIN LATERAL (SELECT i %% 20000 AS holder) AS o -- so that addresses differ
     CROSS JOIN LATERAL (SELECT holder %% 26 AS region, holder %% 3 AS off, h.tool %% 40 AS service,
         '1.0.0.0'::inet + (holder::bigint * 65536 + i / 20000) AS src,
         timestamptz '2024-06-01 00:00Z' + make_interval(secs => h.own %% 86000) AS at) AS a

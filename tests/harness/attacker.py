@@ -263,7 +263,8 @@ _READABLE = """
         AND has_column_privilege(c.oid, a.attnum, 'SELECT')
     GROUP BY n.nspname, c.relname ORDER BY 1, 2"""
 _CALLABLE = """
-    SELECT n.nspname, p.proname, array(SELECT format_type(t.type, NULL) FROM unnest(p.proargtypes) AS t (type))
+    SELECT n.nspname, p.proname, array(SELECT format_type(t.type, NULL) FROM unnest(p.proargtypes) AS t (type)),
+        p.pronargdefaults
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prokind = 'f'
         AND p.prorettype <> 'trigger'::regtype
@@ -272,8 +273,14 @@ _CALLABLE = """
 # A value that brings much to light, of each type that functions take.
 _ARGUMENTS = {"integer": "1", "smallint": "1", "bigint": "1", "text": "'packets'", "boolean": "true", "jsonb": "'{}'",
               "date": "'{day}'", "daterange": "'[{day},{day}]'", "timestamp with time zone": "'{day}'",
-              "interval": "'1 day'", "inet": "'45.33.0.1'", "cidr": "'45.33.0.0/16'", "numeric": "1"}
+              "interval": "'1 day'", "inet": "'45.33.7.1'", "cidr": "'45.33.0.0/16'", "numeric": "1", "double precision": "1",
+              "character": "'JP'", "real": "1", "verdict": "NULL"}
 _SYSTEM = ("pg_catalog", "information_schema")
+
+
+def argument(kind: str, day: str) -> str:
+    element = _ARGUMENTS[kind.removesuffix("[]")].replace("{day}", day)
+    return f"ARRAY[{element}]::{kind}" if kind.endswith("[]") else f"{element}::{kind}"
 
 
 def copied(connection: psycopg.Connection, query: str, how: str) -> bytes:
@@ -298,12 +305,13 @@ def plunder(connection: psycopg.Connection, day: str, call: bool = True) -> tupl
                 loot.texts.append((f"the error of {name}", str(error).encode()))
         if schema not in _SYSTEM:
             names.append(name)
-    for schema, function, types in connection.execute(_CALLABLE).fetchall() if call else ():
-        arguments = ", ".join(f"{_ARGUMENTS[kind].format(day=day)}::{kind}" for kind in types)
-        name = f'"{schema}"."{function}"({arguments})'
+    for schema, function, types, defaults in connection.execute(_CALLABLE).fetchall() if call else ():
         names.append(f"{schema}.{function}()")
-        try:
-            loot.texts.append((name, copied(connection, f"SELECT * FROM {name}", "text")))
-        except psycopg.Error as error:
-            loot.texts.append((f"the error of {name}", str(error).encode()))
+        # With every argument, and with those that it must have: the rest often means "all".
+        for given in {len(types), len(types) - defaults}:
+            name = f'"{schema}"."{function}"({", ".join(argument(kind, day) for kind in types[:given])})'
+            try:
+                loot.texts.append((name, copied(connection, f"SELECT * FROM {name}", "text")))
+            except psycopg.Error as error:
+                loot.texts.append((f"the error of {name}", str(error).encode()))
     return loot, names
