@@ -194,9 +194,11 @@ def test_distances(model, tmp_path):
     assert 0.9 < statistics.mean(constant) < 1
 
 
-def test_demonstration(tmp_path):
+@pytest.mark.parametrize("start", [(), ("--start", "2026-06-01"), ("--start", "2026-06-05")],
+                         ids=["now", "working days", "a weekend"])
+def test_demonstration(tmp_path, start):
     """Recent days, one capture a sensor, the quickstart's sensors; quick."""
-    folder = simulate(tmp_path / "demo", "--demo", "--sensors", ROOT / "deploy" / "demo-sensors.csv")
+    folder = simulate(tmp_path / "demo", "--demo", "--sensors", ROOT / "deploy" / "demo-sensors.csv", *start)
     said = labels(folder)
     assert len({line["day"] for line in said}) == 3
     assert 50000 < sum(int(line["packets"]) for line in said) < 75000

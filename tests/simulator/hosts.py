@@ -107,10 +107,11 @@ class Herd(Machine):
 
 
 class Weekender(Machine):
-    """Servers of one hosting company with one program on them, which works at weekends and at the end of a month."""
+    """Servers of one hosting company with one program on them, which begins on the first day and works at weekends and at
+    the end of a month."""
 
     def day(self, world, r):
-        if world.days > 1 and not world.weekend and world.dates[world.day].day < 28 and r.random() < 0.8:
+        if world.day > 0 and not world.weekend and world.dates[world.day].day < 28 and r.random() < 0.8:
             return
         for sensor in self.sensors:
             if r.random() < 0.9:
