@@ -8,127 +8,13 @@
 
 #include "collector/verdict/grow.h"
 #include "collector/verdict/order.h"
+#include "collector/verdict_copy_in.h"
+#include "collector/verdict_learned.h"
 #include "common/bogon.h"
 #include "common/bytes.h"
 
-/* PostgreSQL's own numbers for address families (src/include/utils/inet.h). */
-#define PG_INET 2
-#define PG_INET6 3
 #define RESPONSE (UINT64_C(1) << 40)
 #define US_PER_S_ 1000000
-
-/* --- binary COPY
- * -------------------------------------------------------------------------------------------- */
-
-bool verdict_field(struct bytes *fields, struct bytes *ret_value)
-{
-	const uint8_t *p;
-	uint32_t n;
-
-	if (!bytes_take(fields, 4, &p))
-		return false;
-	n = load_be32(p);
-	*ret_value = (struct bytes){0};
-	if (n == UINT32_MAX)
-		return true;
-	if (!bytes_take(fields, n, &p))
-		return false;
-	*ret_value = bytes_of(p, n);
-	return true;
-}
-
-bool verdict_inet(struct bytes field, unsigned *ret_family, uint8_t ret_address[16])
-{
-	if (!field.p || field.n < 4 || field.n != 4u + field.p[3])
-		return false;
-	if (!(field.p[0] == PG_INET && field.p[3] == 4) &&
-		!(field.p[0] == PG_INET6 && field.p[3] == 16))
-		return false;
-	*ret_family = field.p[0] == PG_INET ? 0 : 1;
-	memset(ret_address, 0, 16);
-	memcpy(ret_address, field.p + 4, field.p[3]);
-	return true;
-}
-
-/* A row: the number of its fields, then these; the first begins behind the file's header. */
-static int read_row(
-	struct bytes *b, int (*row)(void *arg, struct bytes *fields), void *arg, bool *first)
-{
-	const uint8_t *p;
-	uint32_t extension;
-
-	if (*first) {
-		/* signature (11), flags (4), length of the extension (4) */
-		if (!bytes_skip(b, 15) || !bytes_take(b, 4, &p))
-			return -EPROTO;
-		extension = load_be32(p);
-		if (!bytes_skip(b, extension))
-			return -EPROTO;
-		*first = false;
-		if (b->n == 0)
-			return 0;
-	}
-	if (!bytes_take(b, 2, &p))
-		return -EPROTO;
-	return load_be16(p) == UINT16_MAX ? 0 : row(arg, b); /* -1 is the end */
-}
-
-int verdict_copy(
-	PGconn *conn, const char *sql, int (*row)(void *arg, struct bytes *fields), void *arg)
-{
-	PGresult *res = PQexec(conn, sql);
-	int e = PQresultStatus(res) == PGRES_COPY_OUT ? 0 : -EIO;
-	bool first = true;
-	char *data;
-	int n = 0;
-
-	PQclear(res);
-	if (e < 0)
-		return e;
-	while ((n = PQgetCopyData(conn, &data, 0)) > 0) {
-		struct bytes b = bytes_of(data, (size_t)n);
-
-		if (e == 0) /* else the rest is taken and dropped */
-			e = read_row(&b, row, arg, &first);
-		PQfreemem(data);
-	}
-	while ((res = PQgetResult(conn))) {
-		if (PQresultStatus(res) != PGRES_COMMAND_OK && e == 0)
-			e = -EIO;
-		PQclear(res);
-	}
-	return n == -2 && e == 0 ? -EIO : e;
-}
-
-static bool get_u16(struct bytes *b, uint16_t *ret)
-{
-	struct bytes v;
-
-	if (!verdict_field(b, &v) || v.n != 2)
-		return false;
-	*ret = load_be16(v.p);
-	return true;
-}
-
-static bool get_u64(struct bytes *b, uint64_t *ret)
-{
-	struct bytes v;
-
-	if (!verdict_field(b, &v) || v.n != 8)
-		return false;
-	*ret = load_be64(v.p);
-	return true;
-}
-
-static bool get_double(struct bytes *b, double *ret)
-{
-	uint64_t bits;
-
-	if (!get_u64(b, &bits))
-		return false;
-	memcpy(ret, &bits, sizeof(*ret));
-	return true;
-}
 
 /* --- sensors
  * ------------------------------------------------------------------------------------------------
@@ -170,7 +56,7 @@ static int on_sensor(void *arg, struct bytes *fields)
 	uint16_t *grown;
 	int e;
 
-	if (!verdict_field(fields, &id) || id.n != 4 || !verdict_field(fields, &region))
+	if (!copy_in_field(fields, &id) || id.n != 4 || !copy_in_field(fields, &region))
 		return -EPROTO;
 	e = intern_add(&d->sensors, id.p, &number);
 	if (e < 0)
@@ -238,12 +124,12 @@ static int on_row(void *arg, struct bytes *fields)
 	uint8_t address[16];
 	int e;
 
-	if (!verdict_field(fields, &src) || !verdict_inet(src, &family, address) ||
-		!verdict_field(fields, &sensor) || sensor.n != 4 ||
-		!verdict_field(fields, &signature) || signature.n != 8 || !get_u16(fields, &ttl) ||
-		ttl > 255 || !get_u64(fields, &packets) || !get_u64(fields, &first) ||
-		!get_u64(fields, &last) || !verdict_field(fields, &dataset) ||
-		!verdict_field(fields, &region) || !verdict_field(fields, &holder) ||
+	if (!copy_in_field(fields, &src) || !copy_in_inet(src, &family, address) ||
+		!copy_in_field(fields, &sensor) || sensor.n != 4 ||
+		!copy_in_field(fields, &signature) || signature.n != 8 || !copy_in_u16(fields, &ttl) ||
+		ttl > 255 || !copy_in_u64(fields, &packets) || !copy_in_u64(fields, &first) ||
+		!copy_in_u64(fields, &last) || !copy_in_field(fields, &dataset) ||
+		!copy_in_field(fields, &region) || !copy_in_field(fields, &holder) ||
 		(dataset.p && dataset.n != 4))
 		return -EPROTO;
 	if (!intern_find(&d->sensors, sensor.p, &at))
@@ -345,6 +231,8 @@ static int settle_signatures(struct verdict_day *d)
 		for (size_t i = 0; i < d->family[family].rows_n; i++)
 			d->family[family].rows[i].signature =
 				moved[d->family[family].rows[i].signature];
+	if (d->part)
+		verdict_learned_settle(d, moved);
 	free(moved);
 	d->response = zeroed(d->signatures.n, sizeof(*d->response));
 	if (!d->response)
@@ -376,9 +264,9 @@ static int on_earlier(void *arg, struct bytes *fields)
 	uint16_t version;
 	unsigned family;
 
-	if (!get_u16(fields, &version) || !verdict_field(fields, &region) ||
-		!verdict_field(fields, &holder) || !verdict_field(fields, &sensor) ||
-		!get_double(fields, &mean) || !get_double(fields, &votes) ||
+	if (!copy_in_u16(fields, &version) || !copy_in_field(fields, &region) ||
+		!copy_in_field(fields, &holder) || !copy_in_field(fields, &sensor) ||
+		!copy_in_double(fields, &mean) || !copy_in_double(fields, &votes) ||
 		(version != 4 && version != 6) || holder.n >= sizeof(key) ||
 		(sensor.p && (sensor.n != 4 || !intern_find(&d->sensors, sensor.p, &at))))
 		return -EPROTO;
@@ -456,7 +344,7 @@ static int load_earlier(struct verdict_day *d, PGconn *conn, const char *day)
 		" hirundo.hop_history('%s')) TO STDOUT (FORMAT binary)",
 		day);
 	if (e == 0)
-		e = verdict_copy(conn, sql, on_earlier, &x);
+		e = copy_in(conn, sql, on_earlier, &x);
 	for (unsigned family = 0; family < 2; family++) {
 		if (e == 0)
 			e = order_votes(&d->family[family].earlier, x.keys[family]);
@@ -507,10 +395,11 @@ static void make_input(struct verdict_day *d, struct verdict_family *f)
 		.holders_n = d->holders.n,
 		.regions_n = (uint16_t)d->regions.n,
 		.history = &f->history,
+		.learned = d->part ? &f->learned : NULL,
 	};
 }
 
-int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day)
+int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool part)
 {
 	char sql[512];
 	uint64_t seed;
@@ -525,24 +414,27 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day)
 	intern_init(&d->regions, 2, seed);
 	intern_init(&d->sensors, 4, seed);
 	intern_init(&d->datasets, 4, seed);
+	d->part = part;
 	e = load_start(d, conn, day);
 	if (e == 0)
-		e = verdict_copy(conn,
+		e = copy_in(conn,
 			"COPY (SELECT sensor_id, region FROM hirundo.sensor ORDER BY 1) TO STDOUT"
 			" (FORMAT binary)",
 			on_sensor, d);
 	(void)snprintf(sql, sizeof(sql),
 		"COPY (SELECT src, sensor_id, signature, ttl, packets, first_at, last_at, "
 		"dataset_id,"
-		" src_region, holder FROM hirundo.ttl_day WHERE day = '%s') TO STDOUT (FORMAT "
+		" src_region, holder FROM hirundo.ttl_day %s WHERE day = '%s') TO STDOUT (FORMAT "
 		"binary)",
-		day);
+		part ? "JOIN " VERDICT_TOUCHED " USING (src)" : "", day);
 	if (e == 0)
-		e = verdict_copy(conn, sql, on_row, d);
-	if (e == 0)
-		e = settle_signatures(d);
+		e = copy_in(conn, sql, on_row, d);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = settle_sources(d, family);
+	if (e == 0 && part)
+		e = verdict_learned_load(d, conn, day);
+	if (e == 0)
+		e = settle_signatures(d);
 	if (e == 0)
 		e = load_earlier(d, conn, day);
 	for (unsigned family = 0; e == 0 && family < 2; family++) {
@@ -568,6 +460,7 @@ void verdict_day_done(struct verdict_day *d)
 		free(f->earlier.region_mean);
 		free(f->earlier.region_holders);
 		free(f->earlier.votes);
+		verdict_profile_done(&f->learned);
 	}
 	intern_done(&d->signatures);
 	intern_done(&d->holders);

@@ -34,6 +34,7 @@ struct verdict_family {
 	size_t claims_room;
 	struct verdict_history_arrays earlier;
 	struct verdict_history history;
+	struct verdict_profile learned; /* of a part: what the whole day taught before */
 	struct verdict_input in;
 };
 
@@ -48,6 +49,7 @@ struct verdict_day {
 	bool *response;
 	uint64_t packets;
 	int64_t start_us; /* of the day, since 2000-01-01 UTC */
+	bool part; /* only the sources of VERDICT_TOUCHED */
 	bool unlisted; /* what no data set lists is allocated to nobody (address_kind() = 'rir') */
 };
 
@@ -56,20 +58,16 @@ static inline uint8_t verdict_day_version(unsigned family)
 	return family == 0 ? 4 : 6;
 }
 
-/** @param day  'YYYY-MM-DD', as the server wrote it
+/** A table (src inet) of the caller's session: sources that a pass over a part of a day is about. */
+#define VERDICT_TOUCHED "pg_temp.verdict_touched"
+
+/** @param day   'YYYY-MM-DD', as the server wrote it
+ *  @param part  all rows of the sources in VERDICT_TOUCHED, and what the whole day taught before
  *  @return 0; -ENOMEM, -EPROTO (the server's answer makes no sense), -EIO (PQerrorMessage),
  *          -E2BIG (more sensors or regions than 65,534) */
-int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day) MUST_CHECK;
+int verdict_day_load(
+	struct verdict_day *d, PGconn *conn, const char *day, bool part) MUST_CHECK;
 /** Legal on zeroed memory. */
 void verdict_day_done(struct verdict_day *d);
-
-/** Reads COPY ... (FORMAT binary) row by row. */
-struct bytes;
-int verdict_copy(PGconn *conn, const char *sql, int (*row)(void *arg, struct bytes *fields),
-	void *arg) MUST_CHECK;
-/** The next field of a row; ret_value->p is NULL for NULL. @return false: there is none, or cut */
-bool verdict_field(struct bytes *fields, struct bytes *ret_value) MUST_CHECK;
-/** An inet of one address. @return false: it is none */
-bool verdict_inet(struct bytes field, unsigned *ret_family, uint8_t ret_address[16]) MUST_CHECK;
 
 #endif

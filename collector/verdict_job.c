@@ -52,6 +52,7 @@ struct verdict_job {
 	char day[DAY_TEXT], reason[256];
 	uint64_t rows, late;
 	double seconds;
+	bool part;
 	struct verdict_counts counts;
 	struct verdict_job_counters counters;
 	struct log_limit log_failed;
@@ -59,11 +60,12 @@ struct verdict_job {
 	void *done_arg;
 };
 
-/* Settings, and how long the day may still change. */
+/* Settings, how long the day may still change, and whether a part of it may be judged by what its
+ * last whole pass learned: that took long, and thresholds are the same. */
 struct day_state {
 	struct verdict_params params;
 	double prevalence;
-	bool final_already, final_now;
+	bool final_already, final_now, part;
 	char at[64];
 };
 
@@ -132,8 +134,11 @@ static int read_state(struct verdict_job *j, struct day_state *ret)
 		"SELECT now()::text, coalesce(m.final, false),"
 		" hirundo.verdict_final_at($1::date, coalesce(m.opened_at, now())) <= now(),"
 		" s.spoofed_prevalence, s.spoofed_score, s.genuine_score,"
-		" s.spoofed_score_one_region, s.genuine_score_one_region, s.spoofed_score_alone"
-		" FROM hirundo.verdict_settings() s LEFT JOIN hirundo.hop_model m ON m.day = "
+		" s.spoofed_score_one_region, s.genuine_score_one_region, s.spoofed_score_alone,"
+		" coalesce(m.learn_seconds > s.verdict_full_seconds"
+		" AND m.part_rows < m.histogram_rows / 2, false), m.spoofed_score,"
+		" m.genuine_score, m.spoofed_score_one_region, m.genuine_score_one_region,"
+		" m.spoofed_score_alone FROM hirundo.verdict_settings() s LEFT JOIN hirundo.hop_model m ON m.day = "
 		"$1::date";
 	const char *day = j->day;
 	PGresult *res = PQexecParams(j->conn, sql, 1, NULL, &day, NULL, NULL, 0);
@@ -151,23 +156,50 @@ static int read_state(struct verdict_job *j, struct day_state *ret)
 		s.params.genuine_one_region = strtod(PQgetvalue(res, 0, 7), NULL);
 		s.params.spoofed_alone = strtod(PQgetvalue(res, 0, 8), NULL);
 		verdict_set_prevalence(&s.params, s.prevalence);
+		s.part = PQgetvalue(res, 0, 9)[0] == 't' && !s.final_now &&
+			 strtod(PQgetvalue(res, 0, 10), NULL) == s.params.spoofed &&
+			 strtod(PQgetvalue(res, 0, 11), NULL) == s.params.genuine &&
+			 strtod(PQgetvalue(res, 0, 12), NULL) == s.params.spoofed_one_region &&
+			 strtod(PQgetvalue(res, 0, 13), NULL) == s.params.genuine_one_region &&
+			 strtod(PQgetvalue(res, 0, 14), NULL) == s.params.spoofed_alone;
 		*ret = s;
 	}
 	PQclear(res);
 	return e;
 }
 
-static int take_marks(struct verdict_job *j)
+/* @param ret_since  before, nothing changed; empty where there were no marks */
+static int take_marks(struct verdict_job *j, char ret_since[64])
 {
+	static const char sql[] = "WITH gone AS (DELETE FROM hirundo.verdict_due WHERE day = $1"
+				  " RETURNING since) SELECT count(*), min(since) FROM gone";
 	const char *day = j->day;
-	PGresult *res = PQexecParams(j->conn, "DELETE FROM hirundo.verdict_due WHERE day = $1", 1,
-		NULL, &day, NULL, NULL, 0);
-	int e = PQresultStatus(res) == PGRES_COMMAND_OK ? 0 : -EIO;
+	PGresult *res = PQexecParams(j->conn, sql, 1, NULL, &day, NULL, NULL, 0);
+	int e = PQresultStatus(res) == PGRES_TUPLES_OK ? 0 : -EIO;
 
-	if (e == 0)
-		j->late = strtoull(PQcmdTuples(res), NULL, 10);
+	if (e == 0) {
+		j->late = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
+		(void)snprintf(ret_since, 64, "%s", PQgetvalue(res, 0, 1));
+	}
 	PQclear(res);
 	return e;
+}
+
+/* The sources that a pass over a part of the day is about. */
+static int list_touched(struct verdict_job *j, const char *since)
+{
+	static const char *const sql[] = {
+		"CREATE TEMP TABLE verdict_touched (src inet PRIMARY KEY) ON COMMIT DROP",
+		"INSERT INTO " VERDICT_TOUCHED " SELECT DISTINCT src FROM hirundo.ttl_day"
+		" WHERE day = $1 AND last_at >= $2",
+		"ANALYZE " VERDICT_TOUCHED,
+	};
+	const char *values[] = {j->day, since};
+	int e = copy_run(j->conn, sql[0], 0, NULL);
+
+	if (e == 0)
+		e = copy_run(j->conn, sql[1], 2, values);
+	return e == 0 ? copy_run(j->conn, sql[2], 0, NULL) : e;
 }
 
 static void add_datasets(const struct verdict_day *d, struct copy_out *c)
@@ -187,14 +219,14 @@ static int write_model(struct verdict_job *j, const struct day_state *s,
 	/* opened_at stays. */
 	copy_begin(&c, NULL, NULL);
 	copy_add(&c,
-		"INSERT INTO hirundo.hop_model (day, computed_at, opened_at, final, dataset_ids,"
+		"INSERT INTO hirundo.hop_model (day, computed_at, learned_at, opened_at, final, "
+		"dataset_ids,"
 		" spoofed_prevalence, spoofed_score, genuine_score, spoofed_score_alone, "
 		"spoofed_score_one_region,"
 		" genuine_score_one_region, in_region, in_region_6, histogram_rows, packets, "
 		"sources,"
-		" tracks, teachers, genuine, spoofed, undetermined, held, campaigns, seconds) "
-		"VALUES"
-		" ('%s', now(), now(), %s, '",
+		" tracks, teachers, genuine, spoofed, undetermined, held, campaigns, seconds,"
+		" learn_seconds) SELECT '%s', now(), now(), now(), %s, '",
 		j->day, s->final_now ? "true" : "false");
 	add_datasets(d, &c);
 	copy_add(&c, "', %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, ", s->prevalence,
@@ -204,13 +236,13 @@ static int write_model(struct verdict_job *j, const struct day_state *s,
 	copy_add(&c,
 		"%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
 		", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu32
-		", extract(epoch FROM clock_timestamp() - now()))",
-		j->rows, d->packets, (uint64_t)d->family[0].addresses.n + d->family[1].addresses.n,
-		n->tracks, n->teachers, n->genuine, n->spoofed, n->undetermined, n->held,
-		n->campaigns);
+		", s, s FROM (SELECT extract(epoch FROM clock_timestamp() - now())) t (s)",
+		j->rows, n->packets, n->sources, n->tracks, n->teachers, n->genuine, n->spoofed,
+		n->undetermined, n->held, n->campaigns);
 	copy_add(&c,
 		" ON CONFLICT (day) DO UPDATE SET computed_at = excluded.computed_at,"
-		" final = excluded.final, dataset_ids = excluded.dataset_ids,"
+		" learned_at = excluded.learned_at, part_rows = 0,"
+		" learn_seconds = excluded.learn_seconds, final = excluded.final, dataset_ids = excluded.dataset_ids,"
 		" spoofed_prevalence = excluded.spoofed_prevalence,"
 		" spoofed_score = excluded.spoofed_score, genuine_score = excluded.genuine_score,"
 		" spoofed_score_alone = excluded.spoofed_score_alone, spoofed_score_one_region = "
@@ -230,19 +262,52 @@ static int write_model(struct verdict_job *j, const struct day_state *s,
 	return copy_end(&c);
 }
 
+/* The day's counts: less what the tracks of the part were counted as, and as they are now. */
+static int write_part(struct verdict_job *j, const struct verdict_counts *was)
+{
+	const struct verdict_counts *n = &j->counts;
+	const int64_t change[] = {
+		(int64_t)j->rows,
+		(int64_t)(n->packets - was->packets),
+		(int64_t)(n->sources - was->sources),
+		(int64_t)(n->tracks - was->tracks),
+		(int64_t)(n->genuine - was->genuine),
+		(int64_t)(n->spoofed - was->spoofed),
+		(int64_t)(n->undetermined - was->undetermined),
+		(int64_t)(n->held - was->held),
+	};
+	static const char sql[] =
+		"UPDATE hirundo.hop_model SET computed_at = now(), part_rows = part_rows + $2,"
+		" packets = packets + $3, sources = sources + $4, tracks = tracks + $5,"
+		" genuine = genuine + $6, spoofed = spoofed + $7,"
+		" undetermined = undetermined + $8, held = held + $9,"
+		" campaigns = (SELECT count(*) FROM hirundo.campaign WHERE day = $1),"
+		" seconds = extract(epoch FROM clock_timestamp() - now()) WHERE day = $1";
+	char text[ARRAY_SIZE(change)][24];
+	const char *values[1 + ARRAY_SIZE(change)] = {j->day};
+
+	for (size_t i = 0; i < ARRAY_SIZE(change); i++) {
+		(void)snprintf(text[i], sizeof(text[i]), "%" PRId64, change[i]);
+		values[1 + i] = text[i];
+	}
+	return copy_run(j->conn, sql, ARRAY_SIZE(values), values);
+}
+
 static int judge(struct verdict_job *j, const struct day_state *s)
 {
 	struct verdict_day d = {0};
 	struct verdict_result r[2] = {{0}, {0}};
-	int e = verdict_day_load(&d, j->conn, j->day);
+	struct verdict_counts was = {0};
+	int e = verdict_day_load(&d, j->conn, j->day, j->part);
 
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = verdict_run(&d.family[family].in, &s->params, &r[family]);
 	j->rows = d.family[0].rows_n + d.family[1].rows_n;
 	if (e == 0)
-		e = verdict_store(j->conn, &d, r, j->day, s->at, &j->counts);
+		e = verdict_store(
+			j->conn, &d, &s->params, r, j->day, s->at, &j->counts, &was);
 	if (e == 0)
-		e = write_model(j, s, &d, r);
+		e = j->part ? write_part(j, &was) : write_model(j, s, &d, r);
 	if (e == 0)
 		e = copy_run(j->conn, "SELECT hirundo.hop_model_retire()", 0, NULL);
 	verdict_done(&r[0]);
@@ -254,6 +319,7 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 static enum outcome one_day(struct verdict_job *j, int *ret_error)
 {
 	struct day_state s = {0};
+	char since[64] = "";
 	enum outcome outcome = OUTCOME_JUDGED;
 	int e = next_day(j);
 
@@ -262,12 +328,15 @@ static enum outcome one_day(struct verdict_job *j, int *ret_error)
 	if (e == 0)
 		e = copy_run(j->conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", 0, NULL);
 	if (e == 0)
-		e = take_marks(j);
+		e = take_marks(j, since);
 	if (e == 0)
 		e = read_state(j, &s);
+	j->part = s.part && *since && strcmp(since, "-infinity") != 0;
 	if (e == 0 && s.final_already)
 		outcome = OUTCOME_LATE;
-	else if (e == 0)
+	else if (e == 0 && j->part)
+		e = list_touched(j, since);
+	if (e == 0 && !s.final_already)
 		e = judge(j, &s);
 	if (e == 0)
 		e = copy_run(j->conn, "COMMIT", 0, NULL);
@@ -331,10 +400,10 @@ static void note(struct verdict_job *j)
 		c->seconds = j->seconds;
 		c->last_us = clock_wall_us();
 		log_info("verdict",
-			"day=%s rows=%" PRIu64 " tracks=%" PRIu64 " genuine=%" PRIu64
+			"day=%s pass=%s rows=%" PRIu64 " tracks=%" PRIu64 " genuine=%" PRIu64
 			" spoofed=%" PRIu64 " campaigns=%" PRIu32 " written=%" PRIu64
 			" seconds=%.1f",
-			j->day, j->rows, j->counts.tracks, j->counts.genuine, j->counts.spoofed,
+			j->day, j->part ? "part" : "whole", j->rows, j->counts.tracks, j->counts.genuine, j->counts.spoofed,
 			j->counts.campaigns, j->counts.written, j->seconds);
 		return;
 	}

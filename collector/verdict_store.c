@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collector/verdict/grow.h"
+#include "collector/verdict_copy_in.h"
 #include "collector/verdict_copy_out.h"
 #include "common/bytes.h"
 
@@ -31,12 +32,17 @@ static const char *const kinds[] = {
 /* What the table has of a track. */
 struct old {
 	double log_claimed, log_alternative, log_path; /* NAN for NULL */
-	double prior, own_score, member, sits;
+	double prior, own_score;
+	struct verdict_evidence evidence;
 	uint64_t packets;
+	uint32_t campaign; /* store.names, where evidence.named */
 	float score;
 	uint8_t call;
 	bool there, taught, held;
 };
+
+/* A campaign's name with its zero bytes. */
+#define CAMPAIGN_MAX 64
 
 /* A row of the table whose track is no more. */
 struct gone {
@@ -52,6 +58,9 @@ struct store {
 	struct old *old[2]; /* [track] */
 	bool *genuine[2]; /* [track]: called genuine before */
 	size_t *first[2]; /* [source]: its first track */
+	bool *known[2]; /* [source]: had a verdict */
+	struct intern names; /* of campaigns, CAMPAIGN_MAX bytes */
+	struct verdict_counts was; /* what the rows read were counted as */
 	struct gone *gone;
 	size_t gone_n, gone_room, old_n;
 };
@@ -95,7 +104,8 @@ static const char *track_address(
 	return address_text(family, intern_key(&s->d->family[family].addresses, t->source), text);
 }
 
-static int campaign_name(const struct store *s, unsigned family, uint32_t campaign, char text[64])
+static int campaign_name(const struct store *s, unsigned family, uint32_t campaign,
+	char text[CAMPAIGN_MAX])
 {
 	const struct verdict_campaign *all = s->r[family].campaigns, *c = &all[campaign];
 	unsigned n = 1; /* senders of the same tool are told apart by their rank */
@@ -119,22 +129,6 @@ static void add_double(struct copy_out *c, double x, bool there)
 /* --- what is there
  * ------------------------------------------------------------------------------------------ */
 
-static bool get_double(struct bytes *fields, double *ret)
-{
-	struct bytes v;
-	uint64_t bits;
-
-	if (!verdict_field(fields, &v) || (v.p && v.n != 8))
-		return false;
-	if (!v.p) {
-		*ret = NAN;
-		return true;
-	}
-	bits = load_be64(v.p);
-	memcpy(ret, &bits, sizeof(*ret));
-	return true;
-}
-
 static int call_of(struct bytes text)
 {
 	for (int i = 0; i < (int)ARRAY_SIZE(calls); i++)
@@ -151,8 +145,8 @@ static bool get_track(
 	unsigned family;
 	uint32_t source;
 
-	if (!verdict_field(fields, &src) || !verdict_inet(src, &family, ret_key->address) ||
-		!verdict_field(fields, &track) || track.n != 2)
+	if (!copy_in_field(fields, &src) || !copy_in_inet(src, &family, ret_key->address) ||
+		!copy_in_field(fields, &track) || track.n != 2)
 		return false;
 	ret_key->family = (uint8_t)family;
 	ret_key->track = (uint8_t)load_be16(track.p);
@@ -166,41 +160,72 @@ static bool get_track(
 	return true;
 }
 
+/* What is judged anew is no longer counted as it was. */
+static void note_old(struct store *s, const struct gone *key, const struct old *o)
+{
+	uint32_t source;
+
+	s->was.tracks++;
+	s->was.genuine += o->call == VERDICT_GENUINE;
+	s->was.spoofed += o->call == VERDICT_SPOOFED;
+	s->was.undetermined += o->call == VERDICT_UNDETERMINED;
+	s->was.held += o->held;
+	s->was.packets += o->packets;
+	if (intern_find(&s->d->family[key->family].addresses, key->address, &source) &&
+		!s->known[key->family][source]) {
+		s->known[key->family][source] = true;
+		s->was.sources++;
+	}
+}
+
 static int on_old(void *arg, struct bytes *fields)
 {
 	struct store *s = arg;
-	struct bytes call, score, packets, taught, held;
+	struct bytes call, score, packets, name, taught, held;
 	struct old o = {.there = true};
 	struct gone key;
 	uint32_t bits;
 	size_t at;
 	int called;
 
-	if (!get_track(s, fields, &key, &at) || !verdict_field(fields, &call) || !call.p ||
-		!verdict_field(fields, &score) || score.n != 4 ||
-		!verdict_field(fields, &packets) || packets.n != 8 ||
-		!get_double(fields, &o.log_claimed) || !get_double(fields, &o.log_alternative) ||
-		!get_double(fields, &o.log_path) || !get_double(fields, &o.prior) ||
-		!get_double(fields, &o.own_score) || !get_double(fields, &o.member) ||
-		!get_double(fields, &o.sits) || !verdict_field(fields, &taught) || taught.n != 1 ||
-		!verdict_field(fields, &held) || held.n != 1)
+	if (!get_track(s, fields, &key, &at) || !copy_in_field(fields, &call) || !call.p ||
+		!copy_in_field(fields, &score) || score.n != 4 ||
+		!copy_in_field(fields, &packets) || packets.n != 8 ||
+		!copy_in_double(fields, &o.log_claimed) || !copy_in_double(fields, &o.log_alternative) ||
+		!copy_in_double(fields, &o.log_path) || !copy_in_double(fields, &o.prior) ||
+		!copy_in_double(fields, &o.own_score) ||
+		!copy_in_double(fields, &o.evidence.member) ||
+		!copy_in_double(fields, &o.evidence.sits) ||
+		!copy_in_double(fields, &o.evidence.log_campaign) ||
+		!copy_in_double(fields, &o.evidence.mixture) || !copy_in_field(fields, &name) ||
+		name.n >= CAMPAIGN_MAX || !copy_in_field(fields, &taught) || taught.n != 1 ||
+		!copy_in_field(fields, &held) || held.n != 1)
 		return -EPROTO;
 	called = call_of(call);
 	if (called < 0)
 		return -EPROTO;
+	o.call = (uint8_t)called;
+	o.packets = load_be64(packets.p);
+	o.held = held.p[0] != 0;
 	s->old_n++;
+	note_old(s, &key, &o);
+	o.evidence.named = name.p != NULL;
+	if (name.p) {
+		char text[CAMPAIGN_MAX] = {0};
+
+		memcpy(text, name.p, name.n);
+		if (intern_add(&s->names, text, &o.campaign) < 0)
+			return -ENOMEM;
+	}
 	if (at == SIZE_MAX) {
 		if (!grow(&s->gone, s->gone_n, &s->gone_room, sizeof(*s->gone)))
 			return -ENOMEM;
 		s->gone[s->gone_n++] = key;
 		return 0;
 	}
-	o.call = (uint8_t)called;
 	bits = load_be32(score.p);
 	memcpy(&o.score, &bits, sizeof(o.score));
-	o.packets = load_be64(packets.p);
 	o.taught = taught.p[0] != 0;
-	o.held = held.p[0] != 0;
 	s->old[key.family][at] = o;
 	s->genuine[key.family][at] = called == VERDICT_GENUINE;
 	return 0;
@@ -208,8 +233,9 @@ static int on_old(void *arg, struct bytes *fields)
 
 static int load_old(struct store *s)
 {
-	char sql[512];
+	char sql[1024];
 
+	intern_init(&s->names, CAMPAIGN_MAX, 0);
 	for (unsigned family = 0; family < 2; family++) {
 		const struct verdict_result *r = &s->r[family];
 
@@ -217,18 +243,21 @@ static int load_old(struct store *s)
 		s->genuine[family] = zeroed(r->tracks_n, sizeof(*s->genuine[family]));
 		s->first[family] =
 			zeroed(s->d->family[family].addresses.n, sizeof(*s->first[family]));
-		if (!s->old[family] || !s->genuine[family] || !s->first[family])
+		s->known[family] =
+			zeroed(s->d->family[family].addresses.n, sizeof(*s->known[family]));
+		if (!s->old[family] || !s->genuine[family] || !s->first[family] ||
+			!s->known[family])
 			return -ENOMEM;
 		for (size_t i = r->tracks_n; i-- > 0;)
 			s->first[family][r->tracks[i].source] = i;
 	}
 	(void)snprintf(sql, sizeof(sql),
 		"COPY (SELECT src, track, verdict, score, packets, log_claimed, log_alternative,"
-		" log_second_path, prior, own_score, member, sits, taught, held FROM "
-		"hirundo.verdict WHERE day = '%s')"
+		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
+		" campaign, taught, held FROM hirundo.verdict %s WHERE day = '%s')"
 		" TO STDOUT (FORMAT binary)",
-		s->day);
-	return verdict_copy(s->conn, sql, on_old, s);
+		s->d->part ? "JOIN " VERDICT_TOUCHED " USING (src)" : "", s->day);
+	return copy_in(s->conn, sql, on_old, s);
 }
 
 /* --- what was called genuine before
@@ -266,7 +295,7 @@ static int load_earlier(struct store *s)
 		" ORDER BY src, track, day DESC) v WHERE verdict = 'genuine') TO STDOUT"
 		" (FORMAT binary)",
 		s->day, EARLIER_DAYS, s->day);
-	return verdict_copy(s->conn, sql, on_earlier, s);
+	return copy_in(s->conn, sql, on_earlier, s);
 }
 
 /* --- verdicts
@@ -282,15 +311,16 @@ static bool same(const struct old *o, const struct verdict_track *t)
 {
 	return o->there && o->call == t->call && o->score == (float)t->score &&
 	       o->packets == t->packets && o->prior == t->prior && o->own_score == t->own_score &&
-	       o->member == t->member && o->sits == t->sits && o->taught == t->teaches &&
+	       o->evidence.member == t->member && o->evidence.sits == t->sits &&
+	       o->taught == t->teaches &&
 	       o->held == t->held && same_double(o->log_claimed, t->log_claimed, t->scored) &&
 	       same_double(o->log_alternative, t->log_alternative, t->scored) &&
 	       same_double(o->log_path, t->log_path, t->path_looked);
 }
 
-static void add_verdict(
-	const struct store *s, struct copy_out *c, unsigned family, const struct verdict_track *t)
+static void add_verdict(const struct store *s, struct copy_out *c, unsigned family, size_t track)
 {
+	const struct verdict_track *t = &s->r[family].tracks[track];
 	const struct verdict_source *source = &s->d->family[family].sources[t->source];
 	bool fits = t->worst_sensor != VERDICT_NONE;
 	char text[64];
@@ -321,6 +351,9 @@ static void add_verdict(
 		copy_add(c, "\t\\N\t\\N\t\\N");
 	if (t->campaign != UINT32_MAX && campaign_name(s, family, t->campaign, text) > 0)
 		copy_add(c, "\t%s", text);
+	else if (t->carried)
+		copy_add(c, "\t%s",
+			(const char *)intern_key(&s->names, s->old[family][track].campaign));
 	else
 		copy_add(c, "\t\\N");
 	copy_add(c, "\t%s\t%s\t%s", t->second_path ? "t" : "f", t->teaches ? "t" : "f",
@@ -394,7 +427,7 @@ static int delete_old(const struct store *s)
 		for (size_t i = 0; i < s->r[family].tracks_n; i++)
 			n += s->old[family][i].there &&
 			     !same(&s->old[family][i], &s->r[family].tracks[i]);
-	if (n == s->old_n)
+	if (n == s->old_n && !s->d->part)
 		return n == 0 ? 0 : copy_run(s->conn, all, 1, &s->day);
 	arrays_begin(&a);
 	for (size_t i = 0; i < s->gone_n; i++)
@@ -432,7 +465,7 @@ static int write_verdicts(const struct store *s, uint64_t *ret_written)
 		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
 			if (same(&s->old[family][i], &s->r[family].tracks[i]))
 				continue;
-			add_verdict(s, &c, family, &s->r[family].tracks[i]);
+			add_verdict(s, &c, family, i);
 			++*ret_written;
 		}
 	}
@@ -551,8 +584,11 @@ static int write_holders(const struct store *s)
 	return copy_end(&c);
 }
 
-static int write_campaigns(const struct store *s)
+/* @param ret_new  whether nobody had found it before, on this day */
+static int write_campaign(
+	const struct store *s, unsigned family, uint32_t campaign, bool *ret_new)
 {
+	/* A part of the day adds nothing to what the whole day showed of a campaign. */
 	static const char sql[] =
 		"INSERT INTO hirundo.campaign (day, campaign, family, first_seen, last_seen, "
 		"service,"
@@ -563,48 +599,71 @@ static int write_campaigns(const struct store *s)
 		" CASE WHEN ($6::bigint >> 40) & 3 = 0 THEN ($6::bigint & 65535)::int END),"
 		" $6::bigint, $7::smallint, $8::int, $9::int, $10::bigint, $11"
 		" FROM (SELECT $1::date::timestamp AT TIME ZONE hirundo.reporting_zone()) z "
-		"(start)";
-	struct copy_out c;
-	char name[64], text[9][32];
-	int e = 0;
+		"(start) ON CONFLICT (day, campaign) DO NOTHING";
+	const struct verdict_campaign *x = &s->r[family].campaigns[campaign];
+	const uint64_t numbers[] = {verdict_day_version(family), x->first_s, x->last_s,
+		signature(s, x->signature), x->initial_ttl, x->sources, x->holders, x->packets};
+	char name[CAMPAIGN_MAX], text[9][32];
+	const char *values[11] = {s->day, name};
+	PGresult *res;
+	int e = -EIO;
 
-	for (unsigned family = 0; family < 2; family++) {
-		for (uint32_t i = 0; e == 0 && i < s->r[family].campaigns_n; i++) {
-			const struct verdict_campaign *x = &s->r[family].campaigns[i];
-			const uint64_t numbers[] = {verdict_day_version(family), x->first_s,
-				x->last_s, signature(s, x->signature), x->initial_ttl, x->sources,
-				x->holders, x->packets};
-			const char *values[11] = {s->day, name};
-
-			(void)campaign_name(s, family, i, name);
-			for (size_t j = 0; j < ARRAY_SIZE(numbers); j++) {
-				(void)snprintf(text[j], sizeof(text[j]), "%" PRIu64, numbers[j]);
-				values[2 + j] = text[j];
-			}
-			if (x->likely_region != VERDICT_NONE) {
-				(void)snprintf(text[8], sizeof(text[8]), "%.2s",
-					(const char *)intern_key(&s->d->regions, x->likely_region));
-				values[10] = text[8];
-			}
-			e = copy_run(s->conn, sql, 11, values);
-		}
+	(void)campaign_name(s, family, campaign, name);
+	for (size_t j = 0; j < ARRAY_SIZE(numbers); j++) {
+		(void)snprintf(text[j], sizeof(text[j]), "%" PRIu64, numbers[j]);
+		values[2 + j] = text[j];
 	}
-	if (e < 0)
-		return e;
+	if (x->likely_region != VERDICT_NONE) {
+		(void)snprintf(text[8], sizeof(text[8]), "%.2s",
+			(const char *)intern_key(&s->d->regions, x->likely_region));
+		values[10] = text[8];
+	}
+	res = PQexecParams(s->conn, sql, ARRAY_SIZE(values), NULL, values, NULL, NULL, 0);
+	if (PQresultStatus(res) == PGRES_COMMAND_OK) {
+		*ret_new = strcmp(PQcmdTuples(res), "1") == 0;
+		e = 0;
+	}
+	PQclear(res);
+	return e;
+}
+
+static int write_cells(const struct store *s, unsigned family, const bool *wanted)
+{
+	struct copy_out c;
+
 	copy_begin(&c, s->conn,
 		"COPY hirundo.campaign_cell (day, campaign, sensor_id, hops, holders, expected,"
 		" share, mixture) FROM STDIN");
-	for (unsigned family = 0; family < 2; family++) {
-		for (size_t i = 0; i < s->r[family].cells_n; i++) {
-			const struct verdict_cell *x = &s->r[family].cells[i];
+	for (size_t i = 0; i < s->r[family].cells_n; i++) {
+		const struct verdict_cell *x = &s->r[family].cells[i];
+		char name[CAMPAIGN_MAX];
 
-			(void)campaign_name(s, family, x->campaign, name);
-			copy_add(&c, "%s\t%s\t%" PRId32 "\t%u\t%u\t%.17g\t%.17g\t%.17g\n", s->day,
-				name, sensor_id(s, x->sensor), x->hops, x->holders, x->expected,
-				x->share, x->mixture);
-		}
+		if (!wanted[x->campaign])
+			continue;
+		(void)campaign_name(s, family, x->campaign, name);
+		copy_add(&c, "%s\t%s\t%" PRId32 "\t%u\t%u\t%.17g\t%.17g\t%.17g\n", s->day, name,
+			sensor_id(s, x->sensor), x->hops, x->holders, x->expected, x->share,
+			x->mixture);
 	}
 	return copy_end(&c);
+}
+
+static int write_campaigns(const struct store *s)
+{
+	int e = 0;
+
+	for (unsigned family = 0; e == 0 && family < 2; family++) {
+		uint32_t n = s->r[family].campaigns_n;
+		AUTO_FREE bool *fresh = zeroed(n, sizeof(*fresh));
+
+		if (!fresh)
+			return -ENOMEM;
+		for (uint32_t i = 0; e == 0 && i < n; i++)
+			e = write_campaign(s, family, i, &fresh[i]);
+		if (e == 0)
+			e = write_cells(s, family, fresh);
+	}
+	return e;
 }
 
 static int clear_model(const struct store *s)
@@ -626,9 +685,11 @@ static int clear_model(const struct store *s)
 
 static void count(const struct store *s, struct verdict_counts *ret)
 {
+	ret->packets = s->d->packets;
 	for (unsigned family = 0; family < 2; family++) {
 		const struct verdict_result *r = &s->r[family];
 
+		ret->sources += s->d->family[family].addresses.n;
 		ret->tracks += r->tracks_n;
 		ret->teachers += r->teachers;
 		ret->campaigns += r->campaigns_n;
@@ -641,26 +702,50 @@ static void count(const struct store *s, struct verdict_counts *ret)
 	}
 }
 
-int verdict_store(PGconn *conn, const struct verdict_day *d, struct verdict_result r[2],
-	const char *day, const char *at, struct verdict_counts *ret)
+/* Of a part: what the whole day showed of these tracks, and what it learned from, holds. */
+static void carry(struct store *s, const struct verdict_params *p)
+{
+	for (unsigned family = 0; family < 2; family++) {
+		struct verdict_result *r = &s->r[family];
+
+		for (size_t i = 0; i < r->tracks_n; i++) {
+			const struct old *o = &s->old[family][i];
+
+			if (o->there)
+				verdict_carry(&s->d->family[family].in, p, r, i, &o->evidence);
+			r->tracks[i].teaches = o->taught;
+		}
+	}
+}
+
+static int write_model(struct store *s)
+{
+	int e = clear_model(s);
+
+	if (e == 0)
+		e = write_sensors(s);
+	if (e == 0)
+		e = write_regions(s);
+	return e == 0 ? write_holders(s) : e;
+}
+
+int verdict_store(PGconn *conn, const struct verdict_day *d, const struct verdict_params *p,
+	struct verdict_result r[2], const char *day, const char *at, struct verdict_counts *ret,
+	struct verdict_counts *ret_was)
 {
 	struct store s = {.conn = conn, .d = d, .r = r, .day = day, .at = at};
 	struct verdict_counts counts = {0};
 	int e = load_old(&s);
 
+	if (e == 0 && d->part)
+		carry(&s, p);
 	if (e == 0)
 		e = load_earlier(&s);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		if (verdict_hold(&d->family[family].in, &r[family], s.genuine[family]) == SIZE_MAX)
 			e = -ENOMEM;
-	if (e == 0)
-		e = clear_model(&s);
-	if (e == 0)
-		e = write_sensors(&s);
-	if (e == 0)
-		e = write_regions(&s);
-	if (e == 0)
-		e = write_holders(&s);
+	if (e == 0 && !d->part)
+		e = write_model(&s);
 	if (e == 0)
 		e = write_campaigns(&s);
 	if (e == 0)
@@ -670,12 +755,15 @@ int verdict_store(PGconn *conn, const struct verdict_day *d, struct verdict_resu
 	if (e == 0) {
 		count(&s, &counts);
 		*ret = counts;
+		*ret_was = s.was;
 	}
 	for (unsigned family = 0; family < 2; family++) {
 		free(s.old[family]);
 		free(s.genuine[family]);
 		free(s.first[family]);
+		free(s.known[family]);
 	}
+	intern_done(&s.names);
 	free(s.gone);
 	return e;
 }

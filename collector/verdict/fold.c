@@ -458,7 +458,10 @@ int fold(struct detector *d)
 	};
 	int e = w.sig_packets && w.sig_first && w.scratch && w.stamps ? 0 : -ENOMEM;
 
-	if (e == 0)
+	if (e == 0 && in->learned)
+		memcpy(d->r->profile.rough, in->learned->rough,
+			in->sensors_n * sizeof(*in->learned->rough));
+	else if (e == 0)
 		e = learn_rough(&w);
 	for (size_t i = 0, end; e == 0 && i < in->rows_n; i = end) {
 		end = source_end(in, i);

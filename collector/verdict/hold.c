@@ -14,7 +14,7 @@
 static bool turned(const struct verdict_track *t)
 {
 	return t->call == VERDICT_SPOOFED && t->scored && t->sensors >= 2 &&
-	       t->campaign == UINT32_MAX;
+	       t->campaign == UINT32_MAX && !t->carried;
 }
 
 size_t verdict_hold(const struct verdict_input *in, struct verdict_result *r, const bool *genuine)

@@ -115,6 +115,42 @@ static int count_ballot(const struct ballot *b, struct detector *d)
 	return 0;
 }
 
+static struct verdict_learned *copy(const struct verdict_learned *v, size_t n)
+{
+	struct verdict_learned *copied = zeroed(n, sizeof(*v));
+
+	if (copied && n > 0)
+		memcpy(copied, v, n * sizeof(*v));
+	return copied;
+}
+
+/* What was learned before holds. */
+static int adopt(struct detector *d)
+{
+	const struct verdict_profile *from = d->in->learned;
+	struct verdict_profile *p = &d->r->profile;
+
+	p->residuals = copy(from->residuals, from->residuals_n);
+	p->offsets = copy(from->offsets, from->offsets_n);
+	if (!p->residuals || !p->offsets)
+		return -ENOMEM;
+	p->residuals_n = from->residuals_n;
+	p->offsets_n = from->offsets_n;
+	return 0;
+}
+
+static int count_votes(struct detector *d)
+{
+	struct ballot b = {0};
+	int e = ballot_fill(&b, d);
+
+	if (e == 0)
+		e = count_ballot(&b, d);
+	free(b.keys);
+	free(b.values);
+	return e;
+}
+
 /* Squares of a signature's tracks around their median, as far as they count. */
 static double spread_vote(const struct verdict_learned *v, double *ret_weight)
 {
@@ -228,8 +264,7 @@ void holder_done(struct holders *h)
 int holder_learn(struct detector *d)
 {
 	struct verdict_profile *p = &d->r->profile;
-	struct ballot b = {0};
-	int e = ballot_fill(&b, d);
+	int e;
 
 	holder_done(&d->holders);
 	free(p->residuals);
@@ -238,17 +273,12 @@ int holder_learn(struct detector *d)
 	p->residuals_n = p->offsets_n = 0;
 	d->holders.first = zeroed((size_t)d->in->holders_n + 1, sizeof(*d->holders.first));
 	d->holders.members = zeroed((size_t)d->in->holders_n + 1, sizeof(*d->holders.members));
-	if (e == 0 && (!d->holders.first || !d->holders.members))
-		e = -ENOMEM;
-	if (e == 0)
-		e = count_ballot(&b, d);
+	if (!d->holders.first || !d->holders.members)
+		return -ENOMEM;
+	e = d->in->learned ? adopt(d) : count_votes(d);
 	if (e == 0)
 		e = sum_holders(d);
-	if (e == 0)
-		e = list_members(d);
-	free(b.keys);
-	free(b.values);
-	return e;
+	return e == 0 ? list_members(d) : e;
 }
 
 static const struct votes *find_votes(const struct detector *d, uint32_t holder, uint16_t sensor)

@@ -165,10 +165,10 @@ static inline double any_hops(double square, double variance)
 /* fold.c */
 int fold(struct detector *d) MUST_CHECK;
 
-/* profile.c: from the tracks with teaches set */
+/* profile.c: from the tracks with teaches set, or as learned before */
 int profile_learn(struct detector *d) MUST_CHECK;
 
-/* holder.c */
+/* holder.c: likewise */
 int holder_learn(struct detector *d) MUST_CHECK;
 void holder_done(struct holders *h);
 
@@ -218,7 +218,13 @@ int senders_judge(struct detector *d) MUST_CHECK;
 int senders_list(struct detector *d, uint32_t *number, size_t *campaigns_room,
 	size_t *cells_room) MUST_CHECK;
 
+/* sender_judge.c: the score of what has this chance to be of a sender */
+double sender_score(double own, double member, double sits);
+
 /* score.c */
+/** Takes a track's campaigns (log_campaign, mixture) into its alternative and its prior.
+ *  @return its score then, by itself */
+double score_join_campaign(const struct verdict_params *p, struct verdict_track *t);
 /** ln density of hops if they came from where a source says (an own signature does not count), and
  *  from anywhere; sensors that little is known of are passed over. */
 double score_claimed(const struct detector *d, uint32_t source, uint32_t own,

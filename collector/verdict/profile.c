@@ -278,11 +278,32 @@ static void learn_offsets(struct detector *d)
 	}
 }
 
+/* What was learned before holds. */
+static void adopt(struct detector *d)
+{
+	const struct verdict_profile *from = d->in->learned;
+	struct verdict_profile *p = &d->r->profile;
+	size_t sensors = d->in->sensors_n, cells = d->in->regions_n * sensors;
+
+	memcpy(p->mean, from->mean, sensors * sizeof(*p->mean));
+	memcpy(p->votes, from->votes, sensors * sizeof(*p->votes));
+	memcpy(p->known, from->known, d->in->regions_n * sizeof(*p->known));
+	memcpy(p->region_mean, from->region_mean, cells * sizeof(*p->region_mean));
+	memcpy(p->region_holders, from->region_holders, cells * sizeof(*p->region_holders));
+	p->in_region = from->in_region;
+	learn_offsets(d);
+}
+
 int profile_learn(struct detector *d)
 {
 	struct learn l = {.d = d};
-	int e = list_entries(&l);
+	int e;
 
+	if (d->in->learned) {
+		adopt(d);
+		return 0;
+	}
+	e = list_entries(&l);
 	if (e == 0)
 		e = list_groups(&l);
 	for (size_t i = 0; i < d->r->tracks_n; i++)

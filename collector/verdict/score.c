@@ -238,6 +238,23 @@ static double share_near(const struct bucket *b, double hops)
 	return share;
 }
 
+static double sum_up(const struct verdict_params *p, const struct verdict_track *t)
+{
+	double weight = p->path_weight, log_claimed = t->log_claimed;
+
+	if (t->path_looked)
+		log_claimed = log_sum(log1p(-weight) + log_claimed, log(weight) + t->log_path);
+	return (log_claimed - t->log_alternative) / M_LN10 + t->prior;
+}
+
+double score_join_campaign(const struct verdict_params *p, struct verdict_track *t)
+{
+	t->prior = fmin(0, log10((1 - t->mixture) / t->mixture));
+	t->log_alternative = log_sum(log1p(-p->campaign_weight) + t->log_alternative,
+		log(p->campaign_weight) + t->log_campaign);
+	return sum_up(p, t);
+}
+
 /* Takes the campaigns at the track's sensors into the alternative; at those that little is known of
  * only if asked for. */
 static void score_campaign(const struct detector *d, struct verdict_track *t, bool blind)
@@ -271,25 +288,15 @@ static void score_campaign(const struct detector *d, struct verdict_track *t, bo
 	mixture /= n;
 	t->mixture = mixture;
 	t->log_campaign = log_campaign;
-	t->prior = fmin(0, log10((1 - mixture) / mixture));
 	if (log(weight) + log_campaign > log1p(-weight) + t->log_alternative)
 		t->campaign = (uint32_t)(named - d->campaigns.buckets);
-	t->log_alternative =
-		log_sum(log1p(-weight) + t->log_alternative, log(weight) + log_campaign);
-}
-
-static void sum_up(struct verdict_track *t, double log_claimed)
-{
-	t->score = (log_claimed - t->log_alternative) / M_LN10 + t->prior;
+	(void)score_join_campaign(d->p, t);
 }
 
 static void score_path(const struct detector *d, struct verdict_track *t)
 {
-	double weight = d->p->path_weight;
-
 	t->path_looked = path_density(d, t, &t->log_path);
-	if (t->path_looked)
-		sum_up(t, log_sum(log1p(-weight) + t->log_claimed, log(weight) + t->log_path));
+	t->score = sum_up(d->p, t);
 	t->second_path = t->path_looked && t->score > d->p->spoofed;
 }
 
@@ -307,7 +314,7 @@ static void score_blind(const struct detector *d, struct verdict_track *t)
 	score_campaign(d, t, true);
 	t->scored = t->campaign != UINT32_MAX;
 	if (t->scored)
-		sum_up(t, t->log_claimed);
+		t->score = sum_up(d->p, t);
 	else
 		t->log_claimed = t->log_alternative = t->prior = t->mixture = 0;
 }
@@ -344,7 +351,7 @@ void score(const struct detector *d, struct verdict_track *t)
 		t->log_claimed = claimed_log(d, &claimed, d->p->random_tau);
 		t->log_alternative = density_log(&any, d->p->random_tau);
 		t->prior = t->implausible ? d->p->implausible_prior : d->p->random_prior;
-		sum_up(t, t->log_claimed);
+		t->score = sum_up(d->p, t);
 		return;
 	}
 	t->log_claimed = claimed_log(d, &claimed, 0);
@@ -358,11 +365,11 @@ void score(const struct detector *d, struct verdict_track *t)
 	if (!d->p->reference && t->log_claimed <= t->log_alternative)
 		score_tails(d, t, &claimed);
 	if (t->kind == VERDICT_NMAP) {
-		sum_up(t, t->log_claimed);
+		t->score = sum_up(d->p, t);
 		return;
 	}
 	score_campaign(d, t, false);
-	sum_up(t, t->log_claimed);
+	t->score = sum_up(d->p, t);
 	if (t->score <= d->p->spoofed && t->sensors >= 2)
 		score_path(d, t);
 }

@@ -158,16 +158,21 @@ static bool of_track(const struct detector *d, const struct flow *f, const struc
 	return false;
 }
 
+double sender_score(double own, double member, double sits)
+{
+	double genuine = (1 - member) * chance(own) + member * chance(sits);
+	double forged = (1 - member) * (1 - chance(own)) + member * (1 - chance(sits));
+
+	return log10(fmax(genuine, CHANCE_LEAST) / fmax(forged, CHANCE_LEAST));
+}
+
 /* A flow's track by the sender that it may be of. */
 static void judge_track(
 	const struct detector *d, const struct flow *f, double sits, struct verdict_track *t)
 {
 	double member = fmin(f->member, MEMBER_MOST), own = t->member > 0 ? t->own_score : t->score;
-	double genuine, forged, score;
+	double score = sender_score(own, member, sits);
 
-	genuine = (1 - member) * chance(own) + member * chance(sits);
-	forged = (1 - member) * (1 - chance(own)) + member * (1 - chance(sits));
-	score = log10(fmax(genuine, CHANCE_LEAST) / fmax(forged, CHANCE_LEAST));
 	if (d->senders.several[f->source] && score >= own)
 		return; /* one of its tools: the worst counts */
 	if (t->member > 0 && score >= t->score)

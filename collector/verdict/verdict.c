@@ -173,8 +173,8 @@ static void call(const struct detector *d, struct verdict_track *t)
 {
 	const struct verdict_params *p = d->p;
 	bool one = t->regions < 2 && !p->reference;
-	bool alone = t->campaign == UINT32_MAX && !track_of_sender(t) && !p->reference &&
-		     t->kind != VERDICT_RANDOM;
+	bool alone = t->campaign == UINT32_MAX && !t->carried && !track_of_sender(t) &&
+		     !p->reference && t->kind != VERDICT_RANDOM;
 	double spoofed = !alone ? p->spoofed : one ? p->spoofed_one_region : p->spoofed_alone;
 	double genuine = one ? p->genuine_one_region : p->genuine;
 
@@ -259,18 +259,48 @@ int verdict_run(
 	return e;
 }
 
+void verdict_carry(const struct verdict_input *in, const struct verdict_params *p,
+	struct verdict_result *r, size_t track, const struct verdict_evidence *e)
+{
+	const struct detector d = {.in = in, .p = p, .r = r};
+	struct verdict_track *t = &r->tracks[track];
+	double own = t->member > 0 ? t->own_score : t->score;
+
+	if (!t->scored)
+		return;
+	if (track_fixed(t) && t->mixture <= 0 && e->mixture > 0) {
+		t->mixture = e->mixture;
+		t->log_campaign = e->log_campaign;
+		t->carried = e->named;
+		own = score_join_campaign(p, t);
+	}
+	if (t->member <= 0 && e->member > 0) {
+		t->member = e->member;
+		t->sits = e->sits;
+	}
+	t->own_score = t->member > 0 ? own : 0;
+	t->score = t->member > 0 ? sender_score(own, t->member, t->sits) : own;
+	call(&d, t);
+}
+
+void verdict_profile_done(struct verdict_profile *p)
+{
+	free(p->rough);
+	free(p->mean);
+	free(p->votes);
+	free(p->known);
+	free(p->region_mean);
+	free(p->region_holders);
+	free(p->residuals);
+	free(p->offsets);
+	*p = (struct verdict_profile){0};
+}
+
 void verdict_done(struct verdict_result *r)
 {
 	free(r->tracks);
 	free(r->hops);
-	free(r->profile.rough);
-	free(r->profile.mean);
-	free(r->profile.votes);
-	free(r->profile.known);
-	free(r->profile.region_mean);
-	free(r->profile.region_holders);
-	free(r->profile.residuals);
-	free(r->profile.offsets);
+	verdict_profile_done(&r->profile);
 	free(r->campaigns);
 	free(r->cells);
 	*r = (struct verdict_result){0};

@@ -46,6 +46,8 @@ struct verdict_source {
 	uint8_t listing; /* enum verdict_listing */
 };
 
+struct verdict_profile;
+
 /** Votes of earlier days, decayed. */
 struct verdict_history {
 	const double *sensor_mean, *sensor_votes; /* [sensor]; votes 0 = none */
@@ -71,6 +73,9 @@ struct verdict_input {
 	uint32_t holders_n;
 	uint16_t regions_n;
 	const struct verdict_history *history; /* or NULL */
+	/** What an earlier run of the same day learned, in today's indices: then nothing is learned,
+	 *  and the input may be a part of the day's sources (all rows of each). NULL: learn. */
+	const struct verdict_profile *learned;
 };
 
 /** Constants of the method; verdict_params has the values and where they come from. */
@@ -139,6 +144,7 @@ struct verdict_track {
 	bool response; /* reference: any packet of the source is a response */
 	bool implausible; /* random: TTLs that no path of 40 hops explains */
 	bool teaches, scored, path_looked, second_path, held;
+	bool carried; /* its campaign is one that an earlier run named (verdict_carry) */
 	double offset; /* from the region's profile, at all sensors; of teachers */
 	double score, log_claimed, log_alternative, log_path, prior;
 	double log_campaign, mixture; /* of the campaigns' cells; mixture 0 = none */
@@ -206,6 +212,19 @@ int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n) MU
 int verdict_run(const struct verdict_input *in, const struct verdict_params *p,
 	struct verdict_result *ret) MUST_CHECK;
 void verdict_done(struct verdict_result *r);
+void verdict_profile_done(struct verdict_profile *p);
+
+/** What an earlier run, which saw more sources, found a track to belong to; as in struct
+ *  verdict_track: mixture 0 = cells of no campaign, member 0 = no sender. */
+struct verdict_evidence {
+	double log_campaign, mixture, member, sits;
+	bool named; /* a campaign explained the track best */
+};
+
+/** For a run of a part of the sources: takes evidence of an earlier run into a track where this run
+ *  found none of the kind, and calls it anew. */
+void verdict_carry(const struct verdict_input *in, const struct verdict_params *p,
+	struct verdict_result *r, size_t track, const struct verdict_evidence *e);
 
 /** Holds the verdicts of tracks that were genuine before and look spoofed now where that happens to
  * a whole holder: 3 sources or more with 3 signatures or more, half of those that were genuine.

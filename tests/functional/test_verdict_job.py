@@ -2,12 +2,14 @@
 import datetime
 import ipaddress
 import random
+import re
 import time
 
 import pytest
 
 DAY = datetime.date(2024, 6, 1)
 REGIONS = ["JP", "AU", "BN", "GH", "HK", "KR", "LK", "MA", "MY", "TW"]
+CLAIMED = [*REGIONS, "US", "BR", "DE", "CN", "VN", "IN"]
 MEANS = [16, 18, 15, 17, 19, 14, 16, 20, 15, 17]
 PORTS = (23, 22, 445, 80)
 
@@ -19,17 +21,17 @@ def signature(port: int) -> int:
 class Day:
     """Rows of ttl_day."""
 
-    def __init__(self, seed: int = 1, day: datetime.date = DAY):
-        self.random, self.day, self.rows = random.Random(seed), day, []
+    def __init__(self, seed: int = 1, day: datetime.date = DAY, hour: int = 3):
+        self.random, self.day, self.hour, self.rows = random.Random(seed), day, hour, []
 
     def add(self, src, sensor, port, ttl, region, holder, packets=1, dataset=1):
-        first = datetime.datetime.combine(self.day, datetime.time(3), datetime.timezone.utc)
+        first = datetime.datetime.combine(self.day, datetime.time(self.hour), datetime.timezone.utc)
         self.rows.append((first, first + datetime.timedelta(seconds=5), packets, signature(port), sensor, self.day,
                           dataset, ttl, str(src), region, holder))
 
     def world(self, version: int = 4, holders: int = 8, sources: int = 4):
         """What an ordinary day shows: holders with their own depth, the own region nearer."""
-        for r, region in enumerate([*REGIONS, "US", "BR", "DE", "CN", "VN", "IN"]):
+        for r, region in enumerate(CLAIMED):
             for h in range(holders):
                 offset = self.random.randrange(-2, 3)
                 for i in range(sources):
@@ -50,17 +52,17 @@ class Day:
         """One machine that claims everybody's addresses, at two sensors."""
         for i in range(n):
             self.add(self.address(4, i % 16, i // 16 % 8, 100 + i // 128), 1 + i % 2, 8080, 50 + 3 * (i % 2),
-                     [*REGIONS, "US", "BR", "DE", "CN", "VN", "IN"][i % 16], f"AS{1000 + 100 * (i % 16) + i // 16 % 8}")
+                     CLAIMED[i % 16], f"AS{1000 + 100 * (i % 16) + i // 16 % 8}")
         return self
 
-    def store(self, installation, due: int = 1):
+    def store(self, installation, due: int = 1, since: str = "-infinity"):
         with installation.connect() as c:
             c.execute("SELECT hirundo.ensure_rollup_month(%s)", (self.day,))
             with c.cursor().copy("COPY hirundo.ttl_day (first_at, last_at, packets, signature, sensor_id, day, dataset_id,"
                                  " ttl, src, src_region, holder) FROM STDIN") as copy:
                 for row in self.rows:
                     copy.write_row(row)
-            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s)", (self.day, due))
+            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (self.day, due, since))
             c.commit()
         return self
 
@@ -132,6 +134,81 @@ def test_a_day(sensors):
     assert model == [(len(verdicts), len(verdicts), len(day.rows), len({row[8] for row in day.rows}), 1, False, [1], True)]
     # The history: each track once, version 1.
     assert sensors.query("SELECT count(*), max(version) FROM hirundo.verdict_history") == [(len(verdicts), 1)]
+
+
+COUNTS = ("SELECT tracks, sources, packets, genuine, spoofed, undetermined, held, campaigns FROM hirundo.hop_model",
+          "SELECT count(*), count(DISTINCT src), sum(packets)::bigint, count(*) FILTER (WHERE verdict = 'genuine'),"
+          " count(*) FILTER (WHERE verdict = 'spoofed'), count(*) FILTER (WHERE verdict = 'undetermined'),"
+          " count(*) FILTER (WHERE held), (SELECT count(*)::int FROM hirundo.campaign) FROM hirundo.verdict")
+
+
+def test_parts(sensors):
+    """A day whose whole pass takes long is judged in parts: what has new packets, by what the whole day taught."""
+    sensors.query("UPDATE hirundo.setting SET value = '0' WHERE name = 'verdict_full_seconds'")
+    first = Day().world().flood(100)
+    ttls = {row[4]: row[7] for row in first.rows if row[8] == "22.2.0.1"}
+    collector = judged(sensors, first)
+    before = dict(sensors.query("SELECT host(src), model_at FROM hirundo.verdict"))
+    learned = sensors.query("SELECT learned_at, histogram_rows FROM hirundo.hop_model")
+
+    later = Day(2, hour=5)
+    for sensor in range(1, 11):
+        later.add("22.2.0.201", sensor, 81, 64 - 10 - sensor % 3 * 7, "BN", "AS1202", packets=4)  # is elsewhere
+        later.add("22.2.0.1", sensor, 81, ttls[sensor], "BN", "AS1202")  # known, with another tool
+    later.add("20.0.0.101", 3, 8080, 33, "JP", "AS1000")  # of the flood
+    for i in range(120):  # another one
+        later.add(Day.address(4, i % 16, i // 16, 200), 5, 9090, 47, CLAIMED[i % 16], f"AS{1000 + 100 * (i % 16) + i // 16}")
+    touched = {row[8] for row in later.rows}
+    later.store(sensors, 7, f"{DAY} 05:00Z")
+    settle(sensors)
+    assert re.findall(r"pass=(\w+)", collector.log) == ["whole", "part"]
+    rows, = sensors.query("SELECT count(*) FROM hirundo.ttl_day WHERE src = ANY (%s::inet[])", (list(touched),))
+    assert sensors.query("SELECT learned_at, histogram_rows, part_rows, computed_at > learned_at FROM hirundo.hop_model") == [
+        (*learned[0], rows[0], True)]
+    after = {src: (verdict, at) for src, verdict, at in sensors.query("SELECT host(src), verdict, model_at FROM hirundo.verdict")}
+    assert {src for src, (_, at) in after.items() if before.get(src) != at} == touched, "these, and no others"
+    assert after["22.2.0.201"][0] == "spoofed" and after["22.2.0.1"][0] == "genuine"
+    reason, = sensors.query("SELECT hirundo.verdict_reason(v) FROM hirundo.verdict v WHERE src = '20.0.0.101'")[0]
+    assert "campaign 4-602551f90-64" in reason, "what the whole day showed of it stands"
+    assert sensors.query("SELECT service, claimed_sources, packets FROM hirundo.campaign ORDER BY 1") == [
+        ("8080/TCP", 100, 100), ("9090/TCP", 120, 120)]
+    assert sensors.query(COUNTS[0]) == sensors.query(COUNTS[1])
+    assert check_scores(sensors, limit=1000) > 600
+    assert sensors.query("SELECT count(*) FROM hirundo.verdict_history WHERE version > 1 AND src <> '20.0.0.101'"
+                         " AND src <> '22.2.0.1'") == [(0,)]
+
+    # What a whole pass would say.
+    sensors.query("UPDATE hirundo.setting SET value = '60' WHERE name = 'verdict_full_seconds'")
+    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8, %s)", (DAY, f"{DAY} 05:00Z"))
+    settle(sensors)
+    assert re.findall(r"pass=(\w+)", collector.log) == ["whole", "part", "whole"]
+    whole = dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict"))
+    other = {src: (verdict, whole[src]) for src, (verdict, _) in after.items() if whole[src] != verdict}
+    assert len(other) < 0.02 * len(touched) and not any("undetermined" not in pair for pair in other.values()), other
+    assert sensors.query(COUNTS[0]) == sensors.query(COUNTS[1])
+
+
+def test_parts_come_to_a_whole(sensors):
+    """When parts have read half as much as the whole pass, when thresholds change, when any row may have changed,
+    the whole day is judged."""
+    sensors.query("UPDATE hirundo.setting SET value = '0' WHERE name = 'verdict_full_seconds'")
+    collector = judged(sensors, Day().world())
+    passes = ["whole"]
+
+    def due(since: str, want: str):
+        sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (DAY, len(passes), since))
+        settle(sensors)
+        passes.append(want)
+        assert re.findall(r"pass=(\w+)", collector.log) == passes
+
+    due(f"{DAY} 05:00Z", "part")  # nothing at all
+    due(f"{DAY} 00:00Z", "part")  # everything
+    due(f"{DAY} 05:00Z", "whole")
+    due("-infinity", "whole")
+    sensors.query("UPDATE hirundo.setting SET value = '-1.5' WHERE name = 'spoofed_score'")
+    due(f"{DAY} 05:00Z", "whole")
+    due(f"{DAY} 05:00Z", "part")
+    assert sensors.query(COUNTS[0]) == sensors.query(COUNTS[1])
 
 
 def test_changes(sensors):

@@ -158,11 +158,13 @@ COMMENT ON COLUMN hirundo.coverage.seconds IS 'seconds covered by STATUS records
 CREATE TABLE hirundo.verdict_due (
     day date NOT NULL,
     rollup bigint NOT NULL,
+    since timestamptz NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (day, rollup)
 );
 COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them.';
 COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
+COMMENT ON COLUMN hirundo.verdict_due.since IS 'every row of ttl_day that the step changed has its last packet then or later; -infinity: any row may have changed or gone';
 
 CREATE TABLE hirundo.rollup_gap (
     sensor_id int NOT NULL,
@@ -285,8 +287,8 @@ BEGIN
         GROUP BY 2
         ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
-        INSERT INTO hirundo.verdict_due (day, rollup)
-        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0)
+        INSERT INTO hirundo.verdict_due (day, rollup, since)
+        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), lower(p_spans)
         FROM (SELECT DISTINCT day FROM ttls WHERE p_expected IS NOT NULL) AS d
     )
     SELECT n INTO found_rows FROM total;

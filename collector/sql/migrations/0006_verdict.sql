@@ -10,12 +10,14 @@ INSERT INTO hirundo.setting VALUES
     ('genuine_score', '0.5'),
     ('spoofed_score_one_region', '-2'),
     ('genuine_score_one_region', '1'),
+    ('verdict_full_seconds', '10'),
     ('hop_history_days', '3'),
     ('hop_model_retention_days', '35');
 
 CREATE TABLE hirundo.hop_model (
     day date PRIMARY KEY,
     computed_at timestamptz NOT NULL,
+    learned_at timestamptz NOT NULL,
     final boolean NOT NULL,
     opened_at timestamptz NOT NULL,
     dataset_ids int[] NOT NULL,
@@ -28,6 +30,7 @@ CREATE TABLE hirundo.hop_model (
     in_region real NOT NULL,
     in_region_6 real NOT NULL,
     histogram_rows bigint NOT NULL,
+    part_rows bigint NOT NULL DEFAULT 0,
     packets bigint NOT NULL,
     sources bigint NOT NULL,
     tracks bigint NOT NULL,
@@ -37,11 +40,13 @@ CREATE TABLE hirundo.hop_model (
     undetermined bigint NOT NULL,
     held bigint NOT NULL,
     campaigns int NOT NULL,
-    seconds double precision NOT NULL
+    seconds double precision NOT NULL,
+    learn_seconds double precision NOT NULL
 );
 COMMENT ON TABLE hirundo.hop_model IS 'One row for each reporting day that was judged: when, with which settings, and how it came out. A day without a row is not judged yet.';
 COMMENT ON COLUMN hirundo.hop_model.day IS 'reporting day (setting reporting_zone)';
 COMMENT ON COLUMN hirundo.hop_model.computed_at IS 'time of the snapshot that was judged: all rows of ttl_day committed before are in the verdicts; the as-of of every answer';
+COMMENT ON COLUMN hirundo.hop_model.learned_at IS 'time of the snapshot of the last pass over the whole day: profiles, counts of campaigns and teachers are of then; passes since then judged the sources that had new packets by it (setting verdict_full_seconds)';
 COMMENT ON COLUMN hirundo.hop_model.final IS 'whether it was computed after hirundo.verdict_final_at(): verdicts change no more';
 COMMENT ON COLUMN hirundo.hop_model.opened_at IS 'when the day was judged first';
 COMMENT ON COLUMN hirundo.hop_model.dataset_ids IS 'data sets that regions and holders of the day''s rows come from (enrichment_dataset)';
@@ -53,8 +58,9 @@ COMMENT ON COLUMN hirundo.hop_model.spoofed_score_one_region IS 'threshold then,
 COMMENT ON COLUMN hirundo.hop_model.genuine_score_one_region IS 'threshold then, after the prevalence, for what one region saw';
 COMMENT ON COLUMN hirundo.hop_model.in_region IS 'hops that sources of a sensor''s own region differ by at it, IPv4';
 COMMENT ON COLUMN hirundo.hop_model.in_region_6 IS 'the same for IPv6';
-COMMENT ON COLUMN hirundo.hop_model.histogram_rows IS 'rows of ttl_day that were judged';
-COMMENT ON COLUMN hirundo.hop_model.packets IS 'packets in them';
+COMMENT ON COLUMN hirundo.hop_model.histogram_rows IS 'rows of ttl_day at learned_at';
+COMMENT ON COLUMN hirundo.hop_model.part_rows IS 'rows of ttl_day that passes over a part of the day read since then';
+COMMENT ON COLUMN hirundo.hop_model.packets IS 'packets of the tracks';
 COMMENT ON COLUMN hirundo.hop_model.sources IS 'distinct sources';
 COMMENT ON COLUMN hirundo.hop_model.tracks IS 'tracks: rows in verdict';
 COMMENT ON COLUMN hirundo.hop_model.teachers IS 'of them, tracks that the profiles were learned from';
@@ -63,7 +69,8 @@ COMMENT ON COLUMN hirundo.hop_model.spoofed IS 'tracks called spoofed';
 COMMENT ON COLUMN hirundo.hop_model.undetermined IS 'tracks left undetermined';
 COMMENT ON COLUMN hirundo.hop_model.held IS 'tracks whose verdict was held, because the path to their whole network changed';
 COMMENT ON COLUMN hirundo.hop_model.campaigns IS 'campaigns found';
-COMMENT ON COLUMN hirundo.hop_model.seconds IS 'seconds that the run took, reading and writing included';
+COMMENT ON COLUMN hirundo.hop_model.seconds IS 'seconds that the last pass took, reading and writing included';
+COMMENT ON COLUMN hirundo.hop_model.learn_seconds IS 'seconds that the last pass over the whole day took';
 
 CREATE TABLE hirundo.hop_sensor (
     day date NOT NULL,
@@ -161,7 +168,7 @@ COMMENT ON COLUMN hirundo.campaign.last_seen IS 'last packet in its cells, whole
 COMMENT ON COLUMN hirundo.campaign.service IS 'service of the signature';
 COMMENT ON COLUMN hirundo.campaign.signature IS 'what the packets have in common (hirundo.signature_text)';
 COMMENT ON COLUMN hirundo.campaign.initial_ttl IS 'TTL that they started with: 32, 64, 128 or 255';
-COMMENT ON COLUMN hirundo.campaign.claimed_sources IS 'source addresses in its cells';
+COMMENT ON COLUMN hirundo.campaign.claimed_sources IS 'source addresses in its cells; this and the other counts are of hop_model.learned_at, or, where a pass over a part of the day found the campaign later, of what that pass looked at';
 COMMENT ON COLUMN hirundo.campaign.claimed_holders IS 'holders of these addresses';
 COMMENT ON COLUMN hirundo.campaign.packets IS 'packets in its cells';
 COMMENT ON COLUMN hirundo.campaign.likely_region IS 'region whose profile fits its hop counts best; NULL where fewer than 3 sensors saw it';
@@ -280,7 +287,7 @@ COMMENT ON COLUMN hirundo.verdict_history.computed_at IS 'when it was written';
 CREATE FUNCTION hirundo.verdict_settings(
     OUT spoofed_prevalence double precision, OUT spoofed_score double precision, OUT genuine_score double precision,
     OUT spoofed_score_alone double precision, OUT spoofed_score_one_region double precision, OUT genuine_score_one_region double precision,
-    OUT hop_history_days int, OUT hop_model_retention_days int)
+    OUT verdict_full_seconds double precision, OUT hop_history_days int, OUT hop_model_retention_days int)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT max(value::float8) FILTER (WHERE name = 'spoofed_prevalence'),
@@ -289,17 +296,21 @@ BEGIN ATOMIC
         max(value::float8) FILTER (WHERE name = 'spoofed_score_alone'),
         max(value::float8) FILTER (WHERE name = 'spoofed_score_one_region'),
         max(value::float8) FILTER (WHERE name = 'genuine_score_one_region'),
+        max(value::float8) FILTER (WHERE name = 'verdict_full_seconds'),
         max(value::float8) FILTER (WHERE name = 'hop_history_days')::int,
         max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int
     FROM hirundo.setting
     WHERE name IN ('spoofed_prevalence', 'spoofed_score', 'genuine_score', 'spoofed_score_alone',
-        'spoofed_score_one_region', 'genuine_score_one_region', 'hop_history_days', 'hop_model_retention_days');
+        'spoofed_score_one_region', 'genuine_score_one_region', 'verdict_full_seconds', 'hop_history_days',
+        'hop_model_retention_days');
 END;
 COMMENT ON FUNCTION hirundo.verdict_settings IS
     'The verdict''s settings. spoofed_prevalence: share of sources taken to be spoofed beforehand, above 0 and below '
     '1 (it makes thresholds stricter, never laxer); spoofed_score, genuine_score: thresholds at a prevalence of 0.5, '
     '..._alone where no sender, campaign or random TTL '
-    'speaks against a track, ..._one_region where one region saw it; hop_history_days: earlier days that vote on profiles; '
+    'speaks against a track, ..._one_region where one region saw it; verdict_full_seconds: a day whose last whole pass took longer is judged '
+    'in parts (the sources that have new packets), with a whole pass when the parts have read half as much as it did, '
+    'and when the day becomes final; hop_history_days: earlier days that vote on profiles; '
     'hop_model_retention_days: days that hop_holder and hop_holder_offset are kept.';
 
 CREATE FUNCTION hirundo.verdict_final_at(p_day date, p_opened_at timestamptz) RETURNS timestamptz
@@ -582,7 +593,7 @@ BEGIN
         END IF;
         IF v.kind = 'random' THEN
             prior := CASE WHEN EXISTS (SELECT FROM hirundo.ttl_day t WHERE t.day = p_day AND t.src = p_src
-                AND hirundo.initial_ttl(t.ttl) - t.ttl > 40) THEN -1.2 ELSE -0.8 END;
+                AND hirundo.initial_ttl(t.ttl) - t.ttl > 40) THEN -2 ELSE -0.8 END;
         ELSIF v.kind <> 'nmap' THEN
             log_claimed := hirundo.log_sum(ln(0.97::float8) + log_claimed, ln(0.03::float8) + odd);
             log_alternative := hirundo.log_sum(ln(0.97::float8) + log_alternative, ln(0.03::float8) + any_odd);
@@ -627,7 +638,7 @@ $$;
 COMMENT ON FUNCTION hirundo.verdict_score IS
     'The numbers of a verdict computed once more from ttl_day, hop_sensor, hop_region, hop_holder and hop_holder_offset'
     '; log_second_path, log_campaign, mixture, member and sits are taken from the verdict. They are those of the '
-    'verdict while its model_at is hop_model.computed_at, or nothing changed since.';
+    'verdict while its model_at is hop_model.learned_at or later, or nothing changed since.';
 
 REVOKE ALL ON FUNCTION hirundo.verdict_settings, hirundo.verdict_final_at, hirundo.hop_history,
     hirundo.hop_model_retire, hirundo.verdict_reason, hirundo.log_sum, hirundo.hop_density,
