@@ -37,6 +37,7 @@ struct old {
 	uint64_t packets;
 	uint32_t campaign; /* store.names, where evidence.named */
 	float score;
+	uint16_t source_regions;
 	uint8_t call;
 	bool there, taught, held;
 };
@@ -190,7 +191,8 @@ static int on_old(void *arg, struct bytes *fields)
 
 	if (!get_track(s, fields, &key, &at) || !copy_in_field(fields, &call) || !call.p ||
 		!copy_in_field(fields, &score) || score.n != 4 ||
-		!copy_in_field(fields, &packets) || packets.n != 8 ||
+		!copy_in_u16(fields, &o.source_regions) || !copy_in_field(fields, &packets) ||
+		packets.n != 8 ||
 		!copy_in_double(fields, &o.log_claimed) || !copy_in_double(fields, &o.log_alternative) ||
 		!copy_in_double(fields, &o.log_path) || !copy_in_double(fields, &o.prior) ||
 		!copy_in_double(fields, &o.own_score) ||
@@ -252,7 +254,8 @@ static int load_old(struct store *s)
 			s->first[family][r->tracks[i].source] = i;
 	}
 	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, track, verdict, score, packets, log_claimed, log_alternative,"
+		"COPY (SELECT src, track, verdict, score, source_regions, packets, log_claimed,"
+		" log_alternative,"
 		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
 		" campaign, taught, held FROM hirundo.verdict %s WHERE day = '%s')"
 		" TO STDOUT (FORMAT binary)",
@@ -310,7 +313,7 @@ static bool same_double(double old, double now, bool there)
 static bool same(const struct old *o, const struct verdict_track *t)
 {
 	return o->there && o->call == t->call && o->score == (float)t->score &&
-	       o->packets == t->packets && o->prior == t->prior && o->own_score == t->own_score &&
+	       o->source_regions == t->source_regions && o->packets == t->packets && o->prior == t->prior && o->own_score == t->own_score &&
 	       o->evidence.member == t->member && o->evidence.sits == t->sits &&
 	       o->taught == t->teaches &&
 	       o->held == t->held && same_double(o->log_claimed, t->log_claimed, t->scored) &&
@@ -332,8 +335,9 @@ static void add_verdict(const struct store *s, struct copy_out *c, unsigned fami
 		add_holder(s, c, source->holder);
 	else
 		copy_add(c, "\t\\N");
-	copy_add(c, "\t%" PRIu64 "\t%s\t%.9g\t%u\t%u\t%" PRIu64, signature(s, t->signature),
-		calls[t->call], (double)(float)t->score, t->regions, t->sensors, t->packets);
+	copy_add(c, "\t%" PRIu64 "\t%s\t%.9g\t%u\t%u\t%u\t%" PRIu64,
+		signature(s, t->signature), calls[t->call], (double)(float)t->score, t->regions,
+		t->source_regions, t->sensors, t->packets);
 	add_double(c, t->log_claimed, t->scored);
 	add_double(c, t->log_alternative, t->scored);
 	add_double(c, t->log_path, t->path_looked);
@@ -455,7 +459,7 @@ static int write_verdicts(const struct store *s, uint64_t *ret_written)
 		return e;
 	copy_begin(&c, s->conn,
 		"COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature,"
-		" verdict, score, regions_seen, sensors_seen, packets, log_claimed,"
+		" verdict, score, regions_seen, source_regions, sensors_seen, packets, log_claimed,"
 		" log_alternative, log_second_path, prior, own_score, member, sits, log_campaign, "
 		"mixture, common_offset, "
 		"worst_sensor, worst_hops,"

@@ -350,22 +350,38 @@ static int add_hop(struct work *w, struct verdict_track *t, const struct verdict
 	return 0;
 }
 
+/* Whether it is the first sensor of its region since stamp changed. A sensor without a region counts
+ * as one of its own. */
+static bool new_region(struct work *w, uint16_t sensor)
+{
+	uint16_t region = w->d->in->sensor_region[sensor];
+
+	if (region == VERDICT_NONE)
+		return true;
+	if (w->stamps[region] == w->stamp)
+		return false;
+	w->stamps[region] = w->stamp;
+	return true;
+}
+
 static uint16_t count_regions(struct work *w, const struct verdict_track *t)
 {
 	const struct verdict_hop *h = track_hops(w->d, t);
 	uint16_t n = 0;
 
 	w->stamp++;
-	for (unsigned i = 0; i < t->sensors; i++) {
-		uint16_t region = w->d->in->sensor_region[h[i].sensor];
+	for (unsigned i = 0; i < t->sensors; i++)
+		n += new_region(w, h[i].sensor);
+	return n;
+}
 
-		/* A sensor without a region counts as one of its own. */
-		if (region != VERDICT_NONE && w->stamps[region] == w->stamp)
-			continue;
-		if (region != VERDICT_NONE)
-			w->stamps[region] = w->stamp;
-		n++;
-	}
+static uint16_t count_source_regions(struct work *w)
+{
+	uint16_t n = 0;
+
+	w->stamp++;
+	for (size_t i = 0; i < w->cells_n; i = sensor_end(w, i))
+		n += new_region(w, w->cells[i].sensor);
 	return n;
 }
 
@@ -422,6 +438,7 @@ static int add_track(struct work *w, const struct verdict_row *rows, size_t n,
 		t.response |= d->in->signature_response[rows[i].signature];
 	t.signature = main_signature(w, rows, n, d->p->reference ? CLASSES_N : class_);
 	t.regions = count_regions(w, &t);
+	t.source_regions = count_source_regions(w);
 	if (!grow(&r->tracks, r->tracks_n, &w->tracks_room, sizeof(*r->tracks)))
 		return -ENOMEM;
 	r->tracks[r->tracks_n++] = t;

@@ -138,6 +138,7 @@ struct verdict_track {
 	size_t hops; /* index of its first struct verdict_hop; ascending by sensor */
 	uint32_t source, signature;
 	uint16_t sensors, regions;
+	uint16_t source_regions; /* regions that saw any track of its source */
 	uint8_t initial_ttl; /* 0: all packets of the source */
 	uint8_t kind; /* enum verdict_kind */
 	uint8_t call; /* enum verdict_call */

@@ -157,15 +157,17 @@ class World:
                     copy.write_row((sensor, day, name, src, role, packets, at[day], at[day], traits, self.region[src],
                                     int(holder[2:]) if holder.startswith("AS") else None))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
-                             " regions_seen, sensors_seen, packets, prior, common_offset, campaign, second_path, taught,"
+                             " regions_seen, source_regions, sensors_seen, packets, prior, common_offset, campaign, second_path, taught,"
                              " held, nearest_region, model_at) FROM STDIN") as copy:
                 for (day, src, track), v in self.verdict.items():
                     copy.write_row((day, src, track, v["kind"], v["region"], v["holder"], v["signature"], v["verdict"],
-                                    v["score"], v["regions"], v["sensors"], v["packets"], 0, 1.5, v["campaign"], False, True,
+                                    v["score"], v["regions"], v["regions"], v["sensors"],
+                                    v["packets"], 0, 1.5, v["campaign"], False, True,
                                     False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
-            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, false, now(), %s, 0.5, -1, 0.5, -1.5, -2, 1, -7, -7,"
-                      " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (day, self.computed_at(day), [1] if i == 0 else [2]))
+            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, false, now(), %s, 0.5, -1, 0.5, -1.5, -2, 1, -7, -7,"
+                      " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+                      (day, self.computed_at(day), self.computed_at(day), [1] if i == 0 else [2]))
         c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, 1), (%s, 2)", (self.days[2], self.days[3]))
         self._store_coverage(c)
 

@@ -205,6 +205,7 @@ CREATE TABLE hirundo.verdict (
     verdict text NOT NULL CHECK (verdict IN ('genuine', 'spoofed', 'undetermined')),
     score real NOT NULL,
     regions_seen smallint NOT NULL,
+    source_regions smallint NOT NULL,
     sensors_seen smallint NOT NULL,
     packets bigint NOT NULL,
     log_claimed double precision,
@@ -239,6 +240,7 @@ COMMENT ON COLUMN hirundo.verdict.signature IS 'main signature: most packets, th
 COMMENT ON COLUMN hirundo.verdict.verdict IS 'genuine, spoofed or undetermined, by the score and the thresholds of hop_model';
 COMMENT ON COLUMN hirundo.verdict.score IS 'log10 of the likelihood ratio genuine : spoofed, cut to -9 .. 9: (log_claimed - log_alternative) / ln 10 + prior, where log_claimed takes log_second_path with weight 0.1 when that was looked at; mixed with sits by the chance member; -3 for unlisted and bogon, 0 where nothing can be said';
 COMMENT ON COLUMN hirundo.verdict.regions_seen IS 'regions whose sensors saw the track';
+COMMENT ON COLUMN hirundo.verdict.source_regions IS 'regions whose sensors saw any track of the source';
 COMMENT ON COLUMN hirundo.verdict.sensors_seen IS 'sensors that saw it';
 COMMENT ON COLUMN hirundo.verdict.packets IS 'packets of the track';
 COMMENT ON COLUMN hirundo.verdict.log_claimed IS 'ln density of its hop counts, coming from the claimed network; NULL where it was not scored';
