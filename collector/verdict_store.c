@@ -212,6 +212,7 @@ static int on_old(void *arg, struct bytes *fields)
 	s->old_n++;
 	note_old(s, &key, &o);
 	o.evidence.named = name.p != NULL;
+	o.evidence.spoofed = called == VERDICT_SPOOFED;
 	if (name.p) {
 		char text[CAMPAIGN_MAX] = {0};
 

@@ -25,6 +25,9 @@
 #define NMAP_RANGE 24
 #define NMAP_MEAN 48
 #define NMAP_VARIANCE 44
+/* One packet a sensor: deviation from the sensors' medians that such TTLs show, hops (5.5 of a uniform
+ * draw of 23; hosts of one initial TTL show 1 to 2, forged ones 3). */
+#define NMAP_SPREAD 4
 /* Least variance of a random TTL. */
 #define RANDOM_VARIANCE 100
 
@@ -230,16 +233,21 @@ static size_t sensor_end(const struct work *w, size_t i)
 	return end;
 }
 
-/* Median distance of a source's hops from their median, the sensors' medians taken off. */
-static double spread(struct work *w, size_t *ret_sensors)
+/* Median distance of a source's hops from their median, the sensors' medians taken off.
+ * @param raw  hops whatever the initial TTL: less the mean TTL */
+static double spread(struct work *w, bool raw, size_t *ret_sensors)
 {
 	const double *rough = w->d->r->profile.rough;
 	size_t n = 0;
 	double middle;
 
 	for (size_t i = 0, end; i < w->cells_n; i = end) {
+		double hops;
+
 		end = sensor_end(w, i);
-		w->scratch[n++] = join(w->cells + i, end - i).hops - rough[w->cells[i].sensor];
+		hops = raw ? -join_raw(w->cells + i, end - i).hops
+			   : join(w->cells + i, end - i).hops;
+		w->scratch[n++] = hops - rough[w->cells[i].sensor];
 	}
 	*ret_sensors = n;
 	middle = median(w->scratch, n);
@@ -272,6 +280,7 @@ static enum verdict_kind kind_of(struct work *w)
 {
 	uint64_t packets = 0, implausible = 0, repeated = 0, off = 0;
 	unsigned lowest = 255, highest = 0, range = 0, disagree = 0;
+	bool low_draw, split;
 	size_t sensors;
 	double away;
 
@@ -296,15 +305,21 @@ static enum verdict_kind kind_of(struct work *w)
 		range = high - low > range ? high - low : range;
 		disagree = most - least > disagree ? most - least : disagree;
 	}
-	away = spread(w, &sensors);
+	away = spread(w, false, &sensors);
+	low_draw = highest <= NMAP_HIGHEST && range <= NMAP_RANGE;
 	if ((repeated >= REPEATED_MIN && (double)off >= OFF_SHARE * (double)repeated) ||
 		(sensors >= SPREAD_SENSORS && away > SPREAD_HOPS) ||
 		(implausible > 0 && implausible < packets &&
 			(double)implausible >= IMPLAUSIBLE_SHARE * (double)packets &&
 			highest - lowest > IMPLAUSIBLE_RANGE && disagree > SPLIT_HOPS))
-		return highest <= NMAP_HIGHEST && range <= NMAP_RANGE ? VERDICT_NMAP
-								      : VERDICT_RANDOM;
-	return disagree > SPLIT_HOPS || offsets_differ(w) ? VERDICT_SPLIT : VERDICT_FIXED;
+		return low_draw ? VERDICT_NMAP : VERDICT_RANDOM;
+	split = disagree > SPLIT_HOPS || offsets_differ(w);
+	/* Of few packets: nothing starts with 32 nowadays, so low TTLs on both sides of that class's end
+	 * are drawn rather than two senders'. */
+	if (!w->d->p->reference && low_draw &&
+		(split || (sensors >= SPREAD_SENSORS && spread(w, true, &sensors) > NMAP_SPREAD)))
+		return VERDICT_NMAP;
+	return split ? VERDICT_SPLIT : VERDICT_FIXED;
 }
 
 /* Most packets; then seen first; then the lowest. class_: CLASSES_N for all. */

@@ -43,6 +43,7 @@ const struct verdict_params verdict_params = {
 	.path_templates = 20,
 	.sender_flows = 4,
 	.senders = 6,
+	.random_holders = 3,
 	.sender_evidence = 12,
 	.claims_evidence = 6,
 	.sender_prior = 0.6,
@@ -169,6 +170,43 @@ static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 	return e;
 }
 
+/* Who draws TTLs at random has a tool that does, or is one of the addresses in whose name somebody else
+ * does: several networks with one tool are the latter. */
+static int find_company(struct detector *d)
+{
+	struct verdict_result *r = d->r;
+	AUTO_FREE struct keyed *keys = zeroed(r->tracks_n, sizeof(*keys));
+	size_t n = 0;
+	int e = keys ? 0 : -ENOMEM;
+
+	for (size_t i = 0; e == 0 && i < r->tracks_n; i++)
+		if (r->tracks[i].kind == VERDICT_RANDOM)
+			keys[n++] = (struct keyed){
+				.key = (uint64_t)r->tracks[i].signature << 32 |
+				       d->in->sources[r->tracks[i].source].holder,
+				.value = (uint32_t)i,
+			};
+	if (e == 0)
+		e = order_keyed(keys, n);
+	for (size_t i = 0, end; e == 0 && i < n; i = end) {
+		unsigned holders = 0;
+
+		for (end = i; end < n && keys[end].key >> 32 == keys[i].key >> 32; end++)
+			holders += end == i || keys[end].key != keys[end - 1].key;
+		for (size_t j = i; j < end; j++)
+			r->tracks[keys[j].value].company = holders >= d->p->random_holders;
+	}
+	return e;
+}
+
+/* Whether its TTLs alone, which change from packet to packet, are all that speaks against it. */
+static bool only_draws(const struct verdict_params *p, const struct verdict_track *t)
+{
+	if (p->reference)
+		return false;
+	return t->kind == VERDICT_NMAP || (t->kind == VERDICT_RANDOM && !t->company);
+}
+
 static void call(const struct detector *d, struct verdict_track *t)
 {
 	const struct verdict_params *p = d->p;
@@ -185,10 +223,10 @@ static void call(const struct detector *d, struct verdict_track *t)
 		t->call = VERDICT_UNDETERMINED;
 	else if (t->score >= genuine)
 		t->call = VERDICT_GENUINE;
-	else if (t->score <= spoofed && (t->kind != VERDICT_NMAP || p->reference))
+	else if (t->score <= spoofed && !only_draws(p, t))
 		t->call = VERDICT_SPOOFED;
 	else
-		t->call = VERDICT_UNDETERMINED; /* nmap's TTLs alone prove nothing */
+		t->call = VERDICT_UNDETERMINED;
 	if (t->call == VERDICT_SPOOFED && t->scored && track_fixed(t))
 		t->nearest_region = score_nearest(d, track_hops(d, t), t->sensors);
 }
@@ -236,6 +274,8 @@ static int run(struct detector *d)
 		return e;
 	note_scores(d, worst);
 	e = pass(d, worst, mains);
+	if (e == 0)
+		e = find_company(d);
 	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
 		call(d, &d->r->tracks[i]);
 	return e == 0 ? campaign_list(d) : e;
@@ -268,6 +308,7 @@ void verdict_carry(const struct verdict_input *in, const struct verdict_params *
 
 	if (!t->scored)
 		return;
+	t->company |= e->spoofed;
 	if (track_fixed(t) && t->mixture <= 0 && e->mixture > 0) {
 		t->mixture = e->mixture;
 		t->log_campaign = e->log_campaign;

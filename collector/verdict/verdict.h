@@ -97,6 +97,8 @@ struct verdict_params {
 	 * nobody showed yet, in flows; that a forged address also sends by itself; of the regions'
 	 * profiles in what may be elsewhere. */
 	unsigned sender_flows, senders;
+	/* Holders whose sources draw TTLs at random with one tool, from which on that is one forger. */
+	unsigned random_holders;
 	double sender_evidence, claims_evidence, sender_prior, sender_several, sender_regions;
 	double random_prior, implausible_prior, bogon_score, drop_score, clip;
 	/* Thresholds. Alone: of what no sender, campaign or random TTL speaks against. */
@@ -145,6 +147,7 @@ struct verdict_track {
 	bool response; /* reference: any packet of the source is a response */
 	bool implausible; /* random: TTLs that no path of 40 hops explains */
 	bool teaches, scored, path_looked, second_path, held;
+	bool company; /* random: others of several holders do the same with the same tool */
 	bool carried; /* its campaign is one that an earlier run named (verdict_carry) */
 	double offset; /* from the region's profile, at all sensors; of teachers */
 	double score, log_claimed, log_alternative, log_path, prior;
@@ -220,6 +223,7 @@ void verdict_profile_done(struct verdict_profile *p);
 struct verdict_evidence {
 	double log_campaign, mixture, member, sits;
 	bool named; /* a campaign explained the track best */
+	bool spoofed; /* it was called that */
 };
 
 /** For a run of a part of the sources: takes evidence of an earlier run into a track where this run

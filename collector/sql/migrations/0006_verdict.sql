@@ -237,7 +237,7 @@ COMMENT ON COLUMN hirundo.verdict.kind IS 'fixed: one sender; split: one of seve
 COMMENT ON COLUMN hirundo.verdict.src_region IS 'region that the address claims, NULL where no data set knows it';
 COMMENT ON COLUMN hirundo.verdict.holder IS 'holder that it claims; the covering /16 (IPv6: /32) where none is known; NULL for unlisted and bogon';
 COMMENT ON COLUMN hirundo.verdict.signature IS 'main signature: most packets, then seen first (whole seconds), then the lowest';
-COMMENT ON COLUMN hirundo.verdict.verdict IS 'genuine, spoofed or undetermined, by the score and the thresholds of hop_model';
+COMMENT ON COLUMN hirundo.verdict.verdict IS 'genuine, spoofed or undetermined, by the score and the thresholds of hop_model; drawn TTLs alone are no forgery: of kind nmap never spoofed, of kind random only where sources of 3 holders or more draw theirs with this signature';
 COMMENT ON COLUMN hirundo.verdict.score IS 'log10 of the likelihood ratio genuine : spoofed, cut to -9 .. 9: (log_claimed - log_alternative) / ln 10 + prior, where log_claimed takes log_second_path with weight 0.1 when that was looked at; mixed with sits by the chance member; -3 for unlisted and bogon, 0 where nothing can be said';
 COMMENT ON COLUMN hirundo.verdict.regions_seen IS 'regions whose sensors saw the track';
 COMMENT ON COLUMN hirundo.verdict.source_regions IS 'regions whose sensors saw any track of the source';
@@ -398,6 +398,7 @@ BEGIN ATOMIC
                     round(v.worst_expected::numeric), round(v.worst_hops::numeric)) END,
             CASE v.kind WHEN 'nmap' THEN 'TTL drawn anew for each packet, as Nmap does'
                 WHEN 'random' THEN 'TTL changes from packet to packet'
+                    || CASE v.verdict WHEN 'spoofed' THEN ', and so it does for other networks with the same tool' ELSE '' END
                 WHEN 'split' THEN 'one of several senders: initial TTL ' || v.track END,
             CASE WHEN v.campaign IS NOT NULL THEN
                 'same tool and hop counts as many unrelated networks, campaign ' || v.campaign END,
