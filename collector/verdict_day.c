@@ -204,7 +204,7 @@ static int settle_sources(struct verdict_day *d, unsigned family)
 		s->listing = VERDICT_LISTED;
 		if (bogon(verdict_day_version(family), address))
 			s->listing = VERDICT_BOGON;
-		else if (d->unlisted && c->dataset > 0 && c->region == VERDICT_NONE &&
+		else if (d->registries > 0 && c->dataset >= d->registries && c->region == VERDICT_NONE &&
 			 c->holder == 0)
 			s->listing = VERDICT_UNLISTED;
 		if (c->holder > 0)
@@ -361,13 +361,14 @@ static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
 	static const char sql[] = "SELECT (extract(epoch FROM $1::date::timestamp AT TIME ZONE"
 				  " hirundo.reporting_zone() - timestamptz '2000-01-01 "
 				  "00:00:00+00') * 1000000)::bigint,"
-				  " hirundo.address_kind() = 'rir'";
+				  " (SELECT min(dataset_id) FROM hirundo.enrichment_dataset"
+				  " WHERE kind = 'rir' AND with_region > 0)";
 	PGresult *res = PQexecParams(conn, sql, 1, NULL, &day, NULL, NULL, 0);
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 ? 0 : -EIO;
 
 	if (e == 0) {
 		d->start_us = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
-		d->unlisted = PQgetvalue(res, 0, 1)[0] == 't';
+		d->registries = (int32_t)strtol(PQgetvalue(res, 0, 1), NULL, 10);
 	}
 	PQclear(res);
 	return e;

@@ -50,7 +50,8 @@ struct verdict_day {
 	uint64_t packets;
 	int64_t start_us; /* of the day, since 2000-01-01 UTC */
 	bool part; /* only the sources of VERDICT_TOUCHED */
-	bool unlisted; /* what no data set lists is allocated to nobody (address_kind() = 'rir') */
+	int32_t registries; /* first data set with the registries' files, from which on what is not listed
+			     * is allocated to nobody; 0: they were never imported */
 };
 
 static inline uint8_t verdict_day_version(unsigned family)

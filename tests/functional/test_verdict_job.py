@@ -136,6 +136,21 @@ def test_a_day(sensors):
     assert sensors.query("SELECT count(*), max(version) FROM hirundo.verdict_history") == [(len(verdicts), 1)]
 
 
+def test_not_listed_where_registries_were_asked(sensors):
+    """An address is allocated to nobody where the registries' files did not list it; what other data did not know
+    before these were imported says nothing."""
+    for number, kind in ((1, "ranges"), (2, "rir")):
+        sensors.query("INSERT INTO hirundo.enrichment_dataset (dataset_id, kind, name, source_date, checksum, ranges,"
+                      " with_region, with_asn, address_ranges, forced) VALUES (%s, %s, %s, %s, '', 1, 1, 0, 1, false)",
+                      (number, kind, kind, DAY))
+    day = Day().world()
+    for n in range(3):
+        day.add(f"200.1.2.{n + 1}", 1, 23, 50, None, None, dataset=n or None)
+    judged(sensors, day)
+    assert sensors.query("SELECT host(src), kind FROM hirundo.verdict WHERE src <<= '200.1.2.0/24' ORDER BY src") == [
+        ("200.1.2.1", "fixed"), ("200.1.2.2", "fixed"), ("200.1.2.3", "unlisted")]
+
+
 COUNTS = ("SELECT tracks, sources, packets, genuine, spoofed, undetermined, held, campaigns FROM hirundo.hop_model",
           "SELECT count(*), count(DISTINCT src), sum(packets)::bigint, count(*) FILTER (WHERE verdict = 'genuine'),"
           " count(*) FILTER (WHERE verdict = 'spoofed'), count(*) FILTER (WHERE verdict = 'undetermined'),"

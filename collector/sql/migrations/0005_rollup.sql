@@ -110,7 +110,7 @@ COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone)
 COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
 COMMENT ON COLUMN hirundo.ttl_day.ttl IS 'time to live, IPv6 hop limit, as received';
 COMMENT ON COLUMN hirundo.ttl_day.src IS 'source address';
-COMMENT ON COLUMN hirundo.ttl_day.src_region IS 'observation.src_region; where new address data changed it within the day, the greater';
+COMMENT ON COLUMN hirundo.ttl_day.src_region IS 'observation.src_region, or where it is NULL, what was known when it was rolled up; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.ttl_day.holder IS 'who held the address when it was rolled up: hirundo.address_info()';
 
 CREATE TABLE hirundo.source_day (
@@ -244,8 +244,8 @@ BEGIN
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
             holder, dataset_id)
-        SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at, g.src_region, i.holder,
-            i.dataset_id
+        SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
+            coalesce(g.src_region, i.region), i.holder, i.dataset_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
