@@ -4,9 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* PostgreSQL's own numbers for address families (src/include/utils/inet.h). */
-#define PG_INET 2
-#define PG_INET6 3
+#include "collector/pgbinary.h"
 
 bool copy_in_field(struct bytes *fields, struct bytes *ret_value)
 {
@@ -29,10 +27,10 @@ bool copy_in_inet(struct bytes field, unsigned *ret_family, uint8_t ret_address[
 {
 	if (!field.p || field.n < 4 || field.n != 4u + field.p[3])
 		return false;
-	if (!(field.p[0] == PG_INET && field.p[3] == 4) &&
-		!(field.p[0] == PG_INET6 && field.p[3] == 16))
+	if (!(field.p[0] == PGSQL_AF_INET && field.p[3] == 4) &&
+		!(field.p[0] == PGSQL_AF_INET6 && field.p[3] == 16))
 		return false;
-	*ret_family = field.p[0] == PG_INET ? 0 : 1;
+	*ret_family = field.p[0] == PGSQL_AF_INET ? 0 : 1;
 	memset(ret_address, 0, 16);
 	memcpy(ret_address, field.p + 4, field.p[3]);
 	return true;

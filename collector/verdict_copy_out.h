@@ -1,9 +1,10 @@
-/* Rows as text for COPY ... FROM STDIN, sent as they come. */
+/* Rows for COPY ... FROM STDIN (FORMAT binary), sent as they come. */
 #ifndef HIRUNDO_COLLECTOR_VERDICT_COPY_OUT_H
 #define HIRUNDO_COLLECTOR_VERDICT_COPY_OUT_H
 
 #include <libpq-fe.h>
-#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "common/buf.h"
 #include "common/mem.h"
@@ -14,11 +15,22 @@ struct copy_out {
 	int error; /* the first one; then nothing more is sent */
 };
 
-/** @param sql  COPY ... FROM STDIN; NULL: collects text in buf, sends nothing */
+/** @param sql  COPY ... FROM STDIN (FORMAT binary) */
 void copy_begin(struct copy_out *c, PGconn *conn, const char *sql);
-void copy_add(struct copy_out *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/** As the value of a column, backslashes and control characters escaped. */
-void copy_add_text(struct copy_out *c, const char *text);
+/** The next row; as many values must follow. */
+void copy_row(struct copy_out *c, unsigned columns);
+void copy_null(struct copy_out *c);
+void copy_bool(struct copy_out *c, bool v);
+void copy_smallint(struct copy_out *c, unsigned v);
+void copy_int(struct copy_out *c, uint32_t v); /* also date: days since 2000-01-01 */
+void copy_bigint(struct copy_out *c, uint64_t v); /* also timestamptz: microseconds since then */
+void copy_real(struct copy_out *c, double v);
+void copy_double(struct copy_out *c, double v);
+/** @param n  bytes, at most COPY_TEXT_MAX */
+#define COPY_TEXT_MAX 256u
+void copy_text(struct copy_out *c, const char *text, size_t n);
+/** @param family  4, 6 */
+void copy_inet(struct copy_out *c, uint8_t family, const uint8_t *address);
 /** Ends the COPY. @return 0, -ENOMEM, -ENOBUFS, -EIO (PQerrorMessage) */
 int copy_end(struct copy_out *c) MUST_CHECK;
 

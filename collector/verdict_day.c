@@ -362,13 +362,15 @@ static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
 				  " hirundo.reporting_zone() - timestamptz '2000-01-01 "
 				  "00:00:00+00') * 1000000)::bigint,"
 				  " (SELECT min(dataset_id) FROM hirundo.enrichment_dataset"
-				  " WHERE kind = 'rir' AND with_region > 0)";
+				  " WHERE kind = 'rir' AND with_region > 0),"
+				  " $1::date - date '2000-01-01'";
 	PGresult *res = PQexecParams(conn, sql, 1, NULL, &day, NULL, NULL, 0);
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 ? 0 : -EIO;
 
 	if (e == 0) {
 		d->start_us = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
 		d->registries = (int32_t)strtol(PQgetvalue(res, 0, 1), NULL, 10);
+		d->date = (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10);
 	}
 	PQclear(res);
 	return e;

@@ -49,6 +49,7 @@ struct verdict_day {
 	bool *response;
 	uint64_t packets;
 	int64_t start_us; /* of the day, since 2000-01-01 UTC */
+	int32_t date; /* days since 2000-01-01 */
 	bool part; /* only the sources of VERDICT_TOUCHED */
 	int32_t registries; /* first data set with the registries' files, from which on what is not listed
 			     * is allocated to nobody; 0: they were never imported */

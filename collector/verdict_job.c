@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "collector/pg.h"
+#include "collector/text.h"
 #include "collector/verdict_copy_out.h"
 #include "collector/verdict_day.h"
 #include "collector/verdict_store.h"
@@ -23,6 +24,8 @@
 /** After a failure. */
 #define RETRY_MS 30000u
 #define DAY_TEXT 16
+/** Data sets of a day as text, bytes. */
+#define DATASETS_MAX 65536u
 
 /* The server waits for us while we compute, and a day of a large installation takes minutes. */
 static const char setup[] =
@@ -66,7 +69,7 @@ struct day_state {
 	struct verdict_params params;
 	double prevalence;
 	bool final_already, final_now, part;
-	char at[64];
+	int64_t at; /* of the snapshot, microseconds since 2000 */
 };
 
 static void on_timer(uv_timer_t *t);
@@ -131,7 +134,8 @@ static int next_day(struct verdict_job *j)
 static int read_state(struct verdict_job *j, struct day_state *ret)
 {
 	static const char sql[] =
-		"SELECT now()::text, coalesce(m.final, false),"
+		"SELECT (extract(epoch FROM now() - timestamptz '2000-01-01 00:00:00+00')"
+		" * 1000000)::bigint, coalesce(m.final, false),"
 		" hirundo.verdict_final_at($1::date, coalesce(m.opened_at, now())) <= now(),"
 		" s.spoofed_prevalence, s.spoofed_score, s.genuine_score,"
 		" s.spoofed_score_one_region, s.genuine_score_one_region, s.spoofed_score_alone,"
@@ -146,7 +150,7 @@ static int read_state(struct verdict_job *j, struct day_state *ret)
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 ? 0 : -EIO;
 
 	if (e == 0) {
-		(void)snprintf(s.at, sizeof(s.at), "%s", PQgetvalue(res, 0, 0));
+		s.at = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
 		s.final_already = PQgetvalue(res, 0, 1)[0] == 't';
 		s.final_now = PQgetvalue(res, 0, 2)[0] == 't';
 		s.prevalence = strtod(PQgetvalue(res, 0, 3), NULL);
@@ -202,64 +206,68 @@ static int list_touched(struct verdict_job *j, const char *since)
 	return e == 0 ? copy_run(j->conn, sql[2], 0, NULL) : e;
 }
 
-static void add_datasets(const struct verdict_day *d, struct copy_out *c)
+static int add_datasets(const struct verdict_day *d, struct buf *b)
 {
-	copy_add(c, "{");
-	for (uint32_t i = 0; i < d->datasets.n; i++)
-		copy_add(c, "%s%" PRIu32, i > 0 ? "," : "", load_be32(intern_key(&d->datasets, i)));
-	copy_add(c, "}");
+	int e = text_add(b, "{");
+
+	for (uint32_t i = 0; e == 0 && i < d->datasets.n; i++)
+		e = text_add(b, "%s%" PRIu32, i > 0 ? "," : "", load_be32(intern_key(&d->datasets, i)));
+	return e == 0 ? text_add(b, "}") : e;
 }
 
 static int write_model(struct verdict_job *j, const struct day_state *s,
 	const struct verdict_day *d, const struct verdict_result r[2])
 {
-	const struct verdict_counts *n = &j->counts;
-	struct copy_out c;
-
 	/* opened_at stays. */
-	copy_begin(&c, NULL, NULL);
-	copy_add(&c,
-		"INSERT INTO hirundo.hop_model (day, computed_at, learned_at, opened_at, final, "
-		"dataset_ids,"
-		" spoofed_prevalence, spoofed_score, genuine_score, spoofed_score_alone, "
-		"spoofed_score_one_region,"
-		" genuine_score_one_region, in_region, in_region_6, histogram_rows, packets, "
-		"sources,"
-		" tracks, teachers, genuine, spoofed, undetermined, held, campaigns, seconds,"
-		" learn_seconds) SELECT '%s', now(), now(), now(), %s, '",
-		j->day, s->final_now ? "true" : "false");
-	add_datasets(d, &c);
-	copy_add(&c, "', %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, %.17g, ", s->prevalence,
-		s->params.spoofed, s->params.genuine, s->params.spoofed_alone,
-		s->params.spoofed_one_region, s->params.genuine_one_region, r[0].profile.in_region,
-		r[1].profile.in_region);
-	copy_add(&c,
-		"%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-		", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu32
-		", s, s FROM (SELECT extract(epoch FROM clock_timestamp() - now())) t (s)",
-		j->rows, n->packets, n->sources, n->tracks, n->teachers, n->genuine, n->spoofed,
-		n->undetermined, n->held, n->campaigns);
-	copy_add(&c,
+	static const char sql[] =
+		"INSERT INTO hirundo.hop_model (day, computed_at, learned_at, final, opened_at,"
+		" dataset_ids, spoofed_prevalence, spoofed_score, genuine_score,"
+		" spoofed_score_alone, spoofed_score_one_region, genuine_score_one_region,"
+		" in_region, in_region_6, histogram_rows, packets, sources, tracks, teachers,"
+		" genuine, spoofed, undetermined, held, campaigns, seconds, learn_seconds)"
+		" SELECT $1, now(), now(), $2, now(), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+		" $13, $14, $15, $16, $17, $18, $19, $20, $21, s, s"
+		" FROM (SELECT extract(epoch FROM clock_timestamp() - now())) t (s)"
 		" ON CONFLICT (day) DO UPDATE SET computed_at = excluded.computed_at,"
-		" learned_at = excluded.learned_at, part_rows = 0,"
-		" learn_seconds = excluded.learn_seconds, final = excluded.final, dataset_ids = excluded.dataset_ids,"
+		" learned_at = excluded.learned_at, final = excluded.final,"
+		" dataset_ids = excluded.dataset_ids,"
 		" spoofed_prevalence = excluded.spoofed_prevalence,"
 		" spoofed_score = excluded.spoofed_score, genuine_score = excluded.genuine_score,"
-		" spoofed_score_alone = excluded.spoofed_score_alone, spoofed_score_one_region = "
-		"excluded.spoofed_score_one_region,"
-		" genuine_score_one_region = excluded.genuine_score_one_region,");
-	copy_add(&c, " in_region = excluded.in_region, in_region_6 = excluded.in_region_6,"
-		     " histogram_rows = excluded.histogram_rows, packets = excluded.packets,"
-		     " sources = excluded.sources, tracks = excluded.tracks, teachers = "
-		     "excluded.teachers,"
-		     " genuine = excluded.genuine, spoofed = excluded.spoofed,"
-		     " undetermined = excluded.undetermined, held = excluded.held,"
-		     " campaigns = excluded.campaigns, seconds = excluded.seconds");
-	if (c.error == 0)
-		c.error = buf_add(&c.buf, "", 1);
-	if (c.error == 0)
-		c.error = copy_run(j->conn, (const char *)buf_head(&c.buf), 0, NULL);
-	return copy_end(&c);
+		" spoofed_score_alone = excluded.spoofed_score_alone,"
+		" spoofed_score_one_region = excluded.spoofed_score_one_region,"
+		" genuine_score_one_region = excluded.genuine_score_one_region,"
+		" in_region = excluded.in_region, in_region_6 = excluded.in_region_6,"
+		" histogram_rows = excluded.histogram_rows, part_rows = 0,"
+		" packets = excluded.packets, sources = excluded.sources, tracks = excluded.tracks,"
+		" teachers = excluded.teachers, genuine = excluded.genuine,"
+		" spoofed = excluded.spoofed, undetermined = excluded.undetermined,"
+		" held = excluded.held, campaigns = excluded.campaigns, seconds = excluded.seconds,"
+		" learn_seconds = excluded.learn_seconds";
+	const struct verdict_counts *n = &j->counts;
+	const double settings[] = {s->prevalence, s->params.spoofed, s->params.genuine,
+		s->params.spoofed_alone, s->params.spoofed_one_region, s->params.genuine_one_region,
+		r[0].profile.in_region, r[1].profile.in_region};
+	const uint64_t numbers[] = {j->rows, n->packets, n->sources, n->tracks, n->teachers,
+		n->genuine, n->spoofed, n->undetermined, n->held, n->campaigns};
+	char text[ARRAY_SIZE(settings) + ARRAY_SIZE(numbers)][32];
+	const char *values[3 + ARRAY_SIZE(text)] = {j->day, s->final_now ? "true" : "false"};
+	struct buf datasets;
+	size_t at = 0;
+	int e;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		(void)snprintf(text[at++], sizeof(text[0]), "%.17g", settings[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		(void)snprintf(text[at++], sizeof(text[0]), "%" PRIu64, numbers[i]);
+	for (size_t i = 0; i < at; i++)
+		values[3 + i] = text[i];
+	buf_init(&datasets, DATASETS_MAX);
+	e = add_datasets(d, &datasets);
+	values[2] = text_str(&datasets);
+	if (e == 0)
+		e = copy_run(j->conn, sql, ARRAY_SIZE(values), values);
+	buf_done(&datasets);
+	return e;
 }
 
 /* The day's counts: less what the tracks of the part were counted as, and as they are now. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/text.h"
 #include "collector/verdict/grow.h"
 #include "collector/verdict_copy_in.h"
 #include "collector/verdict_copy_out.h"
@@ -35,6 +36,7 @@ struct old {
 	double prior, own_score;
 	struct verdict_evidence evidence;
 	uint64_t packets;
+	uint32_t version; /* of its newest line in the history */
 	uint32_t campaign; /* store.names, where evidence.named */
 	float score;
 	uint16_t source_regions;
@@ -44,10 +46,13 @@ struct old {
 
 /* A campaign's name with its zero bytes. */
 #define CAMPAIGN_MAX 64
+/* An array of a million addresses is 20 MB. */
+#define ARRAY_MAX (256u << 20)
 
 /* A row of the table whose track is no more. */
 struct gone {
 	uint8_t address[16];
+	uint32_t version;
 	uint8_t family, track;
 };
 
@@ -55,7 +60,8 @@ struct store {
 	PGconn *conn;
 	const struct verdict_day *d;
 	struct verdict_result *r;
-	const char *day, *at;
+	const char *day;
+	int64_t at; /* microseconds since 2000 */
 	struct old *old[2]; /* [track] */
 	bool *genuine[2]; /* [track]: called genuine before */
 	size_t *first[2]; /* [source]: its first track */
@@ -70,9 +76,9 @@ struct store {
  * -------------------------------------------------------------------------------------------------
  */
 
-static int32_t sensor_id(const struct store *s, uint16_t sensor)
+static uint32_t sensor_id(const struct store *s, uint16_t sensor)
 {
-	return (int32_t)load_be32(intern_key(&s->d->sensors, sensor));
+	return load_be32(intern_key(&s->d->sensors, sensor));
 }
 
 static uint64_t signature(const struct store *s, uint32_t number)
@@ -83,15 +89,33 @@ static uint64_t signature(const struct store *s, uint32_t number)
 static void add_region(const struct store *s, struct copy_out *c, uint16_t region)
 {
 	if (region == VERDICT_NONE)
-		copy_add(c, "\t\\N");
+		copy_null(c);
 	else
-		copy_add(c, "\t%.2s", (const char *)intern_key(&s->d->regions, region));
+		copy_text(c, intern_key(&s->d->regions, region), 2);
+}
+
+static void add_string(struct copy_out *c, const char *text)
+{
+	copy_text(c, text, strlen(text));
 }
 
 static void add_holder(const struct store *s, struct copy_out *c, uint32_t holder)
 {
-	copy_add(c, "\t");
-	copy_add_text(c, intern_key(&s->d->holders, holder));
+	add_string(c, intern_key(&s->d->holders, holder));
+}
+
+/* What rows of profiles begin with. */
+static void begin_row(const struct store *s, struct copy_out *c, unsigned family, unsigned columns)
+{
+	copy_row(c, columns);
+	copy_int(c, (uint32_t)s->d->date);
+	copy_smallint(c, verdict_day_version(family));
+}
+
+static const uint8_t *address_of(
+	const struct store *s, unsigned family, const struct verdict_track *t)
+{
+	return intern_key(&s->d->family[family].addresses, t->source);
 }
 
 static const char *address_text(unsigned family, const uint8_t *address, char text[64])
@@ -99,13 +123,7 @@ static const char *address_text(unsigned family, const uint8_t *address, char te
 	return inet_ntop(family == 0 ? AF_INET : AF_INET6, address, text, 64);
 }
 
-static const char *track_address(
-	const struct store *s, unsigned family, const struct verdict_track *t, char text[64])
-{
-	return address_text(family, intern_key(&s->d->family[family].addresses, t->source), text);
-}
-
-static int campaign_name(const struct store *s, unsigned family, uint32_t campaign,
+static void campaign_name(const struct store *s, unsigned family, uint32_t campaign,
 	char text[CAMPAIGN_MAX])
 {
 	const struct verdict_campaign *all = s->r[family].campaigns, *c = &all[campaign];
@@ -115,16 +133,17 @@ static int campaign_name(const struct store *s, unsigned family, uint32_t campai
 
 	for (uint32_t i = 0; i < campaign; i++)
 		n += all[i].signature == c->signature && all[i].initial_ttl == c->initial_ttl;
-	return n == 1 ? length : length + snprintf(text + length, 64 - (size_t)length, "-%u", n);
+	if (n > 1)
+		(void)snprintf(text + length, CAMPAIGN_MAX - (size_t)length, "-%u", n);
 }
 
-/* A double so that reading it gives the same; NULL where there is none. */
+/* NULL where there is none. */
 static void add_double(struct copy_out *c, double x, bool there)
 {
 	if (there)
-		copy_add(c, "\t%.17g", x);
+		copy_double(c, x);
 	else
-		copy_add(c, "\t\\N");
+		copy_null(c);
 }
 
 /* --- what is there
@@ -182,14 +201,15 @@ static void note_old(struct store *s, const struct gone *key, const struct old *
 static int on_old(void *arg, struct bytes *fields)
 {
 	struct store *s = arg;
-	struct bytes call, score, packets, name, taught, held;
+	struct bytes version, call, score, packets, name, taught, held;
 	struct old o = {.there = true};
 	struct gone key;
 	uint32_t bits;
 	size_t at;
 	int called;
 
-	if (!get_track(s, fields, &key, &at) || !copy_in_field(fields, &call) || !call.p ||
+	if (!get_track(s, fields, &key, &at) || !copy_in_field(fields, &version) ||
+		version.n != 4 || !copy_in_field(fields, &call) || !call.p ||
 		!copy_in_field(fields, &score) || score.n != 4 ||
 		!copy_in_u16(fields, &o.source_regions) || !copy_in_field(fields, &packets) ||
 		packets.n != 8 ||
@@ -206,6 +226,7 @@ static int on_old(void *arg, struct bytes *fields)
 	called = call_of(call);
 	if (called < 0)
 		return -EPROTO;
+	key.version = o.version = load_be32(version.p);
 	o.call = (uint8_t)called;
 	o.packets = load_be64(packets.p);
 	o.held = held.p[0] != 0;
@@ -234,9 +255,26 @@ static int on_old(void *arg, struct bytes *fields)
 	return 0;
 }
 
+/* A track that was gone and is back: its history goes on. */
+static int on_gone(void *arg, struct bytes *fields)
+{
+	struct store *s = arg;
+	struct bytes version;
+	struct gone key;
+	size_t at;
+
+	if (!get_track(s, fields, &key, &at) || !copy_in_field(fields, &version) || version.n != 4)
+		return -EPROTO;
+	if (at != SIZE_MAX && !s->old[key.family][at].there &&
+		s->old[key.family][at].version < load_be32(version.p))
+		s->old[key.family][at].version = load_be32(version.p);
+	return 0;
+}
+
 static int load_old(struct store *s)
 {
 	char sql[1024];
+	int e;
 
 	intern_init(&s->names, CAMPAIGN_MAX, 0);
 	for (unsigned family = 0; family < 2; family++) {
@@ -255,13 +293,18 @@ static int load_old(struct store *s)
 			s->first[family][r->tracks[i].source] = i;
 	}
 	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, track, verdict, score, source_regions, packets, log_claimed,"
+		"COPY (SELECT src, track, version, verdict, score, source_regions, packets, log_claimed,"
 		" log_alternative,"
 		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
 		" campaign, taught, held FROM hirundo.verdict %s WHERE day = '%s')"
 		" TO STDOUT (FORMAT binary)",
 		s->d->part ? "JOIN " VERDICT_TOUCHED " USING (src)" : "", s->day);
-	return copy_in(s->conn, sql, on_old, s);
+	e = copy_in(s->conn, sql, on_old, s);
+	(void)snprintf(sql, sizeof(sql),
+		"COPY (SELECT src, track, version FROM hirundo.verdict_history WHERE day = '%s'"
+		" AND verdict IS NULL) TO STDOUT (FORMAT binary)",
+		s->day);
+	return e == 0 ? copy_in(s->conn, sql, on_gone, s) : e;
 }
 
 /* --- what was called genuine before
@@ -322,153 +365,167 @@ static bool same(const struct old *o, const struct verdict_track *t)
 	       same_double(o->log_path, t->log_path, t->path_looked);
 }
 
+/* Whether the history gets a line. */
+static bool changed(const struct old *o, const struct verdict_track *t)
+{
+	return !o->there || o->call != t->call;
+}
+
+static uint32_t version_of(const struct store *s, unsigned family, size_t track)
+{
+	const struct old *o = &s->old[family][track];
+
+	return o->version + changed(o, &s->r[family].tracks[track]);
+}
+
 static void add_verdict(const struct store *s, struct copy_out *c, unsigned family, size_t track)
 {
 	const struct verdict_track *t = &s->r[family].tracks[track];
 	const struct verdict_source *source = &s->d->family[family].sources[t->source];
 	bool fits = t->worst_sensor != VERDICT_NONE;
-	char text[64];
+	char text[CAMPAIGN_MAX];
 
-	copy_add(c, "%s\t%s\t%u\t%s", s->day, track_address(s, family, t, text), t->initial_ttl,
-		kinds[t->kind]);
+	copy_row(c, 33);
+	copy_int(c, (uint32_t)s->d->date);
+	copy_inet(c, verdict_day_version(family), address_of(s, family, t));
+	copy_smallint(c, t->initial_ttl);
+	copy_int(c, version_of(s, family, track));
+	add_string(c, kinds[t->kind]);
 	add_region(s, c, source->region);
 	if (source->listing == VERDICT_LISTED)
 		add_holder(s, c, source->holder);
 	else
-		copy_add(c, "\t\\N");
-	copy_add(c, "\t%" PRIu64 "\t%s\t%.9g\t%u\t%u\t%u\t%" PRIu64,
-		signature(s, t->signature), calls[t->call], (double)(float)t->score, t->regions,
-		t->source_regions, t->sensors, t->packets);
+		copy_null(c);
+	copy_bigint(c, signature(s, t->signature));
+	add_string(c, calls[t->call]);
+	copy_real(c, t->score);
+	copy_smallint(c, t->regions);
+	copy_smallint(c, t->source_regions);
+	copy_smallint(c, t->sensors);
+	copy_bigint(c, t->packets);
 	add_double(c, t->log_claimed, t->scored);
 	add_double(c, t->log_alternative, t->scored);
 	add_double(c, t->log_path, t->path_looked);
-	add_double(c, t->prior, true);
-	add_double(c, t->own_score, true);
-	add_double(c, t->member, true);
-	add_double(c, t->sits, true);
+	copy_double(c, t->prior);
+	copy_double(c, t->own_score);
+	copy_double(c, t->member);
+	copy_double(c, t->sits);
 	add_double(c, t->log_campaign, t->mixture > 0);
-	add_double(c, t->mixture, true);
-	add_double(c, t->common_offset, fits);
-	if (fits)
-		copy_add(c, "\t%" PRId32 "\t%.9g\t%.9g", sensor_id(s, t->worst_sensor),
-			t->worst_hops, t->worst_expected);
-	else
-		copy_add(c, "\t\\N\t\\N\t\\N");
-	if (t->campaign != UINT32_MAX && campaign_name(s, family, t->campaign, text) > 0)
-		copy_add(c, "\t%s", text);
-	else if (t->carried)
-		copy_add(c, "\t%s",
-			(const char *)intern_key(&s->names, s->old[family][track].campaign));
-	else
-		copy_add(c, "\t\\N");
-	copy_add(c, "\t%s\t%s\t%s", t->second_path ? "t" : "f", t->teaches ? "t" : "f",
-		t->held ? "t" : "f");
-	add_region(s, c, t->nearest_region);
-	copy_add(c, "\t%s\n", s->at);
-}
-
-/* Addresses, tracks and two more columns of chosen tracks, as array literals. */
-struct arrays {
-	struct copy_out column[4];
-	size_t n;
-};
-
-static void arrays_begin(struct arrays *a)
-{
-	for (unsigned i = 0; i < 4; i++)
-		copy_begin(&a->column[i], NULL, NULL);
-	a->n = 0;
-}
-
-static void arrays_add(
-	struct arrays *a, const char *src, unsigned track, const char *verdict, double score)
-{
-	const char *mark = a->n++ == 0 ? "{" : ",";
-
-	copy_add(&a->column[0], "%s%s", mark, src);
-	copy_add(&a->column[1], "%s%u", mark, track);
-	copy_add(&a->column[2], "%s%s", mark, verdict ? verdict : "NULL");
-	if (verdict)
-		copy_add(&a->column[3], "%s%.9g", mark, score);
-	else
-		copy_add(&a->column[3], "%sNULL", mark);
-}
-
-/* Runs the statement with day, time and the arrays, and forgets these. */
-static int arrays_run(struct arrays *a, const struct store *s, const char *sql, int columns)
-{
-	const char *values[6] = {s->day, s->at};
-	int e = 0;
-
-	for (int i = 0; i < 4; i++) {
-		copy_add(&a->column[i], "}");
-		if (e == 0 && buf_add(&a->column[i].buf, "", 1) < 0)
-			e = -ENOMEM;
-		values[2 + i] = (const char *)buf_head(&a->column[i].buf);
-		e = e == 0 ? a->column[i].error : e;
+	copy_double(c, t->mixture);
+	if (fits) {
+		copy_real(c, t->common_offset);
+		copy_int(c, sensor_id(s, t->worst_sensor));
+		copy_real(c, t->worst_hops);
+		copy_real(c, t->worst_expected);
+	} else {
+		for (unsigned i = 0; i < 4; i++)
+			copy_null(c);
 	}
-	if (e == 0 && a->n > 0)
-		e = copy_run(s->conn, sql, 2 + columns, values);
-	for (int i = 0; i < 4; i++)
-		if (copy_end(&a->column[i]) < 0 && e == 0)
-			e = -ENOMEM;
-	return e;
+	if (t->campaign != UINT32_MAX) {
+		campaign_name(s, family, t->campaign, text);
+		add_string(c, text);
+	} else if (t->carried) {
+		add_string(c, intern_key(&s->names, s->old[family][track].campaign));
+	} else {
+		copy_null(c);
+	}
+	copy_bool(c, t->second_path);
+	copy_bool(c, t->teaches);
+	copy_bool(c, t->held);
+	add_region(s, c, t->nearest_region);
+	copy_bigint(c, (uint64_t)s->at);
 }
 
 /* Takes the rows away that are to be written anew, and those whose tracks are no more. */
+struct deletion {
+	struct buf src, track; /* array literals */
+	size_t n;
+	int error;
+};
+
+static void delete_row(struct deletion *d, unsigned family, const uint8_t *address, unsigned track)
+{
+	const char *mark = d->n++ == 0 ? "{" : ",";
+	char text[64];
+
+	if (d->error == 0)
+		d->error = text_add(&d->src, "%s%s", mark, address_text(family, address, text));
+	if (d->error == 0)
+		d->error = text_add(&d->track, "%s%u", mark, track);
+}
+
+static void delete_tracks(const struct store *s, struct deletion *d)
+{
+	for (size_t i = 0; i < s->gone_n; i++)
+		delete_row(d, s->gone[i].family, s->gone[i].address, s->gone[i].track);
+	for (unsigned family = 0; family < 2; family++) {
+		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
+			const struct verdict_track *t = &s->r[family].tracks[i];
+
+			if (s->old[family][i].there && !same(&s->old[family][i], t))
+				delete_row(d, family, address_of(s, family, t), t->initial_ttl);
+		}
+	}
+}
+
 static int delete_old(const struct store *s)
 {
 	static const char sql[] =
-		"DELETE FROM hirundo.verdict v USING unnest($3::inet[], $4::smallint[]) AS u (src, "
-		"track)"
-		" WHERE v.day = $1 AND $2::timestamptz IS NOT NULL AND v.src = u.src AND v.track = "
-		"u.track";
-	static const char all[] = "DELETE FROM hirundo.verdict WHERE day = $1";
-	struct arrays a;
-	char text[64];
+		"DELETE FROM hirundo.verdict v USING unnest($2::inet[], $3::smallint[]) AS u (src, "
+		"track) WHERE v.day = $1 AND v.src = u.src AND v.track = u.track";
+	struct deletion d = {0};
+	const char *values[3] = {s->day};
+	int e;
+
+	buf_init(&d.src, ARRAY_MAX);
+	buf_init(&d.track, ARRAY_MAX);
+	delete_tracks(s, &d);
+	e = d.error;
+	if (e == 0)
+		e = text_add(&d.src, "}");
+	if (e == 0)
+		e = text_add(&d.track, "}");
+	values[1] = text_str(&d.src);
+	values[2] = text_str(&d.track);
+	if (e == 0 && d.n > 0)
+		e = copy_run(s->conn, sql, ARRAY_SIZE(values), values);
+	buf_done(&d.src);
+	buf_done(&d.track);
+	return e;
+}
+
+/* Most of the whole day's rows change when profiles do: then all are written anew. */
+static bool mostly_new(const struct store *s)
+{
 	size_t n = s->gone_n;
 
 	for (unsigned family = 0; family < 2; family++)
 		for (size_t i = 0; i < s->r[family].tracks_n; i++)
 			n += s->old[family][i].there &&
 			     !same(&s->old[family][i], &s->r[family].tracks[i]);
-	if (n == s->old_n && !s->d->part)
-		return n == 0 ? 0 : copy_run(s->conn, all, 1, &s->day);
-	arrays_begin(&a);
-	for (size_t i = 0; i < s->gone_n; i++)
-		arrays_add(&a, address_text(s->gone[i].family, s->gone[i].address, text),
-			s->gone[i].track, NULL, 0);
-	for (unsigned family = 0; family < 2; family++) {
-		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
-			const struct verdict_track *t = &s->r[family].tracks[i];
-
-			if (s->old[family][i].there && !same(&s->old[family][i], t))
-				arrays_add(&a, track_address(s, family, t, text), t->initial_ttl,
-					NULL, 0);
-		}
-	}
-	return arrays_run(&a, s, sql, 2);
+	return !s->d->part && 2 * n > s->old_n;
 }
 
 static int write_verdicts(const struct store *s, uint64_t *ret_written)
 {
 	struct copy_out c;
-	int e = delete_old(s);
+	bool all = mostly_new(s);
+	int e = all ? copy_run(s->conn, "DELETE FROM hirundo.verdict WHERE day = $1", 1, &s->day)
+		    : delete_old(s);
 
 	*ret_written = 0;
 	if (e < 0)
 		return e;
 	copy_begin(&c, s->conn,
-		"COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature,"
-		" verdict, score, regions_seen, source_regions, sensors_seen, packets, log_claimed,"
-		" log_alternative, log_second_path, prior, own_score, member, sits, log_campaign, "
-		"mixture, common_offset, "
-		"worst_sensor, worst_hops,"
-		" worst_expected, campaign, second_path, taught, held, nearest_region, model_at)"
-		" FROM STDIN");
+		"COPY hirundo.verdict (day, src, track, version, kind, src_region, holder,"
+		" signature, verdict, score, regions_seen, source_regions, sensors_seen, packets,"
+		" log_claimed, log_alternative, log_second_path, prior, own_score, member, sits,"
+		" log_campaign, mixture, common_offset, worst_sensor, worst_hops, worst_expected,"
+		" campaign, second_path, taught, held, nearest_region, model_at) FROM STDIN"
+		" (FORMAT binary)");
 	for (unsigned family = 0; family < 2; family++) {
 		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
-			if (same(&s->old[family][i], &s->r[family].tracks[i]))
+			if (!all && same(&s->old[family][i], &s->r[family].tracks[i]))
 				continue;
 			add_verdict(s, &c, family, i);
 			++*ret_written;
@@ -477,34 +534,45 @@ static int write_verdicts(const struct store *s, uint64_t *ret_written)
 	return copy_end(&c);
 }
 
+static void add_change(const struct store *s, struct copy_out *c, unsigned family,
+	const uint8_t *address, unsigned track, uint32_t version, const struct verdict_track *t)
+{
+	copy_row(c, 7);
+	copy_int(c, (uint32_t)s->d->date);
+	copy_inet(c, verdict_day_version(family), address);
+	copy_smallint(c, track);
+	copy_int(c, version);
+	if (t) {
+		add_string(c, calls[t->call]);
+		copy_real(c, t->score);
+	} else {
+		copy_null(c);
+		copy_null(c);
+	}
+	copy_bigint(c, (uint64_t)s->at);
+}
+
 /* A line where the verdict of a track appears, changes or goes away. */
 static int write_history(const struct store *s)
 {
-	static const char sql[] =
-		"INSERT INTO hirundo.verdict_history (day, src, track, version, verdict, score,"
-		" model_at, computed_at) SELECT $1::date, u.src, u.track, coalesce((SELECT "
-		"max(version)"
-		" FROM hirundo.verdict_history h WHERE h.day = $1::date AND h.src = u.src"
-		" AND h.track = u.track), 0) + 1, u.verdict, u.score, $2::timestamptz,"
-		" clock_timestamp() FROM unnest($3::inet[], $4::smallint[], $5::text[], $6::real[])"
-		" AS u (src, track, verdict, score)";
-	struct arrays a;
-	char text[64];
+	struct copy_out c;
 
-	arrays_begin(&a);
+	copy_begin(&c, s->conn,
+		"COPY hirundo.verdict_history (day, src, track, version, verdict, score, model_at)"
+		" FROM STDIN (FORMAT binary)");
 	for (size_t i = 0; i < s->gone_n; i++)
-		arrays_add(&a, address_text(s->gone[i].family, s->gone[i].address, text),
-			s->gone[i].track, NULL, 0);
+		add_change(s, &c, s->gone[i].family, s->gone[i].address, s->gone[i].track,
+			s->gone[i].version + 1, NULL);
 	for (unsigned family = 0; family < 2; family++) {
 		for (size_t i = 0; i < s->r[family].tracks_n; i++) {
 			const struct verdict_track *t = &s->r[family].tracks[i];
 
-			if (!s->old[family][i].there || s->old[family][i].call != t->call)
-				arrays_add(&a, track_address(s, family, t, text), t->initial_ttl,
-					calls[t->call], t->score);
+			if (changed(&s->old[family][i], t))
+				add_change(s, &c, family, address_of(s, family, t), t->initial_ttl,
+					version_of(s, family, i), t);
 		}
 	}
-	return arrays_run(&a, s, sql, 4);
+	return copy_end(&c);
 }
 
 /* --- profiles and campaigns
@@ -515,14 +583,17 @@ static int write_sensors(const struct store *s)
 	struct copy_out c;
 
 	copy_begin(&c, s->conn,
-		"COPY hirundo.hop_sensor (day, family, sensor_id, mean, votes, rough) FROM STDIN");
+		"COPY hirundo.hop_sensor (day, family, sensor_id, mean, votes, rough) FROM STDIN (FORMAT binary)");
 	for (unsigned family = 0; family < 2; family++) {
 		const struct verdict_profile *p = &s->r[family].profile;
 
-		for (uint16_t i = 0; i < s->d->sensors.n; i++)
-			copy_add(&c, "%s\t%u\t%" PRId32 "\t%.17g\t%.17g\t%.17g\n", s->day,
-				verdict_day_version(family), sensor_id(s, i), p->mean[i],
-				p->votes[i], p->rough[i]);
+		for (uint16_t i = 0; i < s->d->sensors.n; i++) {
+			begin_row(s, &c, family, 6);
+			copy_int(&c, sensor_id(s, i));
+			copy_double(&c, p->mean[i]);
+			copy_double(&c, p->votes[i]);
+			copy_double(&c, p->rough[i]);
+		}
 	}
 	return copy_end(&c);
 }
@@ -533,7 +604,7 @@ static int write_regions(const struct store *s)
 
 	copy_begin(&c, s->conn,
 		"COPY hirundo.hop_region (day, family, region, sensor_id, mean, holders)"
-		" FROM STDIN");
+		" FROM STDIN (FORMAT binary)");
 	for (unsigned family = 0; family < 2; family++) {
 		const struct verdict_profile *p = &s->r[family].profile;
 
@@ -541,10 +612,11 @@ static int write_regions(const struct store *s)
 			for (uint16_t i = 0; p->known[region] && i < s->d->sensors.n; i++) {
 				size_t at = (size_t)region * s->d->sensors.n + i;
 
-				copy_add(&c, "%s\t%u", s->day, verdict_day_version(family));
+				begin_row(s, &c, family, 6);
 				add_region(s, &c, region);
-				copy_add(&c, "\t%" PRId32 "\t%.17g\t%.17g\n", sensor_id(s, i),
-					p->region_mean[at], p->region_holders[at]);
+				copy_int(&c, sensor_id(s, i));
+				copy_double(&c, p->region_mean[at]);
+				copy_double(&c, p->region_holders[at]);
 			}
 		}
 	}
@@ -558,16 +630,18 @@ static int write_holders(const struct store *s)
 
 	copy_begin(&c, s->conn,
 		"COPY hirundo.hop_holder (day, family, holder, sensor_id, signature, residual,"
-		" spread, tracks) FROM STDIN");
+		" spread, tracks) FROM STDIN (FORMAT binary)");
 	for (unsigned family = 0; family < 2; family++) {
 		for (size_t i = 0; i < s->r[family].profile.residuals_n; i++) {
 			const struct verdict_learned *v = &s->r[family].profile.residuals[i];
 
-			copy_add(&c, "%s\t%u", s->day, verdict_day_version(family));
+			begin_row(s, &c, family, 8);
 			add_holder(s, &c, v->holder);
-			copy_add(&c, "\t%" PRId32 "\t%" PRIu64 "\t%.17g\t%.17g\t%u\n",
-				sensor_id(s, v->sensor), signature(s, v->signature), v->hops,
-				v->spread, v->tracks);
+			copy_int(&c, sensor_id(s, v->sensor));
+			copy_bigint(&c, signature(s, v->signature));
+			copy_double(&c, v->hops);
+			copy_double(&c, v->spread);
+			copy_int(&c, v->tracks);
 		}
 	}
 	e = copy_end(&c);
@@ -575,15 +649,16 @@ static int write_holders(const struct store *s)
 		return e;
 	copy_begin(&c, s->conn,
 		"COPY hirundo.hop_holder_offset (day, family, holder, signature, hops, tracks)"
-		" FROM STDIN");
+		" FROM STDIN (FORMAT binary)");
 	for (unsigned family = 0; family < 2; family++) {
 		for (size_t i = 0; i < s->r[family].profile.offsets_n; i++) {
 			const struct verdict_learned *v = &s->r[family].profile.offsets[i];
 
-			copy_add(&c, "%s\t%u", s->day, verdict_day_version(family));
+			begin_row(s, &c, family, 6);
 			add_holder(s, &c, v->holder);
-			copy_add(&c, "\t%" PRIu64 "\t%.17g\t%u\n", signature(s, v->signature),
-				v->hops, v->tracks);
+			copy_bigint(&c, signature(s, v->signature));
+			copy_double(&c, v->hops);
+			copy_int(&c, v->tracks);
 		}
 	}
 	return copy_end(&c);
@@ -613,7 +688,7 @@ static int write_campaign(
 	PGresult *res;
 	int e = -EIO;
 
-	(void)campaign_name(s, family, campaign, name);
+	campaign_name(s, family, campaign, name);
 	for (size_t j = 0; j < ARRAY_SIZE(numbers); j++) {
 		(void)snprintf(text[j], sizeof(text[j]), "%" PRIu64, numbers[j]);
 		values[2 + j] = text[j];
@@ -638,17 +713,23 @@ static int write_cells(const struct store *s, unsigned family, const bool *wante
 
 	copy_begin(&c, s->conn,
 		"COPY hirundo.campaign_cell (day, campaign, sensor_id, hops, holders, expected,"
-		" share, mixture) FROM STDIN");
+		" share, mixture) FROM STDIN (FORMAT binary)");
 	for (size_t i = 0; i < s->r[family].cells_n; i++) {
 		const struct verdict_cell *x = &s->r[family].cells[i];
 		char name[CAMPAIGN_MAX];
 
 		if (!wanted[x->campaign])
 			continue;
-		(void)campaign_name(s, family, x->campaign, name);
-		copy_add(&c, "%s\t%s\t%" PRId32 "\t%u\t%u\t%.17g\t%.17g\t%.17g\n", s->day, name,
-			sensor_id(s, x->sensor), x->hops, x->holders, x->expected, x->share,
-			x->mixture);
+		campaign_name(s, family, x->campaign, name);
+		copy_row(&c, 8);
+		copy_int(&c, (uint32_t)s->d->date);
+		add_string(&c, name);
+		copy_int(&c, sensor_id(s, x->sensor));
+		copy_smallint(&c, x->hops);
+		copy_int(&c, x->holders);
+		copy_double(&c, x->expected);
+		copy_double(&c, x->share);
+		copy_double(&c, x->mixture);
 	}
 	return copy_end(&c);
 }
@@ -735,7 +816,7 @@ static int write_model(struct store *s)
 }
 
 int verdict_store(PGconn *conn, const struct verdict_day *d, const struct verdict_params *p,
-	struct verdict_result r[2], const char *day, const char *at, struct verdict_counts *ret,
+	struct verdict_result r[2], const char *day, int64_t at, struct verdict_counts *ret,
 	struct verdict_counts *ret_was)
 {
 	struct store s = {.conn = conn, .d = d, .r = r, .day = day, .at = at};

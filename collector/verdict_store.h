@@ -17,12 +17,12 @@ struct verdict_counts {
 /** Reads the verdicts that the tables have: those of this day, and of suspects those of the days
  *  before. Holds what is to be held, then writes what is different; of a whole day the profiles and
  *  campaigns, too, of a part of a day campaigns that nobody found before.
- *  @param at       time of the snapshot, as the server wrote it
+ *  @param at       time of the snapshot, microseconds since 2000
  *  @param ret      what was judged
  *  @param ret_was  what the table had of it before
  *  @return 0; -ENOMEM, -EPROTO, -EIO (PQerrorMessage) */
 int verdict_store(PGconn *conn, const struct verdict_day *d, const struct verdict_params *p,
-	struct verdict_result r[2], const char *day, const char *at, struct verdict_counts *ret,
+	struct verdict_result r[2], const char *day, int64_t at, struct verdict_counts *ret,
 	struct verdict_counts *ret_was) MUST_CHECK;
 
 #endif

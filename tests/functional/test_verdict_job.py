@@ -157,6 +157,12 @@ COUNTS = ("SELECT tracks, sources, packets, genuine, spoofed, undetermined, held
           " count(*) FILTER (WHERE held), (SELECT count(*)::int FROM hirundo.campaign) FROM hirundo.verdict")
 
 
+VERSIONS = ("SELECT count(*) FROM hirundo.verdict v FULL JOIN (SELECT DISTINCT ON (day, src, track) day, src, track, version,"
+            " verdict FROM hirundo.verdict_history ORDER BY day, src, track, version DESC) h USING (day, src, track)"
+            " WHERE v.version IS DISTINCT FROM CASE WHEN h.verdict IS NOT NULL THEN h.version END"
+            " OR v.verdict IS DISTINCT FROM h.verdict")
+
+
 def test_parts(sensors):
     """A day whose whole pass takes long is judged in parts: what has new packets, by what the whole day taught."""
     sensors.query("UPDATE hirundo.setting SET value = '0' WHERE name = 'verdict_full_seconds'")
@@ -201,6 +207,7 @@ def test_parts(sensors):
     other = {src: (verdict, whole[src]) for src, (verdict, _) in after.items() if whole[src] != verdict}
     assert len(other) < 0.02 * len(touched) and not any("undetermined" not in pair for pair in other.values()), other
     assert sensors.query(COUNTS[0]) == sensors.query(COUNTS[1])
+    assert sensors.query(VERSIONS) == [(0,)]
 
 
 def test_parts_come_to_a_whole(sensors):
@@ -249,6 +256,13 @@ def test_changes(sensors):
     sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8)", (DAY,))
     settle(sensors)
     assert sensors.query("SELECT src, track, xmin::text FROM hirundo.verdict ORDER BY 1, 2") == rows
+    # The track that was gone is back.
+    sensors.query("DELETE FROM hirundo.ttl_day WHERE src = '22.2.0.201' AND ttl > 64")
+    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 9)", (DAY,))
+    settle(sensors)
+    assert sensors.query("SELECT track, version, verdict FROM hirundo.verdict WHERE src = '22.2.0.201'") == [
+        (0, 3, before["22.2.0.201"])]
+    assert sensors.query(VERSIONS) == [(0,)]
     del collector
 
 

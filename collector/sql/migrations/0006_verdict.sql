@@ -198,6 +198,7 @@ CREATE TABLE hirundo.verdict (
     day date NOT NULL,
     src inet NOT NULL,
     track smallint NOT NULL,
+    version int NOT NULL DEFAULT 1,
     kind text NOT NULL CHECK (kind IN ('fixed', 'split', 'nmap', 'random', 'unlisted', 'bogon')),
     src_region char(2),
     holder text,
@@ -233,6 +234,7 @@ COMMENT ON TABLE hirundo.verdict IS 'The newest verdict on each source, track an
 COMMENT ON COLUMN hirundo.verdict.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict.src IS 'source address as claimed';
 COMMENT ON COLUMN hirundo.verdict.track IS 'one sender behind the address: 0 where all its packets are taken as one sender''s; else (kind split) the initial TTL 32, 64, 128 or 255 of the track''s packets. A source has no track 0 beside others';
+COMMENT ON COLUMN hirundo.verdict.version IS 'how often it was called anew: its newest line in verdict_history';
 COMMENT ON COLUMN hirundo.verdict.kind IS 'fixed: one sender; split: one of several; nmap: TTL drawn from 37 .. 59; random: TTL changes from packet to packet; unlisted: address not allocated; bogon: special-purpose address';
 COMMENT ON COLUMN hirundo.verdict.src_region IS 'region that the address claims, NULL where no data set knows it';
 COMMENT ON COLUMN hirundo.verdict.holder IS 'holder that it claims; the covering /16 (IPv6: /32) where none is known; NULL for unlisted and bogon';
@@ -271,7 +273,7 @@ CREATE TABLE hirundo.verdict_history (
     verdict text,
     score real,
     model_at timestamptz NOT NULL,
-    computed_at timestamptz NOT NULL,
+    computed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (day, src, track, version)
 );
 COMMENT ON TABLE hirundo.verdict_history IS 'Append-only: a row when the verdict of a track appears, changes or goes away.';
@@ -499,13 +501,13 @@ RETURNS SETOF record
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH v AS (
-        SELECT *, family(src)::smallint AS version FROM hirundo.verdict WHERE day = p_day AND src = p_src AND track = p_track
+        SELECT *, family(src)::smallint AS ip FROM hirundo.verdict WHERE day = p_day AND src = p_src AND track = p_track
     ), earlier AS (
         SELECT h.sensor_id, h.mean, h.votes FROM v, hirundo.hop_history(p_day) h
-        WHERE h.family = v.version AND h.holder = v.holder
+        WHERE h.family = v.ip AND h.holder = v.holder
     ), o AS ( -- the holder's common offset, own signature left out
         SELECT sum(least(x.tracks, 3)) AS n, avg(x.hops) AS mean
-        FROM v JOIN hirundo.hop_holder_offset x ON x.day = v.day AND x.family = v.version AND x.holder = v.holder
+        FROM v JOIN hirundo.hop_holder_offset x ON x.day = v.day AND x.family = v.ip AND x.holder = v.holder
             AND x.signature <> v.signature
     ), p AS (
         SELECT coalesce(o.n, 0) + coalesce(e.votes, 0) AS n,
@@ -516,7 +518,7 @@ BEGIN ATOMIC
         SELECT x.sensor_id, sum(least(x.tracks, 3)) AS n, avg(x.residual) AS mean,
             greatest(1, (sum((least(x.tracks, 10) - 1) * x.spread * x.tracks / (x.tracks - 1)) FILTER (WHERE x.tracks > 1) + 5)
                 / (sum(least(x.tracks, 10) - 1) + 5)) AS spread
-        FROM v JOIN hirundo.hop_holder x ON x.day = v.day AND x.family = v.version AND x.holder = v.holder
+        FROM v JOIN hirundo.hop_holder x ON x.day = v.day AND x.family = v.ip AND x.holder = v.holder
             AND x.signature <> v.signature
         GROUP BY 1
     )
@@ -528,8 +530,8 @@ BEGIN ATOMIC
         CASE WHEN p.n > 0 THEN sqrt(1.69 + 3.24 * 1.69 / (p.n * 3.24 + 1.69)) END
     FROM v
     CROSS JOIN hirundo.track_hop(p_day, p_src, p_track) h
-    JOIN hirundo.hop_sensor s ON s.day = v.day AND s.family = v.version AND s.sensor_id = h.sensor_id
-    LEFT JOIN hirundo.hop_region g ON g.day = v.day AND g.family = v.version AND g.region = v.src_region
+    JOIN hirundo.hop_sensor s ON s.day = v.day AND s.family = v.ip AND s.sensor_id = h.sensor_id
+    LEFT JOIN hirundo.hop_region g ON g.day = v.day AND g.family = v.ip AND g.region = v.src_region
         AND g.sensor_id = h.sensor_id
     CROSS JOIN LATERAL (SELECT 3.61 * (1 + 1 / (g.holders + 2)) AS u) u
     CROSS JOIN p
