@@ -220,6 +220,24 @@ static int settle_sources(struct verdict_day *d, unsigned family)
 	return e;
 }
 
+/* In the order of their names: what is learned of them goes to the end of its index then. */
+static int settle_holders(struct verdict_day *d)
+{
+	uint32_t *moved;
+	int e = intern_sort(&d->holders, &moved);
+
+	if (e < 0)
+		return e;
+	for (unsigned family = 0; family < 2; family++)
+		for (uint32_t i = 0; i < d->family[family].addresses.n; i++) {
+			struct verdict_source *s = &d->family[family].sources[i];
+
+			s->holder = moved[s->holder];
+		}
+	free(moved);
+	return 0;
+}
+
 static int settle_signatures(struct verdict_day *d)
 {
 	uint32_t *moved;
@@ -434,6 +452,8 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool 
 		e = copy_in(conn, sql, on_row, d);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = settle_sources(d, family);
+	if (e == 0)
+		e = settle_holders(d);
 	if (e == 0 && part)
 		e = verdict_learned_load(d, conn, day);
 	if (e == 0)

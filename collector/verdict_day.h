@@ -41,7 +41,7 @@ struct verdict_family {
 struct verdict_day {
 	struct verdict_family family[2]; /* IPv4, IPv6 */
 	struct intern signatures; /* 8 bytes big-endian; ascending when loaded */
-	struct intern holders; /* VERDICT_HOLDER_MAX bytes */
+	struct intern holders; /* VERDICT_HOLDER_MAX bytes; ascending when loaded */
 	struct intern regions; /* 2 bytes */
 	struct intern sensors; /* 4 bytes: sensor_id; ascending */
 	struct intern datasets; /* 4 bytes: those that holders come from */

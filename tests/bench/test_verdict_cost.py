@@ -41,7 +41,7 @@ WHERE (hashint8(i * 31 + s.n) & 2147483647) %% 15 < CASE h.own %% 5 WHEN 0 THEN 
 
 HOUR = """
 UPDATE hirundo.ttl_day SET packets = packets + 1, last_at = '2024-06-01 23:30Z'
-WHERE day = %s AND (src - '0.0.0.0'::inet) %% 24 = 7
+WHERE day = %s AND (hashtext(host(src)) & 2147483647) %% 24 = 7
 """
 
 

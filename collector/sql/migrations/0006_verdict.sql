@@ -109,7 +109,7 @@ COMMENT ON COLUMN hirundo.hop_region.holders IS 'holders that voted, earlier day
 CREATE TABLE hirundo.hop_holder (
     day date NOT NULL,
     family smallint NOT NULL,
-    holder text NOT NULL,
+    holder text COLLATE "C" NOT NULL,
     sensor_id int NOT NULL,
     signature bigint NOT NULL,
     residual double precision NOT NULL,
@@ -130,7 +130,7 @@ COMMENT ON COLUMN hirundo.hop_holder.tracks IS 'tracks that it is the median of'
 CREATE TABLE hirundo.hop_holder_offset (
     day date NOT NULL,
     family smallint NOT NULL,
-    holder text NOT NULL,
+    holder text COLLATE "C" NOT NULL,
     signature bigint NOT NULL,
     hops double precision NOT NULL,
     tracks int NOT NULL,
