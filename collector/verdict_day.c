@@ -447,7 +447,7 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool 
 		"dataset_id,"
 		" src_region, holder FROM hirundo.ttl_day %s WHERE day = '%s') TO STDOUT (FORMAT "
 		"binary)",
-		part ? "JOIN " VERDICT_TOUCHED " USING (src)" : "", day);
+		part ? "JOIN hirundo.verdict_touched USING (day, src)" : "", day);
 	if (e == 0)
 		e = copy_in(conn, sql, on_row, d);
 	for (unsigned family = 0; e == 0 && family < 2; family++)

@@ -50,7 +50,7 @@ struct verdict_day {
 	uint64_t packets;
 	int64_t start_us; /* of the day, since 2000-01-01 UTC */
 	int32_t date; /* days since 2000-01-01 */
-	bool part; /* only the sources of VERDICT_TOUCHED */
+	bool part; /* only the sources of hirundo.verdict_touched */
 	int32_t registries; /* first data set with the registries' files, from which on what is not listed
 			     * is allocated to nobody; 0: they were never imported */
 };
@@ -60,11 +60,8 @@ static inline uint8_t verdict_day_version(unsigned family)
 	return family == 0 ? 4 : 6;
 }
 
-/** A table (src inet) of the caller's session: sources that a pass over a part of a day is about. */
-#define VERDICT_TOUCHED "pg_temp.verdict_touched"
-
 /** @param day   'YYYY-MM-DD', as the server wrote it
- *  @param part  all rows of the sources in VERDICT_TOUCHED, and what the whole day taught before
+ *  @param part  all rows of the sources in hirundo.verdict_touched, and what the whole day taught before
  *  @return 0; -ENOMEM, -EPROTO (the server's answer makes no sense), -EIO (PQerrorMessage),
  *          -E2BIG (more sensors or regions than 65,534) */
 int verdict_day_load(

@@ -192,18 +192,19 @@ static int take_marks(struct verdict_job *j, char ret_since[64])
 /* The sources that a pass over a part of the day is about. */
 static int list_touched(struct verdict_job *j, const char *since)
 {
-	static const char *const sql[] = {
-		"CREATE TEMP TABLE verdict_touched (src inet PRIMARY KEY) ON COMMIT DROP",
-		"INSERT INTO " VERDICT_TOUCHED " SELECT DISTINCT src FROM hirundo.ttl_day"
-		" WHERE day = $1 AND last_at >= $2",
-		"ANALYZE " VERDICT_TOUCHED,
-	};
 	const char *values[] = {j->day, since};
-	int e = copy_run(j->conn, sql[0], 0, NULL);
 
-	if (e == 0)
-		e = copy_run(j->conn, sql[1], 2, values);
-	return e == 0 ? copy_run(j->conn, sql[2], 0, NULL) : e;
+	return copy_run(j->conn,
+		"INSERT INTO hirundo.verdict_touched (day, src) SELECT DISTINCT day, src FROM"
+		" hirundo.ttl_day WHERE day = $1 AND last_at >= $2",
+		ARRAY_SIZE(values), values);
+}
+
+static int forget_touched(struct verdict_job *j)
+{
+	const char *day = j->day;
+
+	return copy_run(j->conn, "DELETE FROM hirundo.verdict_touched WHERE day = $1", 1, &day);
 }
 
 static int add_datasets(const struct verdict_day *d, struct buf *b)
@@ -346,6 +347,8 @@ static enum outcome one_day(struct verdict_job *j, int *ret_error)
 		e = list_touched(j, since);
 	if (e == 0 && !s.final_already)
 		e = judge(j, &s);
+	if (e == 0 && j->part)
+		e = forget_touched(j);
 	if (e == 0)
 		e = copy_run(j->conn, "COMMIT", 0, NULL);
 	*ret_error = e;

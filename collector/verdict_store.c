@@ -298,7 +298,7 @@ static int load_old(struct store *s)
 		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
 		" campaign, taught, held FROM hirundo.verdict %s WHERE day = '%s')"
 		" TO STDOUT (FORMAT binary)",
-		s->d->part ? "JOIN " VERDICT_TOUCHED " USING (src)" : "", s->day);
+		s->d->part ? "JOIN hirundo.verdict_touched USING (day, src)" : "", s->day);
 	e = copy_in(s->conn, sql, on_old, s);
 	(void)snprintf(sql, sizeof(sql),
 		"COPY (SELECT src, track, version FROM hirundo.verdict_history WHERE day = '%s'"

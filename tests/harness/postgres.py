@@ -1,5 +1,6 @@
 """A private PostgreSQL: own data folder, Unix socket only unless a test asks for TCP on loopback."""
 import contextlib
+import itertools
 import os
 import pathlib
 import pwd
@@ -15,10 +16,22 @@ import psycopg
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 
+# Below those that the system gives to connections; each process that runs tests begins somewhere else.
+_ports = itertools.cycle(range(10240, 32768))
+for _ in range(os.getpid() * 211 % 22528):
+    next(_ports)
+
+
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of the loopback that nobody listens at, and that no other test is told soon."""
+    for port in _ports:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def as_postgres(argv: list) -> list[str]:

@@ -110,7 +110,7 @@ def test_ingest_owns_nothing(filled):
 def test_ingest_changes_no_history(filled):
     """What is written stays: only positions and capture files move."""
     # The verdict on a day is written anew; verdict_history keeps what it was.
-    verdict = {name for name in tables(filled) if name.startswith(("hop_", "campaign"))} | {"verdict", "verdict_due"}
+    verdict = {name for name in tables(filled) if name.startswith(("hop_", "campaign"))} | {"verdict", "verdict_due", "verdict_touched"}
     for table in set(tables(filled)) - {"ingest_state", "ingest_capture"} - verdict:
         refused(filled, "hirundo_ingest", f"DELETE FROM hirundo.{table}")
         column = filled.query("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1",

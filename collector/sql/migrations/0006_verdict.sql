@@ -286,6 +286,15 @@ COMMENT ON COLUMN hirundo.verdict_history.score IS 'its score then';
 COMMENT ON COLUMN hirundo.verdict_history.model_at IS 'hop_model.computed_at of the run';
 COMMENT ON COLUMN hirundo.verdict_history.computed_at IS 'when it was written';
 
+CREATE UNLOGGED TABLE hirundo.verdict_touched (
+    day date NOT NULL,
+    src inet NOT NULL,
+    PRIMARY KEY (day, src)
+);
+COMMENT ON TABLE hirundo.verdict_touched IS 'Sources that a pass over a part of a day is about; empty but in its transaction.';
+COMMENT ON COLUMN hirundo.verdict_touched.day IS 'reporting day';
+COMMENT ON COLUMN hirundo.verdict_touched.src IS 'source address';
+
 -- Settings and days.
 
 CREATE FUNCTION hirundo.verdict_settings(
@@ -663,4 +672,6 @@ GRANT INSERT, UPDATE, DELETE ON hirundo.hop_model, hirundo.hop_sensor, hirundo.h
     hirundo.hop_holder_offset, hirundo.campaign, hirundo.campaign_cell, hirundo.verdict
     TO hirundo_ingest;
 GRANT INSERT ON hirundo.verdict_history TO hirundo_ingest;
+GRANT SELECT, INSERT, DELETE ON hirundo.verdict_touched TO hirundo_ingest;
+GRANT SELECT ON hirundo.verdict_touched TO hirundo_analyst;
 GRANT SELECT ON hirundo.verdict_due TO hirundo_analyst;
