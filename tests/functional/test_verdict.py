@@ -160,6 +160,25 @@ def test_addresses_that_nobody_was_given(installation, tmp_path):
                 ) == {"200.1.2.3": "unlisted", "10.1.2.3": "bogon"}
 
 
+def test_a_day_with_ten_times_the_sources(installation, tmp_path):
+    """A flood in everybody's name multiplies the day's sources: it is one campaign, and the others' verdicts stay."""
+    world = World()
+    world.background(ways())
+    usual = len({packet[12:16] for sent in world.sent.values() for _, packet in sent})
+    for n in range(10 * usual):
+        for region, hops in list(ways()["GH"].items())[n % 5::5]:
+            world.syn(f"{40 + n % 10}.{n // 10 % 8}.{100 + n // 20000}.{n // 80 % 250}", region, hops, (8080, 64, 512, None))
+    sent = sum(len(sent) for sent in world.sent.values())
+    world.deliver(installation, tmp_path)
+    assert installation.query("SELECT sum(packets)::int FROM hirundo.verdict") == [(sent,)]
+    flood = Counter(verdicts(installation, "hirundo.signature_text(signature) LIKE '%%8080%%'").values())
+    assert flood["spoofed"] > 0.75 * flood.total(), flood
+    assert flood["genuine"] < 0.02 * flood.total(), flood
+    others = Counter(verdicts(installation, "hirundo.signature_text(signature) NOT LIKE '%%8080%%'").values())
+    assert others["genuine"] > 0.85 * others.total() and others["spoofed"] < 0.01 * others.total(), others
+    assert "8080/TCP" in {service for service, in installation.query("SELECT service FROM report.spoof_campaigns(%s)", (PERIOD,))}
+
+
 def test_absurd_ttls(installation, tmp_path):
     """0 and 255 everywhere, and every TTL there is: judged without an error, the background as before."""
     world = World()

@@ -111,12 +111,14 @@ def test_a_day(sensors):
             day.add("22.1.0.200", sensor, 22, min(t, 56), "BN", "AS1201")
     for sensor in range(1, 11):  # claims BN, is elsewhere
         day.add("22.2.0.201", sensor, 81, 64 - 10 - sensor % 3 * 7, "BN", "AS1202", packets=4)
+        day.add("2400:2:2::c9", sensor, 81, 64 - 10 - sensor % 3 * 7, "BN", "AS1202", packets=4)
     judged(sensors, day)
     verdicts = {(src, track): (kind, verdict, reason) for src, track, kind, verdict, reason in sensors.query(
         "SELECT host(src), track, kind, verdict, hirundo.verdict_reason(v) FROM hirundo.verdict v")}
     assert verdicts["192.168.1.1", 0][:2] == ("bogon", "spoofed")
     assert verdicts["93.184.0.1", 0][:2] == ("fixed", "undetermined")
     assert verdicts["22.1.0.200", 0][0] == "nmap" and verdicts["22.1.0.200", 0][1] != "spoofed"
+    assert verdicts["2400:2:2::c9", 0][:2] == ("fixed", "spoofed")
     kind, verdict, reason = verdicts["22.2.0.201", 0]
     assert (kind, verdict) == ("fixed", "spoofed")
     assert reason.startswith("TTLs are not consistent with the claimed network AS1202 (10 regions, 40 packets, 2024-06-01; ")
