@@ -47,13 +47,14 @@ def host(src: str):
 
 class World:
     """first: reporting day of its first packets; days: how many it has.
-    Days: the first two are settled, the third was judged before its last rows came, the fourth is not judged."""
+    Days: the first is settled, of the second rows came after it was final, the third was judged before its last rows
+    came, the fourth is not judged."""
 
     def __init__(self, seed: int, first: datetime.date, zone: str = "UTC"):
         self.random = random.Random(seed)
         self.zone = zone
         self.days = [first + datetime.timedelta(days=i) for i in range(4)]
-        self.settled = self.days[:2]
+        self.late = self.days[1]
         self.judged = self.days[:3]
         self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder]
         self.source = {}    # (sensor, day, service, src, role) -> [packets, traits]
@@ -68,6 +69,8 @@ class World:
             self._judge(day)
         for src in self.random.sample(self.sources, 25):
             self._traffic(self.days[2], src)  # after the verdict
+        for src in self.random.sample(self.sources, 25):
+            self._traffic(self.late, src)  # after the final one
 
     def _sources(self) -> None:
         rnd = self.random
@@ -165,9 +168,10 @@ class World:
                                     v["packets"], 0, 1.5, v["campaign"], False, True,
                                     False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
-            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, false, now(), %s, 0.5, -1, 0.5, -1.5, -2, 1, -7, -7,"
-                      " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
-                      (day, self.computed_at(day), self.computed_at(day), [1] if i == 0 else [2]))
+            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, %s, now(), %s, %s, 0.5, -1, 0.5, -1.5, -2, 1, -7,"
+                      " -7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+                      (day, self.computed_at(day), self.computed_at(day), i < 2, at[day] if day == self.late else None,
+                       [1] if i == 0 else [2]))
         c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, 1), (%s, 2)", (self.days[2], self.days[3]))
         self._store_coverage(c)
 

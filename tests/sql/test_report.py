@@ -390,10 +390,31 @@ def test_dataset(filled):
         assert {row[0] for row in call(filled, name, DAYS, columns="dataset")} == {both}
 
 
-def test_reasons(filled):
-    rows = call(filled, "spoof_verdict", DAYS, columns="verdict, score, reason")
-    assert {row[2] for row in rows if row[1] is None} == {"not judged yet"}
-    assert all(row[2] and row[2] != "not judged yet" for row in rows if row[1] is not None)
+def test_reasons(filled, world):
+    rows = [row for days in (DAYS, [world.late]) for row in
+            call(filled, "spoof_verdict", days, columns="verdict, score, reason")]
+    late = "came after the verdicts of its day were final"
+    assert {row[2] for row in rows if row[1] is None} == {"not judged yet", late}
+    assert all(row[2] not in ("", "not judged yet", late) for row in rows if row[1] is not None)
+
+
+def test_what_comes_after_a_day_is_final_counts(filled, world):
+    """Packets of ttl_day, all of them; verdicts stay, and who has none is undetermined, with the reason."""
+    rows = {row[0]: row[1:] for row in plain(call(
+        filled, "spoof_verdict", [world.late], columns="src, verdict, score, reason, packets_genuine + packets_spoofed"
+        " + packets_undetermined"))}
+    packets = {}
+    for (_, day, src, _, _), row in world.ttl.items():
+        if day == world.late:
+            packets[src] = packets.get(src, 0) + row[0]
+    assert {src: row[3] for src, row in rows.items()} == packets
+    judged = {src for day, src, _ in world.verdict if day == world.late}
+    assert {src: row[:3] for src, row in rows.items() if src not in judged} == dict.fromkeys(
+        packets.keys() - judged, ("undetermined", None, "came after the verdicts of its day were final"))
+    assert packets.keys() - judged
+    src = min(packets.keys() - judged)
+    assert set(call(filled, "source", [world.late], None, src, columns="verdict, reason")) == {
+        ("undetermined", "came after the verdicts of its day were final")}
 
 
 # Bad input, for each function.

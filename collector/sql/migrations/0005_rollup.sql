@@ -161,7 +161,7 @@ CREATE TABLE hirundo.verdict_due (
     since timestamptz NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (day, rollup)
 );
-COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them.';
+COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them, of a final day by the note of it (hop_model.late_at).';
 COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
 COMMENT ON COLUMN hirundo.verdict_due.since IS 'every row of ttl_day that the step changed has its last packet then or later; -infinity: any row may have changed or gone';

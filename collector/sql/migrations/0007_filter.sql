@@ -454,12 +454,13 @@ RETURN ARRAY(
     SELECT d.at::date
     FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
     WHERE NOT (f).whole
-        OR NOT EXISTS (SELECT FROM hirundo.hop_model m WHERE m.day = d.at::date)
+        OR NOT EXISTS (SELECT FROM hirundo.hop_model m WHERE m.day = d.at::date AND m.late_at IS NULL)
         OR EXISTS (SELECT FROM hirundo.verdict_due v WHERE v.day = d.at::date)
     ORDER BY 1);
 COMMENT ON FUNCTION hirundo.open_days IS
-    'Days of a period that report_days() must count row by row: not judged yet, or something came since; all where '
-    'the filter takes parts of sources. On the others verdict has all packets of ttl_day.';
+    'Days of a period that report_days() must count row by row: not judged yet, or something came since, after '
+    'the day was final, too; all where the filter takes parts of sources. On the others verdict has all packets of '
+    'ttl_day.';
 
 CREATE FUNCTION hirundo.report_days(period daterange, open date[], f hirundo.report_filter)
 RETURNS TABLE (day date, src inet, code int, score real, regions_seen smallint, tracks int, worst_track smallint,
@@ -516,6 +517,12 @@ COMMENT ON FUNCTION hirundo.report_days IS
     'One row for each source and day that a filter leaves. code: 1 spoofed, 2 mixed (a spoofed and a genuine track), '
     '3 undetermined, 4 genuine; score: lowest of its tracks, NULL where none is judged yet; worst_track: the one '
     'with that score; packets by the verdict of the track that they belong to. open: open_days() of the same period and filter.';
+
+CREATE FUNCTION hirundo.why_no_verdict(day date) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN EXISTS (SELECT FROM hirundo.hop_model m WHERE m.day = why_no_verdict.day AND m.final)
+    THEN 'came after the verdicts of its day were final' ELSE 'not judged yet' END;
+COMMENT ON FUNCTION hirundo.why_no_verdict IS 'The reason of a source that has no verdict on a day.';
 
 CREATE FUNCTION hirundo.verdict_as_of(period daterange) RETURNS timestamptz
 LANGUAGE sql STABLE

@@ -146,7 +146,7 @@ BEGIN
     )
     SELECT c.src, coalesce((c.v).src_region, c.src_region, 'ZZ')::char(2),
         (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], (c.v).score,
-        CASE WHEN c.v IS NULL THEN 'not judged yet' ELSE hirundo.verdict_reason(c.v) END,
+        CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.verdict_reason(c.v) END,
         (c.v).regions_seen, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
         c.packets_undetermined, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset, as_of
     FROM (
@@ -162,7 +162,8 @@ COMMENT ON FUNCTION report.spoof_verdict IS
     'that day is, mixed where one is genuine and another spoofed, else undetermined; score (log10 of the likelihood '
     'ratio genuine : spoofed), reason, nearest_region and src_region (ZZ: not known) are those of its lowest track; '
     'regions_seen: most of a track; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of '
-    'the period by the verdict of their own day and track, what is not judged yet is undetermined; together all of the '
+    'the period by the verdict of their own day and track, what has none (not judged yet, or came after the verdicts of '
+    'its day were final: then reason says so) is undetermined; together all of the '
     'source''s packets under the filter. days_spoofed (mixed included), _genuine, _undetermined: days it was seen on. '
     'Rows: spoofed, mixed, undetermined, genuine; each by score, then packets, most first. as_of: all that was rolled up '
     'before is in the verdicts; NULL: a day of the period is not judged yet. dataset: address data behind. n: rows, NULL = all. '
@@ -405,7 +406,7 @@ BEGIN
         hirundo.shown_time(t.first_at), hirundo.shown_time(t.last_at),
         coalesce(v.src_region, t.src_region, 'ZZ')::char(2), coalesce(v.holder, t.holder),
         coalesce(v.verdict, 'undetermined'), v.score,
-        CASE WHEN v.src IS NULL THEN 'not judged yet' ELSE hirundo.verdict_reason(v) END, v.campaign,
+        CASE WHEN v.src IS NULL THEN hirundo.why_no_verdict(t.day) ELSE hirundo.verdict_reason(v) END, v.campaign,
         (SELECT jsonb_agg(jsonb_build_object('version', i.version, 'verdict', i.verdict, 'score', i.score,
                 'computed_at', i.computed_at) ORDER BY i.version)
             FROM hirundo.verdict_history i WHERE i.day = t.day AND i.src = source.src AND i.track = t.judged),
@@ -422,7 +423,7 @@ END
 $$;
 COMMENT ON FUNCTION report.source IS
     'All that is known of one address: a row for each reporting day, sensor and track (a sender behind the address; '
-    'NULL: not judged yet). packets; responses: of them, answers; services: packets of the others by service; traits: '
+    'NULL: no verdict, reason says why). packets; responses: of them, answers; services: packets of the others by service; traits: '
     'shown there that day by any track; ttls: packets by TTL; hops: median over the packets of initial TTL less TTL; '
     'expected_hops: what sources of the claimed region have at this sensor, plus what the track is off everywhere '
     '(NULL: not judged by them); src_region (ZZ: not known), holder; verdict, score, reason of the track on that day, '
