@@ -121,10 +121,11 @@ class World:
             tracks = classes if len(classes) > 1 and rnd.random() < 0.7 and src not in self.bogons else [0]
             for track in tracks:
                 mine = [row for row in seen if track in (0, initial_ttl(row[2]))]
-                score = round(rnd.uniform(-4, 4), 3)
                 kind = "bogon" if src in self.bogons else "split" if track else rnd.choice(["fixed", "fixed", "random"])
+                scored = kind == "bogon" or rnd.random() < 0.7
+                score = round(rnd.uniform(-4, 4), 3) if scored else 0
                 self.verdict[day, src, track] = {
-                    "kind": kind, "score": score, "packets": sum(row[3] for row in mine),
+                    "track": track, "kind": kind, "scored": scored, "score": score, "packets": sum(row[3] for row in mine),
                     "verdict": "spoofed" if score <= -1 else "genuine" if score >= 0.5 else "undetermined",
                     "regions": len({SENSORS[row[0]] for row in mine}), "sensors": len({row[0] for row in mine}),
                     "signature": max(mine, key=lambda row: row[3])[1], "region": self.region[src],
@@ -160,12 +161,12 @@ class World:
                     copy.write_row((sensor, day, name, src, role, packets, at[day], at[day], traits, self.region[src],
                                     int(holder[2:]) if holder.startswith("AS") else None))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
-                             " regions_seen, source_regions, sensors_seen, packets, prior, common_offset, campaign, second_path, taught,"
+                             " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior, common_offset, campaign, second_path, taught,"
                              " held, nearest_region, model_at) FROM STDIN") as copy:
                 for (day, src, track), v in self.verdict.items():
                     copy.write_row((day, src, track, v["kind"], v["region"], v["holder"], v["signature"], v["verdict"],
                                     v["score"], v["regions"], v["regions"], v["sensors"],
-                                    v["packets"], 0, 1.5, v["campaign"], False, True,
+                                    v["packets"], -9 if v["scored"] and v["kind"] != "bogon" else None, 0, 1.5, v["campaign"], False, True,
                                     False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
             c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, %s, now(), %s, %s, 0.5, -1, 0.5, -1.5, -2, 1, -7,"
@@ -292,7 +293,7 @@ class Count:
         return result
 
     def by_day(self) -> dict:
-        """(day, src) -> verdict, score, regions, tracks, worst row, packets by verdict"""
+        """(day, src) -> verdict, score, regions, tracks, row that gives the reason, packets by verdict"""
         rows = defaultdict(list)
         for (sensor, day, src, sig, ttl), packets in self.cells():
             rows[day, src].append((self.track(day, src, ttl), packets))
@@ -305,8 +306,12 @@ class Count:
             verdicts = {row["verdict"] for row in tracks.values()}
             verdict = ("mixed" if {"spoofed", "genuine"} <= verdicts else "spoofed" if "spoofed" in verdicts
                        else "genuine" if "genuine" in verdicts else "undetermined")
-            worst = min(tracks.values(), key=lambda row: row["score"], default=None)
-            result[key] = {"verdict": verdict, "score": worst["score"] if worst else None, "worst": worst,
+            # Tracks too small to be judged count where there is no other.
+            judged = [row for row in tracks.values() if row["scored"]] or [*tracks.values()]
+            called = "spoofed" if verdict == "mixed" else verdict
+            reason = min((row for row in tracks.values() if row["verdict"] == called),
+                         key=lambda row: (not row["scored"], row["score"], row["track"]), default=None)
+            result[key] = {"verdict": verdict, "score": min((row["score"] for row in judged), default=None), "reason": reason,
                            "regions": max((row["regions"] for row in tracks.values()), default=-1),
                            "tracks": len(tracks), "packets": packets}
         return result
@@ -319,7 +324,7 @@ class Count:
 
     def spoof_verdict(self) -> list[tuple]:
         """(src, src_region, verdict, score, regions_seen, nearest, tracks, genuine, spoofed, undetermined packets,
-        the same days, day)"""
+        the same days, day, track that gives the reason)"""
         sources = defaultdict(dict)
         for (day, src), row in self.by_day().items():
             sources[src][day] = row
@@ -327,12 +332,12 @@ class Count:
         for src, days in sources.items():
             day = self.deciding(days)
             row = days[day]
-            worst = row["worst"] or {"regions": None, "nearest": None, "region": self.world.region[src]}
+            reason = row["reason"] or {"regions": None, "nearest": None, "region": self.world.region[src], "track": 0}
             count = lambda *names: sum(r["verdict"] in names for r in days.values())
-            result.append((src, worst["region"] or "ZZ", row["verdict"], row["score"], worst["regions"], worst["nearest"],
+            result.append((src, reason["region"] or "ZZ", row["verdict"], row["score"], reason["regions"], reason["nearest"],
                            row["tracks"],
                            *(sum(r["packets"][v] for r in days.values()) for v in ("genuine", "spoofed", "undetermined")),
-                           count("genuine"), count("spoofed", "mixed"), count("undetermined"), day))
+                           count("genuine"), count("spoofed", "mixed"), count("undetermined"), day, reason["track"]))
         order = ["spoofed", "mixed", "undetermined", "genuine"]
         return sorted(result, key=lambda r: (order.index(r[2]), 10 if r[3] is None else r[3], -sum(r[7:10]),
                                              ipaddress.ip_address(r[0]).version, ipaddress.ip_address(r[0])))

@@ -462,8 +462,16 @@ COMMENT ON FUNCTION hirundo.open_days IS
     'the day was final, too; all where the filter takes parts of sources. On the others verdict has all packets of '
     'ttl_day.';
 
+CREATE FUNCTION hirundo.track_order(verdict text, judged boolean, score real, track smallint) RETURNS real[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY[CASE verdict WHEN 'spoofed' THEN 1 WHEN 'genuine' THEN 2 ELSE 3 END, CASE WHEN judged THEN 0 ELSE 1 END,
+    score, track]::real[];
+COMMENT ON FUNCTION hirundo.track_order IS
+    'The least of a source''s tracks is the one whose reason speaks for the source: it has the source''s verdict (of '
+    'mixed: spoofed), was judged by its TTLs where any was, and has the lowest score. [4] is the track.';
+
 CREATE FUNCTION hirundo.report_days(period daterange, open date[], f hirundo.report_filter)
-RETURNS TABLE (day date, src inet, code int, score real, regions_seen smallint, tracks int, worst_track smallint,
+RETURNS TABLE (day date, src inet, code int, score real, regions_seen smallint, tracks int, reason_track smallint,
     src_region char(2), packets_genuine bigint, packets_spoofed bigint, packets_undetermined bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -484,12 +492,13 @@ BEGIN ATOMIC
     SELECT v.day, v.src,
         CASE WHEN bool_or(v.verdict = 'spoofed') THEN CASE WHEN bool_or(v.verdict = 'genuine') THEN 2 ELSE 1 END
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
-        min(v.score), max(v.regions_seen), count(*)::int,
-        (min(ARRAY[v.score, v.track::real]))[2]::smallint, max(v.src_region),
+        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.regions_seen), count(*)::int,
+        (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track)))[4]::smallint, max(v.src_region),
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'genuine'), 0)::bigint,
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'spoofed'), 0)::bigint,
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'undetermined'), 0)::bigint
     FROM hirundo.verdict v
+    CROSS JOIN LATERAL (SELECT v.log_claimed IS NOT NULL OR v.kind IN ('unlisted', 'bogon') AS judged) t
     WHERE v.track <> 0 AND v.day <> ALL (open) AND v.day >= lower(period) AND v.day < upper(period)
         AND ((f).src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
@@ -501,8 +510,10 @@ BEGIN ATOMIC
     SELECT c.day, c.src,
         CASE WHEN bool_or(v.verdict = 'spoofed') THEN CASE WHEN bool_or(v.verdict = 'genuine') THEN 2 ELSE 1 END
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
-        min(v.score), max(v.regions_seen), bit_count(bit_or(1 << (v.track / 32))::bit(8))::int,
-        (min(ARRAY[v.score, v.track::real]) FILTER (WHERE v.track IS NOT NULL))[2]::smallint, max(c.src_region),
+        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.regions_seen),
+        bit_count(bit_or(1 << (v.track / 32))::bit(8))::int,
+        (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track)) FILTER (WHERE v.track IS NOT NULL))[4]::smallint,
+        max(c.src_region),
         coalesce(sum(c.packets) FILTER (WHERE v.verdict = 'genuine'), 0)::bigint,
         coalesce(sum(c.packets) FILTER (WHERE v.verdict = 'spoofed'), 0)::bigint,
         coalesce(sum(c.packets) FILTER (WHERE coalesce(v.verdict, 'undetermined') = 'undetermined'), 0)::bigint
@@ -510,13 +521,15 @@ BEGIN ATOMIC
     LEFT JOIN hirundo.verdict v ON v.day = c.day AND v.src = c.src
         AND (v.track = 0 OR v.track = hirundo.initial_ttl(c.ttl))
         AND v.day = ANY (open) AND v.day >= lower(period) AND v.day < upper(period)
+    CROSS JOIN LATERAL (SELECT v.log_claimed IS NOT NULL OR v.kind IN ('unlisted', 'bogon') AS judged) t
     WHERE c.day = ANY (open)
     GROUP BY c.day, c.src;
 END;
 COMMENT ON FUNCTION hirundo.report_days IS
     'One row for each source and day that a filter leaves. code: 1 spoofed, 2 mixed (a spoofed and a genuine track), '
-    '3 undetermined, 4 genuine; score: lowest of its tracks, NULL where none is judged yet; worst_track: the one '
-    'with that score; packets by the verdict of the track that they belong to. open: open_days() of the same period and filter.';
+    '3 undetermined, 4 genuine; score: lowest of its tracks, those left out that were too small to be judged, unless '
+    'all were; NULL where none has a verdict; reason_track: the first by track_order(); packets by the verdict of the '
+    'track that they belong to. open: open_days() of the same period and filter.';
 
 CREATE FUNCTION hirundo.why_no_verdict(day date) RETURNS text
 LANGUAGE sql STABLE

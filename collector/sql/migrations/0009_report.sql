@@ -128,7 +128,7 @@ BEGIN
         SELECT d.src,
             -- The day that decides: most regions, then lowest score, then the latest.
             max(ARRAY[coalesce(d.regions_seen, -1), -coalesce(d.score, 10), d.day - origin, d.code,
-                coalesce(d.tracks, 0), d.worst_track]::double precision[]) AS best,
+                coalesce(d.tracks, 0), d.reason_track]::double precision[]) AS best,
             max(d.src_region) AS src_region,
             sum(d.packets_genuine)::bigint AS packets_genuine, sum(d.packets_spoofed)::bigint AS packets_spoofed,
             sum(d.packets_undetermined)::bigint AS packets_undetermined,
@@ -145,7 +145,7 @@ BEGIN
         LIMIT n
     )
     SELECT c.src, coalesce((c.v).src_region, c.src_region, 'ZZ')::char(2),
-        (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], (c.v).score,
+        (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], nullif(-c.best[2], 10)::real,
         CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.verdict_reason(c.v) END,
         (c.v).regions_seen, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
         c.packets_undetermined, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset, as_of
@@ -153,15 +153,16 @@ BEGIN
         SELECT o.*, (
             SELECT v FROM hirundo.verdict v WHERE v.day = o.day AND v.src = o.src AND v.track = o.best[6]::smallint) AS v
         FROM chosen o OFFSET 0) c
-    ORDER BY c.code, (c.v).score, c.packets_genuine + c.packets_spoofed + c.packets_undetermined DESC, c.src;
+    ORDER BY c.code, -c.best[2], c.packets_genuine + c.packets_spoofed + c.packets_undetermined DESC, c.src;
 END
 $$;
 COMMENT ON FUNCTION report.spoof_verdict IS
     'Whether sources are real, one row each. The day (column day) on which it was seen from most regions decides, ties '
     'by lowest score, then the latest: verdict is spoofed or genuine where a track (a sender behind the address) of '
     'that day is, mixed where one is genuine and another spoofed, else undetermined; score (log10 of the likelihood '
-    'ratio genuine : spoofed), reason, nearest_region and src_region (ZZ: not known) are those of its lowest track; '
-    'regions_seen: most of a track; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of '
+    'ratio genuine : spoofed): that of its lowest track, those left out that were too small to be judged (under 3 '
+    'packets, one sensor) unless all were; reason, nearest_region and src_region (ZZ: not known): of its lowest track '
+    'that has the verdict (of mixed: the spoofed one); regions_seen: most of a track; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of '
     'the period by the verdict of their own day and track, what has none (not judged yet, or came after the verdicts of '
     'its day were final: then reason says so) is undetermined; together all of the '
     'source''s packets under the filter. days_spoofed (mixed included), _genuine, _undetermined: days it was seen on. '
