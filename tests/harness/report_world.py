@@ -127,7 +127,8 @@ class World:
                 self.verdict[day, src, track] = {
                     "track": track, "kind": kind, "scored": scored, "score": score, "packets": sum(row[3] for row in mine),
                     "verdict": "spoofed" if score <= -1 else "genuine" if score >= 0.5 else "undetermined",
-                    "regions": len({SENSORS[row[0]] for row in mine}), "sensors": len({row[0] for row in mine}),
+                    "regions": len({SENSORS[row[0]] for row in mine}),
+                    "source_regions": len({SENSORS[row[0]] for row in seen}), "sensors": len({row[0] for row in mine}),
                     "signature": max(mine, key=lambda row: row[3])[1], "region": self.region[src],
                     "holder": self.holder[src] or "net",
                     "nearest": rnd.choice(["CN", None]) if score <= -1 else None,
@@ -165,7 +166,7 @@ class World:
                              " held, nearest_region, model_at) FROM STDIN") as copy:
                 for (day, src, track), v in self.verdict.items():
                     copy.write_row((day, src, track, v["kind"], v["region"], v["holder"], v["signature"], v["verdict"],
-                                    v["score"], v["regions"], v["regions"], v["sensors"],
+                                    v["score"], v["regions"], v["source_regions"], v["sensors"],
                                     v["packets"], -9 if v["scored"] and v["kind"] != "bogon" else None, 0, 1.5, v["campaign"], False, True,
                                     False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
@@ -312,7 +313,7 @@ class Count:
             reason = min((row for row in tracks.values() if row["verdict"] == called),
                          key=lambda row: (not row["scored"], row["score"], row["track"]), default=None)
             result[key] = {"verdict": verdict, "score": min((row["score"] for row in judged), default=None), "reason": reason,
-                           "regions": max((row["regions"] for row in tracks.values()), default=-1),
+                           "regions": max((row["source_regions"] for row in tracks.values()), default=-1),
                            "tracks": len(tracks), "packets": packets}
         return result
 
@@ -332,9 +333,9 @@ class Count:
         for src, days in sources.items():
             day = self.deciding(days)
             row = days[day]
-            reason = row["reason"] or {"regions": None, "nearest": None, "region": self.world.region[src], "track": 0}
+            reason = row["reason"] or {"source_regions": None, "nearest": None, "region": self.world.region[src], "track": 0}
             count = lambda *names: sum(r["verdict"] in names for r in days.values())
-            result.append((src, reason["region"] or "ZZ", row["verdict"], row["score"], reason["regions"], reason["nearest"],
+            result.append((src, reason["region"] or "ZZ", row["verdict"], row["score"], reason["source_regions"], reason["nearest"],
                            row["tracks"],
                            *(sum(r["packets"][v] for r in days.values()) for v in ("genuine", "spoofed", "undetermined")),
                            count("genuine"), count("spoofed", "mixed"), count("undetermined"), day, reason["track"]))

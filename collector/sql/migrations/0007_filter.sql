@@ -458,9 +458,8 @@ RETURN ARRAY(
         OR EXISTS (SELECT FROM hirundo.verdict_due v WHERE v.day = d.at::date)
     ORDER BY 1);
 COMMENT ON FUNCTION hirundo.open_days IS
-    'Days of a period that report_days() must count row by row: not judged yet, or something came since, after '
-    'the day was final, too; all where the filter takes parts of sources. On the others verdict has all packets of '
-    'ttl_day.';
+    'Days of a period that report_days() must count row by row: not judged yet, or something came since, after the day '
+    'was final, too; all where the filter takes parts of sources. On the others verdict has all packets of ttl_day.';
 
 CREATE FUNCTION hirundo.track_order(verdict text, judged boolean, score real, track smallint) RETURNS real[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -477,7 +476,7 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Other than open days have all in verdict: one track, or several.
     SELECT v.day, v.src, CASE v.verdict WHEN 'spoofed' THEN 1 WHEN 'genuine' THEN 4 ELSE 3 END, v.score,
-        v.regions_seen, 1, v.track, v.src_region,
+        v.source_regions, 1, v.track, v.src_region,
         CASE v.verdict WHEN 'genuine' THEN v.packets ELSE 0 END,
         CASE v.verdict WHEN 'spoofed' THEN v.packets ELSE 0 END,
         CASE v.verdict WHEN 'undetermined' THEN v.packets ELSE 0 END
@@ -492,7 +491,7 @@ BEGIN ATOMIC
     SELECT v.day, v.src,
         CASE WHEN bool_or(v.verdict = 'spoofed') THEN CASE WHEN bool_or(v.verdict = 'genuine') THEN 2 ELSE 1 END
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
-        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.regions_seen), count(*)::int,
+        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.source_regions), count(*)::int,
         (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track)))[4]::smallint, max(v.src_region),
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'genuine'), 0)::bigint,
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'spoofed'), 0)::bigint,
@@ -510,7 +509,7 @@ BEGIN ATOMIC
     SELECT c.day, c.src,
         CASE WHEN bool_or(v.verdict = 'spoofed') THEN CASE WHEN bool_or(v.verdict = 'genuine') THEN 2 ELSE 1 END
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
-        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.regions_seen),
+        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.source_regions),
         bit_count(bit_or(1 << (v.track / 32))::bit(8))::int,
         (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track)) FILTER (WHERE v.track IS NOT NULL))[4]::smallint,
         max(c.src_region),
@@ -526,10 +525,11 @@ BEGIN ATOMIC
     GROUP BY c.day, c.src;
 END;
 COMMENT ON FUNCTION hirundo.report_days IS
-    'One row for each source and day that a filter leaves. code: 1 spoofed, 2 mixed (a spoofed and a genuine track), '
-    '3 undetermined, 4 genuine; score: lowest of its tracks, those left out that were too small to be judged, unless '
-    'all were; NULL where none has a verdict; reason_track: the first by track_order(); packets by the verdict of the '
-    'track that they belong to. open: open_days() of the same period and filter.';
+    'One row for each source and day that a filter leaves. code: 1 spoofed, 2 mixed (a spoofed and a genuine track), 3 '
+    'undetermined, 4 genuine; score: lowest of its tracks, those left out that were too small to be judged, unless all '
+    'were; regions_seen: verdict.source_regions; both NULL where none has a verdict; reason_track: the first by '
+    'track_order(); packets by the verdict of the track that they belong to. open: open_days() of the same period and '
+    'filter.';
 
 CREATE FUNCTION hirundo.why_no_verdict(day date) RETURNS text
 LANGUAGE sql STABLE

@@ -147,7 +147,7 @@ BEGIN
     SELECT c.src, coalesce((c.v).src_region, c.src_region, 'ZZ')::char(2),
         (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], nullif(-c.best[2], 10)::real,
         CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.verdict_reason(c.v) END,
-        (c.v).regions_seen, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
+        nullif(c.best[1], -1)::smallint, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
         c.packets_undetermined, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset, as_of
     FROM (
         SELECT o.*, (
@@ -162,15 +162,15 @@ COMMENT ON FUNCTION report.spoof_verdict IS
     'that day is, mixed where one is genuine and another spoofed, else undetermined; score (log10 of the likelihood '
     'ratio genuine : spoofed): that of its lowest track, those left out that were too small to be judged (under 3 '
     'packets, one sensor) unless all were; reason, nearest_region and src_region (ZZ: not known): of its lowest track '
-    'that has the verdict (of mixed: the spoofed one); regions_seen: most of a track; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of '
-    'the period by the verdict of their own day and track, what has none (not judged yet, or came after the verdicts of '
-    'its day were final: then reason says so) is undetermined; together all of the '
-    'source''s packets under the filter. days_spoofed (mixed included), _genuine, _undetermined: days it was seen on. '
-    'Rows: spoofed, mixed, undetermined, genuine; each by score, then packets, most first. as_of: all that was rolled up '
-    'before is in the verdicts; NULL: a day of the period is not judged yet. dataset: address data behind. n: rows, NULL = all. '
-    'A source that is not here was not seen: report.coverage tells whether anybody listened. IPv6: single addresses. '
-    'Keys that pick sensors, services, traits or roles pick packets and the days with them; a verdict is always made '
-    'from all sensors.';
+    'that has the verdict (of mixed: the spoofed one); regions_seen: regions that saw any track of the source that '
+    'day; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of the period by the verdict '
+    'of their own day and track, what has none (not judged yet, or came after the verdicts of its day were final: then '
+    'reason says so) is undetermined; together all of the source''s packets under the filter. days_spoofed (mixed '
+    'included), _genuine, _undetermined: days it was seen on. Rows: spoofed, mixed, undetermined, genuine; each by '
+    'score, then packets, most first. as_of: all that was rolled up before is in the verdicts; NULL: a day of the '
+    'period is not judged yet. dataset: address data behind. n: rows, NULL = all. A source that is not here was not '
+    'seen: report.coverage tells whether anybody listened. IPv6: single addresses. Keys that pick sensors, services, '
+    'traits or roles pick packets and the days with them; a verdict is always made from all sensors.';
 
 CREATE FUNCTION report.verdict_share(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
 RETURNS TABLE (step_start timestamptz, spoofed bigint, genuine bigint, undetermined bigint, packets_spoofed bigint,
@@ -424,12 +424,13 @@ END
 $$;
 COMMENT ON FUNCTION report.source IS
     'All that is known of one address: a row for each reporting day, sensor and track (a sender behind the address; '
-    'NULL: no verdict, reason says why). packets; responses: of them, answers; services: packets of the others by service; traits: '
-    'shown there that day by any track; ttls: packets by TTL; hops: median over the packets of initial TTL less TTL; '
-    'expected_hops: what sources of the claimed region have at this sensor, plus what the track is off everywhere '
-    '(NULL: not judged by them); src_region (ZZ: not known), holder; verdict, score, reason of the track on that day, '
-    'from all sensors; campaign that explains it; history: how its verdict came about; dataset: address data. Who is '
-    'shown no single sensors gets one row for all of a region (sensor NULL), and times by the hour.';
+    'NULL: no verdict, reason says why). packets; responses: of them, answers; services: packets of the others by '
+    'service; traits: shown there that day by any track; ttls: packets by TTL; hops: median over the packets of '
+    'initial TTL less TTL; expected_hops: what sources of the claimed region have at this sensor, plus what the track '
+    'is off everywhere (NULL: not judged by them); src_region (ZZ: not known), holder; verdict, score, reason of the '
+    'track on that day, from all sensors; campaign that explains it; history: how its verdict came about; dataset: '
+    'address data. Who is shown no single sensors gets one row for all of a region (sensor NULL), and times by the '
+    'hour.';
 
 CREATE FUNCTION report.coverage(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
 RETURNS TABLE (step_start timestamptz, sensor text, region char(2), covered_seconds double precision, packets bigint,
