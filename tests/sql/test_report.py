@@ -374,14 +374,47 @@ def test_as_of_of_rollups(filled, world):
         filled(f"WITH d AS (DELETE FROM hirundo.{table} RETURNING 1) SELECT count(*) FROM d", role="postgres")
 
 
+# Reports that count packets or sources, and what they need beside a period.
+COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
+            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1")]
+
+
+def test_counting_reports_are_all_there_are(filled):
+    """No function escapes the checks of what is complete."""
+    names = {row[0] for row in filled("SELECT proname FROM pg_proc WHERE pronamespace = 'report'::regnamespace")}
+    assert {name for name, *_ in COUNTING} == names - {"coverage", "catalog"}
+
+
 def test_what_is_in_no_rollup_is_an_error(filled):
+    before = call(filled, "coverage", DAYS)
     filled("INSERT INTO hirundo.rollup_gap VALUES (3, '2026-01-31', 7, now()) RETURNING 1", role="postgres")
-    for name in ("ttl_by_region", "spoof_verdict", "verdict_share"):
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="7 rows .* 2026-01-31"):
-            call(filled, name, DAYS)
-        call(filled, name, DAYS[2:])
-        call(filled, name, DAYS, {"sensor_region": ["JP", "TW"]})
-    filled("WITH d AS (DELETE FROM hirundo.rollup_gap RETURNING 1) SELECT count(*) FROM d", role="postgres")
+    try:
+        for name, *more in COUNTING:
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="7 rows .* 2026-01-31"):
+                call(filled, name, DAYS, *more)
+            call(filled, name, DAYS[2:], *more)
+        for name in ("ttl_by_region", "spoof_verdict", "verdict_share"):
+            call(filled, name, DAYS, {"sensor_region": ["JP", "TW"]})
+        # How long who listened is known.
+        assert call(filled, "coverage", DAYS) == [
+            (*row[:4], None, row[5]) if (row[0].date(), row[1]) == (DAYS[1], "s3") else row for row in before]
+        assert {row[1] for row in call(filled, "coverage", DAYS, {}, "month") if row[4] is None} == {"s3", "s5"}
+    finally:
+        filled("WITH d AS (DELETE FROM hirundo.rollup_gap RETURNING 1) SELECT count(*) FROM d", role="postgres")
+
+
+def test_what_was_dropped_is_an_error(filled):
+    before = call(filled, "coverage", DAYS)
+    filled("INSERT INTO hirundo.rollup_dropped VALUES ('2026-01-01', now()) RETURNING 1", role="postgres")
+    try:
+        for name, *more in COUNTING:
+            for days in (DAYS, DAYS[:1], DAYS[1:2]):
+                with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="rollups of 2026-01 were dropped"):
+                    call(filled, name, days, *more)
+            call(filled, name, DAYS[2:], *more)
+        assert call(filled, "coverage", DAYS) == before  # it is kept
+    finally:
+        filled("WITH d AS (DELETE FROM hirundo.rollup_dropped RETURNING 1) SELECT count(*) FROM d", role="postgres")
 
 
 def test_dataset(filled):

@@ -179,6 +179,14 @@ COMMENT ON COLUMN hirundo.rollup_gap.day IS 'reporting day of their 15 minutes';
 COMMENT ON COLUMN hirundo.rollup_gap.rows IS 'rows of observation that are in no rollup';
 COMMENT ON COLUMN hirundo.rollup_gap.noted_at IS 'when it was found last';
 
+CREATE TABLE hirundo.rollup_dropped (
+    month date PRIMARY KEY,
+    dropped_at timestamptz NOT NULL
+);
+COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day and source_day that were dropped: what may be there again since then, of late data, is not all of them.';
+COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
+COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
+
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -523,6 +531,8 @@ BEGIN
                 <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
     LOOP
         EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month);
+        INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
+            ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
         dropped := dropped + 1;
     END LOOP;
     RETURN dropped;
@@ -530,10 +540,10 @@ END
 $$;
 COMMENT ON FUNCTION hirundo.drop_rollup_months IS
     'Drops months of ttl_day and source_day that ended more than setting rollup_retention_days ago (not set: none), '
-    'and returns how many. Error 55P03 when the tables are busy: try again.';
+    'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
 
-GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap
-    TO hirundo_ingest, hirundo_analyst;
+GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
+    hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.signature,
     hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;

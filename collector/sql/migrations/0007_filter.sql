@@ -48,14 +48,22 @@ $$;
 COMMENT ON FUNCTION hirundo.check_period IS
     'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days).';
 
-CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[]) RETURNS void
+CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
+    dropped date;
     gap record;
 BEGIN
+    SELECT d.month INTO dropped FROM hirundo.rollup_dropped d
+        WHERE daterange(d.month, (d.month + interval '1 month')::date) && period ORDER BY d.month DESC LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the rollups of % were dropped', to_char(dropped, 'YYYY-MM') USING ERRCODE = '55000',
+            HINT = format('Setting rollup_retention_days; the first period that can be asked begins with %L.',
+                (dropped + interval '1 month')::date);
+    END IF;
     SELECT g.day, count(*) OVER () AS days, sum(g.rows) OVER () AS rows INTO gap FROM hirundo.rollup_gap g
-        WHERE g.sensor_id = ANY (sensors) AND g.day >= lower(period) AND g.day < upper(period) ORDER BY g.day LIMIT 1;
+        WHERE (sensors IS NULL OR g.sensor_id = ANY (sensors)) AND g.day >= lower(period) AND g.day < upper(period) ORDER BY g.day LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION '% rows of the period are in no rollup, the first of them on %', gap.rows, gap.day
             USING ERRCODE = '55000', HINT = 'hirundo.rollup_gap has the sensors and days; leave them out.';
@@ -63,7 +71,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.check_complete IS
-    'Error where rows of these sensors in the period could not be rolled up: a report would give part of its numbers.';
+    'Error where a report would give part of its numbers: rows of these sensors (NULL: of any) in the period could not '
+    'be rolled up, or a month of the period was dropped.';
 
 CREATE FUNCTION hirundo.rollup_as_of(period daterange, sensors int[]) RETURNS timestamptz
 LANGUAGE sql STABLE

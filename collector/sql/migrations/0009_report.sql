@@ -251,7 +251,7 @@ SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM hirundo.check_period(period);
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     RETURN QUERY
     WITH called AS (
         SELECT h.day, count(*) AS n, count(*) FILTER (WHERE h.spoofed) AS spoofed
@@ -294,7 +294,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period);
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     as_of := hirundo.verdict_as_of(period);
     dataset := hirundo.verdict_dataset(period);
     RETURN QUERY
@@ -343,7 +343,7 @@ SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM hirundo.check_period(period);
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     IF source.src IS NULL OR source.src <> host(source.src)::inet THEN
         RAISE EXCEPTION 'src is %, not an address', coalesce(source.src::text, 'NULL') USING ERRCODE = '22023';
     END IF;
@@ -461,19 +461,25 @@ BEGIN
         SELECT t.start, p.region, p.sensor, sum(o.seconds) AS seconds, sum(o.packets) AS packets, sum(o.lost) AS lost
         FROM hirundo.coverage o JOIN step t USING (bucket) JOIN place p USING (sensor_id)
         GROUP BY t.start, p.region, p.sensor
+    ), gap AS (
+        SELECT DISTINCT t.start, p.region, p.sensor
+        FROM hirundo.rollup_gap g JOIN place p USING (sensor_id) JOIN step t ON (t.bucket AT TIME ZONE zone)::date = g.day
     )
-    SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision, l.packets::bigint, l.lost::bigint
+    SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision,
+        CASE WHEN g.start IS NULL THEN l.packets::bigint END, l.lost::bigint
     FROM (SELECT DISTINCT t.start, p.region, p.sensor FROM (SELECT DISTINCT start FROM step) t CROSS JOIN place p) w
     LEFT JOIN listened l ON l.start = w.start AND l.region = w.region AND l.sensor IS NOT DISTINCT FROM w.sensor
+    LEFT JOIN gap g ON g.start = w.start AND g.region = w.region AND g.sensor IS NOT DISTINCT FROM w.sensor
     ORDER BY w.start, w.region, w.sensor;
 END
 $$;
 COMMENT ON FUNCTION report.coverage IS
-    'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and sensor, '
-    'also where it did not listen. covered_seconds: really listened; packets: received then, lost: known to be lost; '
-    'NULL where nothing is known. A step that the period cuts holds only its days, and begins with it; none after now. '
-    'Who is shown no single sensors gets one row for all of a region (sensor NULL), seconds added up. Keys of the '
-    'filter: sensors, sensor_region, grp, home.';
+    'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and '
+    'sensor, also where it did not listen. covered_seconds: really listened; packets: received then, lost: known to be '
+    'lost; NULL where nothing is known, packets also where rows of a day of the step could not be counted '
+    '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. Who is shown '
+    'no single sensors gets one row for all of a region (sensor NULL), seconds added up. Keys of the filter: sensors, '
+    'sensor_region, grp, home.';
 
 CREATE FUNCTION report.catalog()
 RETURNS TABLE (analysis text, function text, definition text, example text)
