@@ -56,10 +56,10 @@ class World:
         self.days = [first + datetime.timedelta(days=i) for i in range(4)]
         self.late = self.days[1]
         self.judged = self.days[:3]
-        self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder]
+        self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder, asn]
         self.source = {}    # (sensor, day, service, src, role) -> [packets, traits]
         self.verdict = {}   # (day, src, track) -> row
-        self.region, self.holder = {}, {}
+        self.region, self.holder, self.asn = {}, {}, {}
         self._sources()
         for day in self.days:
             for src in self.sources:
@@ -82,7 +82,9 @@ class World:
         self.sources += self.bogons
         for src in self.sources:
             self.region[src] = rnd.choice(["JP", "CN", "US", None])
-            self.holder[src] = rnd.choice(["AS4713", "AS64500", "A9100000", None])
+            # As address_range has it: of the ASN; of a registry; of an override, whatever that calls it.
+            self.holder[src], self.asn[src] = rnd.choice([
+                ("AS4713", 4713), ("AS64500", 64500), ("A9100000", None), (None, None), ("Example Ltd", 4713), ("AS4713", 64500)])
 
     def _traffic(self, day, src: str) -> None:
         rnd = self.random
@@ -104,7 +106,7 @@ class World:
                 ttl = max(1, initial - rnd.randrange(4, 20)) if initial > 32 else rnd.randrange(1, 27)
                 packets = rnd.choice([1, 1, 2, 900])
                 key = sensor, day, src, signature(protocol, port, role), ttl
-                self.ttl.setdefault(key, [0, self.region[src], self.holder[src]])[0] += packets
+                self.ttl.setdefault(key, [0, self.region[src], self.holder[src], self.asn[src]])[0] += packets
                 key = sensor, day, service(protocol, port), src, role
                 row = self.source.setdefault(key, [0, 0])
                 row[0] += packets
@@ -151,16 +153,15 @@ class World:
         at = {day: datetime.datetime.combine(day, datetime.time(12, 34, 56, 789), UTC) for day in self.days}
         with c.cursor() as cursor:
             with cursor.copy("COPY hirundo.ttl_day (sensor_id, day, src, signature, ttl, packets, first_at, last_at,"
-                             " src_region, holder, dataset_id) FROM STDIN") as copy:
-                for (sensor, day, src, sig, ttl), (packets, region, holder) in self.ttl.items():
-                    copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder,
+                             " src_region, holder, src_asn, dataset_id) FROM STDIN") as copy:
+                for (sensor, day, src, sig, ttl), (packets, region, holder, asn) in self.ttl.items():
+                    copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder, asn,
                                     1 if day == self.days[0] else 2))
             with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, role, packets, first_at, last_at,"
                              " traits, src_region, src_asn) FROM STDIN") as copy:
                 for (sensor, day, name, src, role), (packets, traits) in self.source.items():
-                    holder = self.holder[src] or ""
                     copy.write_row((sensor, day, name, src, role, packets, at[day], at[day], traits, self.region[src],
-                                    int(holder[2:]) if holder.startswith("AS") else None))
+                                    self.asn[src]))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
                              " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior, common_offset, campaign, second_path, taught,"
                              " held, nearest_region, model_at) FROM STDIN") as copy:
@@ -234,7 +235,7 @@ class Count:
     def cells(self):
         """(sensor, day, src, signature, ttl), packets of the rows that the filter leaves."""
         f, sensors = self.filter, self.sensors()
-        for key, (packets, region, holder) in self.world.ttl.items():
+        for key, (packets, region, _, asn) in self.world.ttl.items():
             sensor, day, src, sig, ttl = key
             response, protocol = bool(sig >> 40 & 1), sig >> 32 & 255
             name = None
@@ -246,7 +247,7 @@ class Count:
             verdict = self.track(day, src, ttl)[1]
             if (day in self.days and sensor in sensors
                     and ("src_region" not in f or (region or "ZZ") in self._list("src_region"))
-                    and ("asn" not in f or holder in [f"AS{asn}" for asn in self._list("asn")])
+                    and ("asn" not in f or asn in self._list("asn"))
                     and ("networks" not in f or any(address in net for net in map(ipaddress.ip_network, self._list("networks"))
                                                     if net.version == address.version))
                     and ("sources" not in f or src in self._list("sources"))

@@ -202,13 +202,13 @@ def test_spoof_campaigns(campaigns, world):
 
 
 def test_spoof_campaigns_by_claimed_source(campaigns, world):
-    claims = {(day, v["region"], v["holder"], src) for (day, src, _), v in world.verdict.items() if v["campaign"]}
+    claims = {(day, v["region"], world.asn[src], src) for (day, src, _), v in world.verdict.items() if v["campaign"]}
     assert claims
     for region in ("JP", "CN", "US", "ZZ"):
         days = {day for day, r, _, _ in claims if (r or "ZZ") == region}
         assert found(campaigns, {"src_region": region}) == [n for i, n in ((1, "1c1"), (0, "0c1")) if DAYS[i] in days]
     for asn in (4713, 64500, 65000):
-        days = {day for day, _, holder, _ in claims if holder == f"AS{asn}"}
+        days = {day for day, _, found_asn, _ in claims if found_asn == asn}
         assert found(campaigns, {"asn": asn}) == [n for i, n in ((1, "1c1"), (0, "0c1")) if DAYS[i] in days]
     day, _, _, src = min(claims, key=lambda claim: (claim[0], claim[3]))
     assert f"{(day - FIRST).days}c1" in found(campaigns, {"sources": src})
@@ -228,7 +228,7 @@ def test_source(filled, world):
         rows = plain(call(filled, "source", DAYS, None, src, columns="day, sensor_region, sensor, track, packets,"
                           " responses, services, traits, ttls, hops, verdict, score"))
         want = {}
-        for (sensor, day, source, sig, ttl), (packets, _, _) in world.ttl.items():
+        for (sensor, day, source, sig, ttl), (packets, *_) in world.ttl.items():
             if source == src:
                 track, verdict = Count(world, DAYS, {}).track(day, src, ttl)
                 want.setdefault((day, f"s{sensor}", track), []).append((sensor, sig, ttl, packets, verdict))

@@ -91,6 +91,7 @@ CREATE TABLE hirundo.ttl_day (
     last_at timestamptz NOT NULL,
     packets bigint NOT NULL,
     signature bigint NOT NULL,
+    src_asn bigint,
     sensor_id int NOT NULL,
     day date NOT NULL,
     dataset_id int,
@@ -105,6 +106,7 @@ COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';
 COMMENT ON COLUMN hirundo.ttl_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.ttl_day.signature IS 'what packets of one tool have in common: hirundo.signature()';
+COMMENT ON COLUMN hirundo.ttl_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.ttl_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
@@ -251,14 +253,14 @@ BEGIN
         SELECT count(*) AS n FROM fresh
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
-            holder, dataset_id)
-        SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at, g.src_region, i.holder,
-            i.dataset_id
+            src_asn, holder, dataset_id)
+        SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at, g.src_region, g.src_asn,
+            i.holder, i.dataset_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
                 sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
-                max(f.src_region) AS src_region
+                max(f.src_region) AS src_region, max(f.src_asn) AS src_asn
             FROM fresh f
             WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
@@ -267,7 +269,7 @@ BEGIN
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            holder = excluded.holder, dataset_id = excluded.dataset_id
+            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
         RETURNING t.day
     ), sources AS (
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, role, packets, first_at, last_at, traits,

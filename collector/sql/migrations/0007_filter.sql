@@ -127,8 +127,8 @@ CREATE TYPE hirundo.report_filter AS (
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
-    'sensor_region, grp with home); whole: a source counts with all its packets or not at all (no key picks among '
-    'sensors, services, traits or roles); networks: of keys networks and sources; traits: bits, any of them.';
+    'sensor_region, grp with home); whole: verdict tells which sources count, each with all its packets (no key picks '
+    'among sensors, ASNs, services, traits or roles); networks: of keys networks and sources; traits: bits, any of them.';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE
@@ -318,7 +318,7 @@ BEGIN
         result.without_spoofed := 'spoofed' = ANY (list);
         result.without_bogon := 'bogon' = ANY (list);
 
-        result.whole := NOT filter ?| '{sensors,sensor_region,grp,services,traits}' AND NOT result.ports_only
+        result.whole := NOT filter ?| '{sensors,sensor_region,grp,asn,services,traits}' AND NOT result.ports_only
             AND result.role IS NULL;
     EXCEPTION WHEN data_exception THEN
         RAISE EXCEPTION 'filter: %: %', key, SQLERRM USING ERRCODE = '22023';
@@ -412,7 +412,7 @@ BEGIN ATOMIC
     WHERE c.day >= lower(period) AND c.day < upper(period)
         AND c.sensor_id = ANY ((f).sensors)
         AND ((f).src_regions IS NULL OR coalesce(c.src_region, 'ZZ') = ANY ((f).src_regions))
-        AND ((f).asns IS NULL OR c.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
+        AND ((f).asns IS NULL OR c.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))
         AND ((f).services IS NULL OR hirundo.signature_key(c.signature) = ANY (ARRAY(
             SELECT hirundo.service_key(s.service) FROM unnest((f).services) AS s (service))))
@@ -453,9 +453,9 @@ BEGIN ATOMIC
         AND v.src IS NULL;
 END;
 COMMENT ON FUNCTION hirundo.report_cells IS
-    'Rows of ttl_day in a period that a filter leaves. services: probes only, by destination port (a response has '
-    'no service here). traits: rows whose source, service and role (responses: source and role) showed one of them '
-    'at that sensor on that day. asn: holder AS and its number. exclude spoofed: rows of tracks that are called so.';
+    'Rows of ttl_day in a period that a filter leaves. services: probes only, by destination port (a response has no '
+    'service here). traits: rows whose source, service and role (responses: source and role) showed one of them at '
+    'that sensor on that day. exclude spoofed: rows of tracks that are called so.';
 
 CREATE FUNCTION hirundo.open_days(period daterange, f hirundo.report_filter) RETURNS date[]
 LANGUAGE sql STABLE
@@ -468,7 +468,8 @@ RETURN ARRAY(
     ORDER BY 1);
 COMMENT ON FUNCTION hirundo.open_days IS
     'Days of a period that report_days() must count row by row: not judged yet, or something came since, after the day '
-    'was final, too; all where the filter takes parts of sources. On the others verdict has all packets of ttl_day.';
+    'was final, too; all where verdict can not tell what the filter takes. On the others verdict has all packets of '
+    'ttl_day.';
 
 CREATE FUNCTION hirundo.track_order(verdict text, judged boolean, score real, track smallint) RETURNS real[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -492,7 +493,6 @@ BEGIN ATOMIC
     FROM hirundo.verdict v
     WHERE v.track = 0 AND v.day <> ALL (open) AND v.day >= lower(period) AND v.day < upper(period)
         AND ((f).src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY ((f).src_regions))
-        AND ((f).asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
         AND ((f).networks IS NULL OR v.src <<= ANY ((f).networks))
         AND NOT ((f).without_spoofed AND v.verdict = 'spoofed')
         AND NOT ((f).without_bogon AND v.kind = 'bogon')
@@ -509,7 +509,6 @@ BEGIN ATOMIC
     CROSS JOIN LATERAL (SELECT v.log_claimed IS NOT NULL OR v.kind IN ('unlisted', 'bogon') AS judged) t
     WHERE v.track <> 0 AND v.day <> ALL (open) AND v.day >= lower(period) AND v.day < upper(period)
         AND ((f).src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY ((f).src_regions))
-        AND ((f).asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
         AND ((f).networks IS NULL OR v.src <<= ANY ((f).networks))
         AND NOT ((f).without_spoofed AND v.verdict = 'spoofed')
     GROUP BY v.day, v.src

@@ -318,7 +318,9 @@ BEGIN
             SELECT FROM hirundo.verdict v
             WHERE v.day = c.day AND v.campaign = c.campaign
                 AND (f.src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY (f.src_regions))
-                AND (f.asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest(f.asns) AS a (asn))))
+                AND (f.asns IS NULL OR EXISTS (
+                    SELECT FROM hirundo.sensor s JOIN hirundo.ttl_day t USING (sensor_id)
+                    WHERE t.day = v.day AND t.src = v.src AND t.src_asn = ANY (f.asns)))
                 AND (f.networks IS NULL OR v.src <<= ANY (f.networks))))
     ORDER BY c.claimed_holders DESC, c.packets DESC, c.day, c.campaign;
 END
