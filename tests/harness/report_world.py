@@ -92,8 +92,8 @@ class World:
         for _ in range(rnd.choice([1, 1, 2, 4])):
             protocol, port = rnd.choice([(6, 23), (6, 22), (6, 0), (6, None), (17, 53), (17, 23), (17, None), (1, None),
                                          (47, None)])
-            if role == "response" and protocol == 47:
-                continue
+            if role == "response" and (protocol == 47 or (protocol != 1 and port is None)):
+                continue  # who answers by TCP or UDP has shown both ports
             initial = rnd.choice([64, 64, 64, 128, 255, 32])
             mask = 0
             if src in self.bogons:
@@ -238,8 +238,8 @@ class Count:
         for key, (packets, region, _, asn) in self.world.ttl.items():
             sensor, day, src, sig, ttl = key
             response, protocol = bool(sig >> 40 & 1), sig >> 32 & 255
-            name = None
-            if not response:
+            name = None  # a response's port is not kept
+            if not response or protocol in (1, 47):
                 name = service(protocol, None if sig >> 41 & 1 or protocol in (1, 47) else sig & 65535)
             role = "response" if response else "probe"
             exclude = self._list("exclude") if "exclude" in f else []
@@ -252,9 +252,10 @@ class Count:
                                                     if net.version == address.version))
                     and ("sources" not in f or src in self._list("sources"))
                     and ("services" not in f or name in self._list("services"))
-                    and (not f.get("ports_only") or (name is not None and name[0].isdigit()))
-                    and ("traits" not in f or any(self.traits[sensor, day, src, role, name] >> TRAITS[t] & 1
-                                                  for t in self._list("traits")))
+                    and (not f.get("ports_only") or (protocol in (6, 17) and not sig >> 41 & 1))
+                    and ("traits" not in f or any(
+                        self.traits[sensor, day, src, role, None if response else name] >> TRAITS[t] & 1
+                        for t in self._list("traits")))
                     and f.get("role", role) == role
                     and not ("response" in exclude and response)
                     and not ("bogon" in exclude and src in self.world.bogons)

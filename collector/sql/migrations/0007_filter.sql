@@ -338,11 +338,12 @@ COMMENT ON FUNCTION hirundo.report_filter IS
 
 CREATE FUNCTION hirundo.signature_key(signature bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Protocol, response, and for TCP and UDP: port, no port known.
+-- Protocol, and for TCP and UDP: response, port, no port known.
 RETURN CASE WHEN (signature >> 32) & 255 IN (6, 17) THEN signature & ((1023::bigint << 32) | 65535)
-    ELSE signature & (511::bigint << 32) END;
+    ELSE signature & (255::bigint << 32) END;
 COMMENT ON FUNCTION hirundo.signature_key IS
-    'What of a signature tells the service: equals service_key() of it. A response''s is no service''s.';
+    'What of a signature tells the service: equals service_key() of it. A TCP or UDP response''s is no service''s: its '
+    'destination port is not in the signature.';
 
 CREATE FUNCTION hirundo.service_key(service text) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -358,6 +359,22 @@ RETURN CASE
         WHERE p NOT IN (6, 17) AND hirundo.service(p::smallint, NULL) = service_key.service)
     END;
 COMMENT ON FUNCTION hirundo.service_key IS 'The number of a service as signature_key() gives it; NULL: no service is called so.';
+
+CREATE FUNCTION hirundo.check_services(f hirundo.report_filter) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    port text := (SELECT min(s.service) FROM unnest(f.services) AS s (service) WHERE s.service ~ '^[0-9]');
+BEGIN
+    IF port IS NOT NULL AND f.role = 'response' THEN
+        RAISE EXCEPTION 'filter: services: TTLs of responses to % can not be told from those to other ports', port
+            USING ERRCODE = '22023';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hirundo.check_services IS
+    'Error where responses to a TCP or UDP port are asked for: ttl_day has no ports of responses. For reports that '
+    'read it.';
 
 CREATE FUNCTION hirundo.signature_service(signature bigint) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -416,7 +433,7 @@ BEGIN ATOMIC
         AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))
         AND ((f).services IS NULL OR hirundo.signature_key(c.signature) = ANY (ARRAY(
             SELECT hirundo.service_key(s.service) FROM unnest((f).services) AS s (service))))
-        AND (NOT (f).ports_only OR (c.signature >> 32) & 1023 IN (6, 17))
+        AND (NOT (f).ports_only OR (c.signature >> 32) & 767 IN (6, 17))
         AND ((f).role IS NULL OR ((c.signature >> 40) & 1 = 1) = ((f).role = 'response'));
 END;
 COMMENT ON FUNCTION hirundo.report_rows IS
@@ -453,9 +470,10 @@ BEGIN ATOMIC
         AND v.src IS NULL;
 END;
 COMMENT ON FUNCTION hirundo.report_cells IS
-    'Rows of ttl_day in a period that a filter leaves. services: probes only, by destination port (a response has no '
-    'service here). traits: rows whose source, service and role (responses: source and role) showed one of them at '
-    'that sensor on that day. exclude spoofed: rows of tracks that are called so.';
+    'Rows of ttl_day in a period that a filter leaves. services: of TCP and UDP probes only (check_services()); '
+    'ports_only: TCP and UDP, responses too, because these have ports. traits: rows whose source, service and role '
+    '(responses: source and role) showed one of them at that sensor on that day. exclude spoofed: rows of tracks that '
+    'are called so.';
 
 CREATE FUNCTION hirundo.open_days(period daterange, f hirundo.report_filter) RETURNS date[]
 LANGUAGE sql STABLE

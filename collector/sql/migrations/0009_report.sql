@@ -20,7 +20,7 @@ DECLARE
     till timestamptz;
     as_of timestamptz;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     since := hirundo.day_start(lower(period));
     till := least(hirundo.day_start(upper(period)), now());
     as_of := hirundo.rollup_as_of(period, f.sensors);
@@ -95,13 +95,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.ttl_by_region IS
-    'TTLs by sensor region (R19). One row for each region and initial TTL class (32: TTL up to 26; 64; 128; 255), and a '
-    'last one, region NULL, over all. ttl_min, ttl_max: of any packet. ttl_p5, ttl_p95: nearest rank over sightings (a '
-    'source on a day at a sensor with a signature and a TTL counts once, so that a flood weighs little). hops: initial '
-    'TTL less TTL. sources: distinct hosts (IPv6: /64) over the whole row; they don''t add up. packets: sum. A region '
-    'that saw nothing: sources and packets 0; one that did not listen at all: NULL. covered: share of the period (until '
-    'now) in which its sensors listened. dataset: address data of the rows. as_of: all that was received before is counted. All keys of the filter; services means '
-    'probes.';
+    'TTLs by sensor region (R19). One row for each region and initial TTL class (32: TTL up to 26; 64; 128; 255), and '
+    'a last one, region NULL, over all. ttl_min, ttl_max: of any packet. ttl_p5, ttl_p95: nearest rank over sightings '
+    '(a source on a day at a sensor with a signature and a TTL counts once, so that a flood weighs little). hops: '
+    'initial TTL less TTL. sources: distinct hosts (IPv6: /64) over the whole row; they don''t add up. packets: sum. A '
+    'region that saw nothing: sources and packets 0; one that did not listen at all: NULL. covered: share of the '
+    'period (until now) in which its sensors listened. dataset: address data of the rows. as_of: all that was received '
+    'before is counted. All keys of the filter; services of TCP and UDP mean probes.';
 
 CREATE FUNCTION report.spoof_verdict(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT NULL)
 RETURNS TABLE (src inet, src_region char(2), verdict text, score real, reason text, regions_seen smallint,
@@ -118,7 +118,8 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
+        hirundo.check_n(n);
     origin := lower(period);
     open := hirundo.open_days(period, f);
     as_of := hirundo.verdict_as_of(period);
@@ -188,7 +189,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     IF f.without_spoofed THEN
         RAISE EXCEPTION 'filter: exclude: spoofed has no meaning in this report' USING ERRCODE = '22023';
     END IF;
