@@ -308,8 +308,6 @@ BEGIN
         IF FOUND THEN
             RAISE EXCEPTION '% can not be excluded, only spoofed, response, scanner_org, bogon', wrong
                 USING ERRCODE = '22023';
-        ELSIF 'scanner_org' = ANY (list) THEN
-            RAISE EXCEPTION 'no scanner organization is known: none has been imported' USING ERRCODE = '22023';
         ELSIF 'response' = ANY (list) AND result.role = 'response' THEN
             RAISE EXCEPTION 'responses are asked for and excluded' USING ERRCODE = '22023';
         ELSIF 'response' = ANY (list) THEN
@@ -317,6 +315,7 @@ BEGIN
         END IF;
         result.without_spoofed := 'spoofed' = ANY (list);
         result.without_bogon := 'bogon' = ANY (list);
+        -- scanner_org: no list of scanners is there to exclude by.
 
         result.whole := NOT filter ?| '{sensors,sensor_region,grp,asn,services,traits}' AND NOT result.ports_only
             AND result.role IS NULL;
@@ -328,11 +327,11 @@ END
 $$;
 COMMENT ON FUNCTION hirundo.report_filter IS
     'Parses the filter of a report; error, with the key''s name, for what is no key, no value, or not among keys '
-    '(those that mean something in the report; NULL: all). Keys: sensors (ids), sensor_region, grp (domestic, overseas) '
-    'with home (region; else setting home_region); src_region (ZZ: not known), asn, networks (CIDR), sources '
+    '(those that mean something in the report; NULL: all). Keys: sensors (ids), sensor_region, grp (domestic, '
+    'overseas) with home (region; else setting home_region); src_region (ZZ: not known), asn, networks (CIDR), sources '
     '(addresses); services, ports_only (true: TCP and UDP ports only), traits, role (probe, response); exclude '
-    '(spoofed, response, bogon). Lists may be one value. All keys must hold, of a list any value. organization, '
-    'network_group and exclude scanner_org are errors: no such data is known.';
+    '(spoofed, response, bogon, scanner_org). Lists may be one value. All keys must hold, of a list any value. '
+    'organization and network_group are errors, and scanner_org excludes nobody: no such data is known.';
 
 -- Signatures (hirundo.signature) and services.
 
@@ -395,18 +394,18 @@ COMMENT ON FUNCTION hirundo.host IS
     'Different for all but those in ffff:ffff::/32, which are no source''s (multicast).';
 
 CREATE FUNCTION hirundo.wilson(hits bigint, n bigint)
-RETURNS TABLE (share double precision, low double precision, high double precision)
+RETURNS TABLE (share double precision, "interval" double precision[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Wilson 1927, z = 1.96 (95 %).
-    SELECT a.p,
+    SELECT a.p, CASE WHEN a.p IS NOT NULL THEN ARRAY[
         CASE WHEN a.p = 0 THEN 0 ELSE (a.p + a.zz / (2 * a.m) - b.half) / (1 + a.zz / a.m) END,
-        CASE WHEN a.p = 1 THEN 1 ELSE (a.p + a.zz / (2 * a.m) + b.half) / (1 + a.zz / a.m) END
+        CASE WHEN a.p = 1 THEN 1 ELSE (a.p + a.zz / (2 * a.m) + b.half) / (1 + a.zz / a.m) END] END
     FROM (SELECT hits / nullif(n, 0)::double precision, nullif(n, 0)::double precision,
         1.959963984540054 ^ 2::double precision) AS a (p, m, zz)
     CROSS JOIN LATERAL (SELECT sqrt(a.zz * (a.p * (1 - a.p) / a.m + a.zz / (4 * a.m * a.m)))) AS b (half);
 END;
-COMMENT ON FUNCTION hirundo.wilson IS 'Share hits / n and its 95 % interval by Wilson; NULL where n is 0.';
+COMMENT ON FUNCTION hirundo.wilson IS 'Share hits / n and its 95 % interval by Wilson (from, to); NULL where n is 0.';
 
 CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
 LANGUAGE sql STABLE

@@ -106,7 +106,7 @@ COMMENT ON FUNCTION report.ttl_by_region IS
 CREATE FUNCTION report.spoof_verdict(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT NULL)
 RETURNS TABLE (src inet, src_region char(2), verdict text, score real, reason text, regions_seen smallint,
     nearest_region char(2), tracks int, packets_genuine bigint, packets_spoofed bigint, packets_undetermined bigint,
-    days_genuine int, days_spoofed int, days_undetermined int, day date, dataset text, as_of timestamptz)
+    as_of timestamptz, days_genuine int, days_spoofed int, days_undetermined int, day date, dataset text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_nestloop = off
 AS $$
@@ -149,7 +149,7 @@ BEGIN
         (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], nullif(-c.best[2], 10)::real,
         CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.verdict_reason(c.v) END,
         nullif(c.best[1], -1)::smallint, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
-        c.packets_undetermined, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset, as_of
+        c.packets_undetermined, as_of, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset
     FROM (
         SELECT o.*, (
             SELECT v FROM hirundo.verdict v WHERE v.day = o.day AND v.src = o.src AND v.track = o.best[6]::smallint) AS v
@@ -175,8 +175,8 @@ COMMENT ON FUNCTION report.spoof_verdict IS
 
 CREATE FUNCTION report.verdict_share(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
 RETURNS TABLE (step_start timestamptz, spoofed bigint, genuine bigint, undetermined bigint, packets_spoofed bigint,
-    packets_genuine bigint, packets_undetermined bigint, share double precision, share_low double precision,
-    share_high double precision, dataset text, as_of timestamptz)
+    packets_genuine bigint, packets_undetermined bigint, "interval" double precision[], share double precision,
+    dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_nestloop = off
 AS $$
@@ -228,7 +228,7 @@ BEGIN
             AND NOT EXISTS (SELECT FROM source s WHERE s.day = t.day)
     )
     SELECT t.since, c.spoofed, c.genuine, c.undetermined, c.packets_spoofed, c.packets_genuine, c.packets_undetermined,
-        w.share, w.low, w.high, dataset, as_of
+        w.interval, w.share, dataset, as_of
     FROM step t
     LEFT JOIN counted c USING (day)
     LEFT JOIN LATERAL hirundo.wilson(c.spoofed, c.spoofed + c.genuine) w ON c.spoofed + c.genuine >= 30
@@ -239,14 +239,14 @@ COMMENT ON FUNCTION report.verdict_share IS
     'How many sources are real, by day, week (Monday) or month; a step that the period cuts holds only days of the '
     'period, and begins with it. spoofed, genuine, undetermined: hosts (IPv6: /64) by the verdict of the day of the '
     'step that decides, as in report.spoof_verdict; mixed counts as spoofed; each host once in a step. packets_*: by '
-    'the verdict of their own day and track. share: spoofed / (spoofed + genuine), with its 95 % Wilson interval '
-    'share_low to share_high; NULL under 30 decided hosts. The interval knows nothing of wrong verdicts, nor that few '
-    'senders make many spoofed sources. A step in which no sensor of the filter listened: NULL. step_start: begin of '
-    'its first reporting day. as_of, dataset: as in report.spoof_verdict. All keys of the filter but exclude spoofed.';
+    'the verdict of their own day and track. share: spoofed / (spoofed + genuine); interval: its 95 % Wilson interval, '
+    'from and to; both NULL under 30 decided hosts. The interval knows nothing of wrong verdicts, nor that few senders '
+    'make many spoofed sources. A step in which no sensor of the filter listened: NULL. step_start: begin of its first '
+    'reporting day. as_of, dataset: as in report.spoof_verdict. All keys of the filter but exclude spoofed.';
 
 CREATE FUNCTION report.response_sources_called_spoofed(period daterange)
-RETURNS TABLE (day date, n bigint, called_spoofed bigint, share double precision, share_low double precision,
-    share_high double precision, as_of timestamptz)
+RETURNS TABLE (day date, n bigint, share double precision, "interval" double precision[], called_spoofed bigint,
+    as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
 AS $$
@@ -265,7 +265,7 @@ BEGIN
         GROUP BY h.day
     )
     SELECT d.day::date, CASE WHEN m.day IS NOT NULL THEN coalesce(c.n, 0) END,
-        CASE WHEN m.day IS NOT NULL THEN coalesce(c.spoofed, 0) END, w.share, w.low, w.high, m.computed_at
+        w.share, w.interval, CASE WHEN m.day IS NOT NULL THEN coalesce(c.spoofed, 0) END, m.computed_at
     FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (day)
     LEFT JOIN hirundo.hop_model m ON m.day = d.day::date
     LEFT JOIN called c ON c.day = d.day::date
@@ -277,13 +277,14 @@ COMMENT ON FUNCTION report.response_sources_called_spoofed IS
     'A live check of the verdicts that needs no labels: who answers (SYN-ACK, RST, ICMP replies and errors, known UDP '
     'services) to packets that carried our addresses is hardly ever spoofed itself. n: hosts (IPv6: /64) with a judged '
     'track whose main signature is a response''s, without special-purpose and unallocated addresses (those are not '
-    'judged by TTL); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval, '
-    'NULL where n is 0. One row a reporting day; n NULL: not judged yet. It is not the false-alarm rate of scanners: '
-    'responses are exempt from the campaign test, come from other networks and machines, and may be forged after all.';
+    'judged by TTL); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval '
+    '(from, to), NULL where n is 0. One row a reporting day; n NULL: not judged yet. It is not the false-alarm rate of '
+    'scanners: responses are exempt from the campaign test, come from other networks and machines, and may be forged '
+    'after all.';
 
 CREATE FUNCTION report.spoof_campaigns(period daterange, filter jsonb DEFAULT '{}')
-RETURNS TABLE (day date, campaign text, first_seen timestamptz, last_seen timestamptz, service text, signature text,
-    hops jsonb, claimed_sources int, claimed_holders int, packets bigint, likely_region char(2), dataset text,
+RETURNS TABLE (campaign text, first_seen timestamptz, last_seen timestamptz, service text, signature text,
+    hops jsonb, claimed_sources int, claimed_holders int, packets bigint, likely_region char(2), day date, dataset text,
     as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET jit = off
@@ -299,9 +300,9 @@ BEGIN
     as_of := hirundo.verdict_as_of(period);
     dataset := hirundo.verdict_dataset(period);
     RETURN QUERY
-    SELECT c.day, c.campaign, hirundo.shown_time(c.first_seen), hirundo.shown_time(c.last_seen), c.service,
+    SELECT c.campaign, hirundo.shown_time(c.first_seen), hirundo.shown_time(c.last_seen), c.service,
         hirundo.signature_text(c.signature), h.hops, c.claimed_sources, c.claimed_holders, c.packets, c.likely_region,
-        dataset, as_of
+        c.day, dataset, as_of
     FROM hirundo.campaign c
     CROSS JOIN LATERAL (
         SELECT jsonb_object_agg(r.region, r.hops) AS hops, bool_or(r.picked) AS picked
