@@ -15,6 +15,7 @@ from harness.paths import ROOT
 from harness.report_world import Count, World
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
+LISTS = {"spoof_verdict", "source"}  # of sources: not for the dashboard
 FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 
@@ -63,6 +64,10 @@ def filled(server, template, world, tmp_path_factory):
 
 def period(days) -> str:
     return f"[{days[0]},{days[-1] + datetime.timedelta(days=1)})"
+
+
+def askers(name: str) -> list[str]:
+    return PEOPLE[:1] if name in LISTS else PEOPLE
 
 
 def call(ask, name, days, filter=None, *more, columns="*", role="hirundo_analyst"):
@@ -511,7 +516,7 @@ FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share
     ('{"organization": "x"}', "organization"), ('{"network_group": "x"}', "network_group"),
 ])
 def test_bad_filters(filled, name, text, message):
-    for role in PEOPLE:
+    for role in askers(name):
         with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.InvalidTextRepresentation),
                            match=message):
             filled(f"SELECT * FROM report.{name}(%s, %s)", (period(DAYS), text), role)
@@ -522,7 +527,7 @@ def test_bad_filters(filled, name, text, message):
                                   "[2026-01-31,2026-01-30)", "[2026-01-30,infinity)", "[-infinity,2026-01-30)",
                                   "[2026-01-30,2999-01-01)", "[0001-01-01,2026-01-30)", "x"])
 def test_bad_periods(filled, name, text):
-    for role in PEOPLE:
+    for role in askers(name):
         with pytest.raises(psycopg.errors.DataError):
             filled(f"SELECT * FROM report.{name}(%s{', %s' if name == 'source' else ''})",
                    (text, "192.0.2.1") if name == "source" else (text,), role)
@@ -563,15 +568,39 @@ def test_verdict_share_without_spoofed_means_nothing(filled):
 # Who sees what.
 
 def test_both_roles_get_the_same_counts(filled):
-    for name in ("ttl_by_region", "spoof_verdict", "verdict_share", "response_sources_called_spoofed"):
+    for name in ("ttl_by_region", "verdict_share", "response_sources_called_spoofed"):
         cut = -1 if name == "ttl_by_region" else None  # its as_of is now
         assert [row[:cut] for row in call(filled, name, DAYS)] == \
             [row[:cut] for row in call(filled, name, DAYS, role="hirundo_dashboard")]
 
 
-def test_dashboard_is_shown_no_single_sensors(filled, campaigns, world):
+def test_dashboard_gets_no_lists_of_sources(filled):
+    role = "hirundo_dashboard"
+    for name, *more in [("spoof_verdict",), ("source", None, "192.0.2.1")]:
+        assert name in LISTS
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            call(filled, name, DAYS, *more, role=role)
+    for name in {name for name, *_ in COUNTING} - LISTS | {"coverage"}:
+        call(filled, name, DAYS, role=role)
+        # And none calls a source by its address.
+        assert filled("SELECT count(*) FROM pg_proc, unnest(proallargtypes[pronargs + 1:]) AS t (type)"
+                      " WHERE oid = %s::regproc AND t.type IN ('inet'::regtype, 'cidr'::regtype)",
+                      (f"report.{name}",)) == [(0,)]
+
+
+@pytest.fixture
+def given_source(filled, server):
+    """report.source for the dashboard: what it shows is decided by who asks."""
+    server.query("GRANT EXECUTE ON FUNCTION report.source TO hirundo_dashboard", dbname="hirundo_report")
+    yield
+    server.query("REVOKE EXECUTE ON FUNCTION report.source FROM hirundo_dashboard", dbname="hirundo_report")
+
+
+def test_dashboard_is_shown_no_single_sensors(filled, campaigns, world, given_source):
     role = "hirundo_dashboard"
     for name in FUNCTIONS:
+        if name in LISTS:
+            continue
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="sensors"):
             call(filled, name, DAYS, {"sensors": [1]}, role=role)
     regions = call(filled, "coverage", DAYS, {}, role=role)
@@ -601,9 +630,10 @@ def test_dashboard_is_shown_no_single_sensors(filled, campaigns, world):
 def test_catalog(filled, role):
     rows = filled("SELECT * FROM report.catalog()", role=role)
     functions = filled("SELECT oid::regprocedure::text, obj_description(oid) FROM pg_proc"
-                       " WHERE pronamespace = 'report'::regnamespace ORDER BY 1")
+                       " WHERE pronamespace = 'report'::regnamespace AND (%s OR proname <> ALL (%s)) ORDER BY 1",
+                       (role == PEOPLE[0], list(LISTS)))
     assert sorted((row[1].removeprefix("report."), row[2]) for row in rows) == \
-        sorted((name.removeprefix("report."), text) for name, text in functions) and len(rows) >= 8
+        sorted((name.removeprefix("report."), text) for name, text in functions) and len(rows) >= 6
     for analysis, function, definition, example in rows:
         assert function.startswith("report.") and analysis and function.split("(")[0] in example
         filled(example, role=role)
@@ -615,7 +645,9 @@ def test_empty_database(installation, role):
         def ask(name, *more):
             return c.execute(f"SELECT * FROM report.{name}('[2026-01-30,2026-02-01)'{''.join(more)})").fetchall()
         assert [row[:12] for row in ask("ttl_by_region")] == [(None,) * 12]
-        assert ask("spoof_verdict") == ask("spoof_campaigns") == ask("coverage") == ask("source", ", '192.0.2.1'") == []
+        assert ask("spoof_campaigns") == ask("coverage") == []
+        if role == PEOPLE[0]:
+            assert ask("spoof_verdict") == ask("source", ", '192.0.2.1'") == []
         assert [row[1:] for row in ask("verdict_share")] == [(None,) * 10] * 2
         assert [row[1:] for row in ask("response_sources_called_spoofed")] == [(None,) * 5] * 2
         for (example,) in c.execute("SELECT example FROM report.catalog()").fetchall():

@@ -507,10 +507,15 @@ BEGIN ATOMIC
             $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
         ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$)
     ) AS c (analysis, name, example)
+    WHERE has_function_privilege(session_user, c.name::regproc, 'EXECUTE')
     ORDER BY c.analysis, 2;
 END;
 COMMENT ON FUNCTION report.catalog IS
-    'The reports: which analysis each answers, what exactly it counts (its COMMENT), and an example that runs.';
+    'The reports that the caller may call: which analysis each answers, what exactly it counts (its COMMENT), and an '
+    'example that runs.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst, hirundo_dashboard;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
+-- But those that tell of single sources: nothing yet says which a viewer may see.
+GRANT EXECUTE ON FUNCTION report.ttl_by_region, report.spoof_campaigns, report.verdict_share,
+    report.response_sources_called_spoofed, report.coverage, report.catalog TO hirundo_dashboard;
