@@ -84,7 +84,8 @@ class World:
             self.region[src] = rnd.choice(["JP", "CN", "US", None])
             # As address_range has it: of the ASN; of a registry; of an override, whatever that calls it.
             self.holder[src], self.asn[src] = rnd.choice([
-                ("AS4713", 4713), ("AS64500", 64500), ("A9100000", None), (None, None), ("Example Ltd", 4713), ("AS4713", 64500)])
+                ("AS4713", 4713), ("AS64500", 64500), ("A9100000", None), (None, None), ("Example Ltd", 4713),
+                ("AS4713", 64500)])
 
     def _traffic(self, day, src: str) -> None:
         rnd = self.random
@@ -127,7 +128,8 @@ class World:
                 scored = kind == "bogon" or rnd.random() < 0.7
                 score = round(rnd.uniform(-4, 4), 3) if scored else 0
                 self.verdict[day, src, track] = {
-                    "track": track, "kind": kind, "scored": scored, "score": score, "packets": sum(row[3] for row in mine),
+                    "track": track, "kind": kind, "scored": scored, "score": score,
+                    "packets": sum(row[3] for row in mine),
                     "verdict": "spoofed" if score <= -1 else "genuine" if score >= 0.5 else "undetermined",
                     "regions": len({SENSORS[row[0]] for row in mine}),
                     "source_regions": len({SENSORS[row[0]] for row in seen}), "sensors": len({row[0] for row in mine}),
@@ -163,13 +165,14 @@ class World:
                     copy.write_row((sensor, day, name, src, role, packets, at[day], at[day], traits, self.region[src],
                                     self.asn[src]))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
-                             " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior, common_offset, campaign, second_path, taught,"
+                             " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior,"
+                             " common_offset, campaign, second_path, taught,"
                              " held, nearest_region, model_at) FROM STDIN") as copy:
                 for (day, src, track), v in self.verdict.items():
                     copy.write_row((day, src, track, v["kind"], v["region"], v["holder"], v["signature"], v["verdict"],
                                     v["score"], v["regions"], v["source_regions"], v["sensors"],
-                                    v["packets"], -9 if v["scored"] and v["kind"] != "bogon" else None, 0, 1.5, v["campaign"], False, True,
-                                    False, v["nearest"], at[day]))
+                                    v["packets"], -9 if v["scored"] and v["kind"] != "bogon" else None, 0, 1.5,
+                                    v["campaign"], False, True, False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
             c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, %s, now(), %s, %s, 0.5, -1, 0.5, -1.5, -2, 1, -7,"
                       " -7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
@@ -314,7 +317,8 @@ class Count:
             called = "spoofed" if verdict == "mixed" else verdict
             reason = min((row for row in tracks.values() if row["verdict"] == called),
                          key=lambda row: (not row["scored"], row["score"], row["track"]), default=None)
-            result[key] = {"verdict": verdict, "score": min((row["score"] for row in judged), default=None), "reason": reason,
+            result[key] = {"verdict": verdict, "score": min((row["score"] for row in judged), default=None),
+                           "reason": reason,
                            "regions": max((row["source_regions"] for row in tracks.values()), default=-1),
                            "tracks": len(tracks), "packets": packets}
         return result
@@ -335,10 +339,11 @@ class Count:
         for src, days in sources.items():
             day = self.deciding(days)
             row = days[day]
-            reason = row["reason"] or {"source_regions": None, "nearest": None, "region": self.world.region[src], "track": 0}
+            reason = row["reason"] or {"source_regions": None, "nearest": None, "region": self.world.region[src],
+                                       "track": 0}
             count = lambda *names: sum(r["verdict"] in names for r in days.values())
-            result.append((src, reason["region"] or "ZZ", row["verdict"], row["score"], reason["source_regions"], reason["nearest"],
-                           row["tracks"],
+            result.append((src, reason["region"] or "ZZ", row["verdict"], row["score"], reason["source_regions"],
+                           reason["nearest"], row["tracks"],
                            *(sum(r["packets"][v] for r in days.values()) for v in ("genuine", "spoofed", "undetermined")),
                            count("genuine"), count("spoofed", "mixed"), count("undetermined"), day, reason["track"]))
         order = ["spoofed", "mixed", "undetermined", "genuine"]

@@ -63,7 +63,8 @@ BEGIN
                 (dropped + interval '1 month')::date);
     END IF;
     SELECT g.day, count(*) OVER () AS days, sum(g.rows) OVER () AS rows INTO gap FROM hirundo.rollup_gap g
-        WHERE (sensors IS NULL OR g.sensor_id = ANY (sensors)) AND g.day >= lower(period) AND g.day < upper(period) ORDER BY g.day LIMIT 1;
+        WHERE (sensors IS NULL OR g.sensor_id = ANY (sensors)) AND g.day >= lower(period) AND g.day < upper(period)
+        ORDER BY g.day LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION '% rows of the period are in no rollup, the first of them on %', gap.rows, gap.day
             USING ERRCODE = '55000', HINT = 'hirundo.rollup_gap has the sensors and days; leave them out.';
@@ -536,7 +537,8 @@ BEGIN ATOMIC
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
         coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.source_regions),
         bit_count(bit_or(1 << (v.track / 32))::bit(8))::int,
-        (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track)) FILTER (WHERE v.track IS NOT NULL))[4]::smallint,
+        (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track))
+            FILTER (WHERE v.track IS NOT NULL))[4]::smallint,
         max(c.src_region),
         coalesce(sum(c.packets) FILTER (WHERE v.verdict = 'genuine'), 0)::bigint,
         coalesce(sum(c.packets) FILTER (WHERE v.verdict = 'spoofed'), 0)::bigint,

@@ -467,7 +467,8 @@ BEGIN
         GROUP BY t.start, p.region, p.sensor
     ), gap AS (
         SELECT DISTINCT t.start, p.region, p.sensor
-        FROM hirundo.rollup_gap g JOIN place p USING (sensor_id) JOIN step t ON (t.bucket AT TIME ZONE zone)::date = g.day
+        FROM hirundo.rollup_gap g JOIN place p USING (sensor_id)
+        JOIN step t ON (t.bucket AT TIME ZONE zone)::date = g.day
     )
     SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision,
         CASE WHEN g.start IS NULL THEN l.packets::bigint END, l.lost::bigint
