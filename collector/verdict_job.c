@@ -36,7 +36,7 @@ static const char setup[] =
 enum outcome {
 	OUTCOME_NOTHING,
 	OUTCOME_JUDGED,
-	OUTCOME_LATE, /* marks of a final day were taken away */
+	OUTCOME_LATE, /* marks of a final day became a note */
 	OUTCOME_FAILED,
 };
 
@@ -325,6 +325,15 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 	return e;
 }
 
+/* The verdicts stay; packets are counted from ttl_day from now on. */
+static int note_late(struct verdict_job *j)
+{
+	const char *day = j->day;
+
+	return copy_run(
+		j->conn, "UPDATE hirundo.hop_model SET late_at = now() WHERE day = $1", 1, &day);
+}
+
 static enum outcome one_day(struct verdict_job *j, int *ret_error)
 {
 	struct day_state s = {0};
@@ -341,10 +350,12 @@ static enum outcome one_day(struct verdict_job *j, int *ret_error)
 	if (e == 0)
 		e = read_state(j, &s);
 	j->part = s.part && *since && strcmp(since, "-infinity") != 0;
-	if (e == 0 && s.final_already)
+	if (e == 0 && s.final_already) {
 		outcome = OUTCOME_LATE;
-	else if (e == 0 && j->part)
+		e = note_late(j);
+	} else if (e == 0 && j->part) {
 		e = list_touched(j, since);
+	}
 	if (e == 0 && !s.final_already)
 		e = judge(j, &s);
 	if (e == 0 && j->part)

@@ -281,6 +281,10 @@ def test_final_days_stay(sensors):
     late.store(sensors, 9)
     settle(sensors)
     assert sensors.query("SELECT count(*) FROM hirundo.verdict") == rows
+    assert sensors.query("SELECT late_at > computed_at FROM hirundo.hop_model") == [(True,)]
+    # What came late counts, without a verdict.
+    assert sensors.query("SELECT verdict, packets_undetermined FROM report.spoof_verdict(%s, %s)",
+                         (f"[{DAY},{DAY}]", '{"sources": "22.2.0.201"}')) == [("undetermined", 1)]
     del collector
 
 

@@ -47,18 +47,19 @@ def host(src: str):
 
 class World:
     """first: reporting day of its first packets; days: how many it has.
-    Days: the first two are settled, the third was judged before its last rows came, the fourth is not judged."""
+    Days: the first is settled, of the second rows came after it was final, the third was judged before its last rows
+    came, the fourth is not judged."""
 
     def __init__(self, seed: int, first: datetime.date, zone: str = "UTC"):
         self.random = random.Random(seed)
         self.zone = zone
         self.days = [first + datetime.timedelta(days=i) for i in range(4)]
-        self.settled = self.days[:2]
+        self.late = self.days[1]
         self.judged = self.days[:3]
-        self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder]
+        self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder, asn]
         self.source = {}    # (sensor, day, service, src, role) -> [packets, traits]
         self.verdict = {}   # (day, src, track) -> row
-        self.region, self.holder = {}, {}
+        self.region, self.holder, self.asn = {}, {}, {}
         self._sources()
         for day in self.days:
             for src in self.sources:
@@ -68,6 +69,8 @@ class World:
             self._judge(day)
         for src in self.random.sample(self.sources, 25):
             self._traffic(self.days[2], src)  # after the verdict
+        for src in self.random.sample(self.sources, 25):
+            self._traffic(self.late, src)  # after the final one
 
     def _sources(self) -> None:
         rnd = self.random
@@ -79,7 +82,10 @@ class World:
         self.sources += self.bogons
         for src in self.sources:
             self.region[src] = rnd.choice(["JP", "CN", "US", None])
-            self.holder[src] = rnd.choice(["AS4713", "AS64500", "A9100000", None])
+            # As address_range has it: of the ASN; of a registry; of an override, whatever that calls it.
+            self.holder[src], self.asn[src] = rnd.choice([
+                ("AS4713", 4713), ("AS64500", 64500), ("A9100000", None), (None, None), ("Example Ltd", 4713),
+                ("AS4713", 64500)])
 
     def _traffic(self, day, src: str) -> None:
         rnd = self.random
@@ -87,8 +93,8 @@ class World:
         for _ in range(rnd.choice([1, 1, 2, 4])):
             protocol, port = rnd.choice([(6, 23), (6, 22), (6, 0), (6, None), (17, 53), (17, 23), (17, None), (1, None),
                                          (47, None)])
-            if role == "response" and protocol == 47:
-                continue
+            if role == "response" and (protocol == 47 or (protocol != 1 and port is None)):
+                continue  # who answers by TCP or UDP has shown both ports
             initial = rnd.choice([64, 64, 64, 128, 255, 32])
             mask = 0
             if src in self.bogons:
@@ -101,7 +107,7 @@ class World:
                 ttl = max(1, initial - rnd.randrange(4, 20)) if initial > 32 else rnd.randrange(1, 27)
                 packets = rnd.choice([1, 1, 2, 900])
                 key = sensor, day, src, signature(protocol, port, role), ttl
-                self.ttl.setdefault(key, [0, self.region[src], self.holder[src]])[0] += packets
+                self.ttl.setdefault(key, [0, self.region[src], self.holder[src], self.asn[src]])[0] += packets
                 key = sensor, day, service(protocol, port), src, role
                 row = self.source.setdefault(key, [0, 0])
                 row[0] += packets
@@ -118,12 +124,15 @@ class World:
             tracks = classes if len(classes) > 1 and rnd.random() < 0.7 and src not in self.bogons else [0]
             for track in tracks:
                 mine = [row for row in seen if track in (0, initial_ttl(row[2]))]
-                score = round(rnd.uniform(-4, 4), 3)
                 kind = "bogon" if src in self.bogons else "split" if track else rnd.choice(["fixed", "fixed", "random"])
+                scored = kind == "bogon" or rnd.random() < 0.7
+                score = round(rnd.uniform(-4, 4), 3) if scored else 0
                 self.verdict[day, src, track] = {
-                    "kind": kind, "score": score, "packets": sum(row[3] for row in mine),
+                    "track": track, "kind": kind, "scored": scored, "score": score,
+                    "packets": sum(row[3] for row in mine),
                     "verdict": "spoofed" if score <= -1 else "genuine" if score >= 0.5 else "undetermined",
-                    "regions": len({SENSORS[row[0]] for row in mine}), "sensors": len({row[0] for row in mine}),
+                    "regions": len({SENSORS[row[0]] for row in mine}),
+                    "source_regions": len({SENSORS[row[0]] for row in seen}), "sensors": len({row[0] for row in mine}),
                     "signature": max(mine, key=lambda row: row[3])[1], "region": self.region[src],
                     "holder": self.holder[src] or "net",
                     "nearest": rnd.choice(["CN", None]) if score <= -1 else None,
@@ -146,28 +155,29 @@ class World:
         at = {day: datetime.datetime.combine(day, datetime.time(12, 34, 56, 789), UTC) for day in self.days}
         with c.cursor() as cursor:
             with cursor.copy("COPY hirundo.ttl_day (sensor_id, day, src, signature, ttl, packets, first_at, last_at,"
-                             " src_region, holder, dataset_id) FROM STDIN") as copy:
-                for (sensor, day, src, sig, ttl), (packets, region, holder) in self.ttl.items():
-                    copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder,
+                             " src_region, holder, src_asn, dataset_id) FROM STDIN") as copy:
+                for (sensor, day, src, sig, ttl), (packets, region, holder, asn) in self.ttl.items():
+                    copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder, asn,
                                     1 if day == self.days[0] else 2))
             with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, role, packets, first_at, last_at,"
                              " traits, src_region, src_asn) FROM STDIN") as copy:
                 for (sensor, day, name, src, role), (packets, traits) in self.source.items():
-                    holder = self.holder[src] or ""
                     copy.write_row((sensor, day, name, src, role, packets, at[day], at[day], traits, self.region[src],
-                                    int(holder[2:]) if holder.startswith("AS") else None))
+                                    self.asn[src]))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
-                             " regions_seen, source_regions, sensors_seen, packets, prior, common_offset, campaign, second_path, taught,"
+                             " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior,"
+                             " common_offset, campaign, second_path, taught,"
                              " held, nearest_region, model_at) FROM STDIN") as copy:
                 for (day, src, track), v in self.verdict.items():
                     copy.write_row((day, src, track, v["kind"], v["region"], v["holder"], v["signature"], v["verdict"],
-                                    v["score"], v["regions"], v["regions"], v["sensors"],
-                                    v["packets"], 0, 1.5, v["campaign"], False, True,
-                                    False, v["nearest"], at[day]))
+                                    v["score"], v["regions"], v["source_regions"], v["sensors"],
+                                    v["packets"], -9 if v["scored"] and v["kind"] != "bogon" else None, 0, 1.5,
+                                    v["campaign"], False, True, False, v["nearest"], at[day]))
         for i, day in enumerate(self.judged):
-            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, false, now(), %s, 0.5, -1, 0.5, -1.5, -2, 1, -7, -7,"
-                      " 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
-                      (day, self.computed_at(day), self.computed_at(day), [1] if i == 0 else [2]))
+            c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, %s, now(), %s, %s, 0.5, -1, 0.5, -1.5, -2, 1, -7,"
+                      " -7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+                      (day, self.computed_at(day), self.computed_at(day), i < 2, at[day] if day == self.late else None,
+                       [1] if i == 0 else [2]))
         c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, 1), (%s, 2)", (self.days[2], self.days[3]))
         self._store_coverage(c)
 
@@ -228,11 +238,11 @@ class Count:
     def cells(self):
         """(sensor, day, src, signature, ttl), packets of the rows that the filter leaves."""
         f, sensors = self.filter, self.sensors()
-        for key, (packets, region, holder) in self.world.ttl.items():
+        for key, (packets, region, _, asn) in self.world.ttl.items():
             sensor, day, src, sig, ttl = key
             response, protocol = bool(sig >> 40 & 1), sig >> 32 & 255
-            name = None
-            if not response:
+            name = None  # a response's port is not kept
+            if not response or protocol in (1, 47):
                 name = service(protocol, None if sig >> 41 & 1 or protocol in (1, 47) else sig & 65535)
             role = "response" if response else "probe"
             exclude = self._list("exclude") if "exclude" in f else []
@@ -240,14 +250,15 @@ class Count:
             verdict = self.track(day, src, ttl)[1]
             if (day in self.days and sensor in sensors
                     and ("src_region" not in f or (region or "ZZ") in self._list("src_region"))
-                    and ("asn" not in f or holder in [f"AS{asn}" for asn in self._list("asn")])
+                    and ("asn" not in f or asn in self._list("asn"))
                     and ("networks" not in f or any(address in net for net in map(ipaddress.ip_network, self._list("networks"))
                                                     if net.version == address.version))
                     and ("sources" not in f or src in self._list("sources"))
                     and ("services" not in f or name in self._list("services"))
-                    and (not f.get("ports_only") or (name is not None and name[0].isdigit()))
-                    and ("traits" not in f or any(self.traits[sensor, day, src, role, name] >> TRAITS[t] & 1
-                                                  for t in self._list("traits")))
+                    and (not f.get("ports_only") or (protocol in (6, 17) and not sig >> 41 & 1))
+                    and ("traits" not in f or any(
+                        self.traits[sensor, day, src, role, None if response else name] >> TRAITS[t] & 1
+                        for t in self._list("traits")))
                     and f.get("role", role) == role
                     and not ("response" in exclude and response)
                     and not ("bogon" in exclude and src in self.world.bogons)
@@ -288,7 +299,7 @@ class Count:
         return result
 
     def by_day(self) -> dict:
-        """(day, src) -> verdict, score, regions, tracks, worst row, packets by verdict"""
+        """(day, src) -> verdict, score, regions, tracks, row that gives the reason, packets by verdict"""
         rows = defaultdict(list)
         for (sensor, day, src, sig, ttl), packets in self.cells():
             rows[day, src].append((self.track(day, src, ttl), packets))
@@ -301,9 +312,14 @@ class Count:
             verdicts = {row["verdict"] for row in tracks.values()}
             verdict = ("mixed" if {"spoofed", "genuine"} <= verdicts else "spoofed" if "spoofed" in verdicts
                        else "genuine" if "genuine" in verdicts else "undetermined")
-            worst = min(tracks.values(), key=lambda row: row["score"], default=None)
-            result[key] = {"verdict": verdict, "score": worst["score"] if worst else None, "worst": worst,
-                           "regions": max((row["regions"] for row in tracks.values()), default=-1),
+            # Tracks too small to be judged count where there is no other.
+            judged = [row for row in tracks.values() if row["scored"]] or [*tracks.values()]
+            called = "spoofed" if verdict == "mixed" else verdict
+            reason = min((row for row in tracks.values() if row["verdict"] == called),
+                         key=lambda row: (not row["scored"], row["score"], row["track"]), default=None)
+            result[key] = {"verdict": verdict, "score": min((row["score"] for row in judged), default=None),
+                           "reason": reason,
+                           "regions": max((row["source_regions"] for row in tracks.values()), default=-1),
                            "tracks": len(tracks), "packets": packets}
         return result
 
@@ -315,7 +331,7 @@ class Count:
 
     def spoof_verdict(self) -> list[tuple]:
         """(src, src_region, verdict, score, regions_seen, nearest, tracks, genuine, spoofed, undetermined packets,
-        the same days, day)"""
+        the same days, day, track that gives the reason)"""
         sources = defaultdict(dict)
         for (day, src), row in self.by_day().items():
             sources[src][day] = row
@@ -323,12 +339,13 @@ class Count:
         for src, days in sources.items():
             day = self.deciding(days)
             row = days[day]
-            worst = row["worst"] or {"regions": None, "nearest": None, "region": self.world.region[src]}
+            reason = row["reason"] or {"source_regions": None, "nearest": None, "region": self.world.region[src],
+                                       "track": 0}
             count = lambda *names: sum(r["verdict"] in names for r in days.values())
-            result.append((src, worst["region"] or "ZZ", row["verdict"], row["score"], worst["regions"], worst["nearest"],
-                           row["tracks"],
+            result.append((src, reason["region"] or "ZZ", row["verdict"], row["score"], reason["source_regions"],
+                           reason["nearest"], row["tracks"],
                            *(sum(r["packets"][v] for r in days.values()) for v in ("genuine", "spoofed", "undetermined")),
-                           count("genuine"), count("spoofed", "mixed"), count("undetermined"), day))
+                           count("genuine"), count("spoofed", "mixed"), count("undetermined"), day, reason["track"]))
         order = ["spoofed", "mixed", "undetermined", "genuine"]
         return sorted(result, key=lambda r: (order.index(r[2]), 10 if r[3] is None else r[3], -sum(r[7:10]),
                                              ipaddress.ip_address(r[0]).version, ipaddress.ip_address(r[0])))

@@ -78,9 +78,9 @@ def expected(connection) -> tuple[dict, dict, dict]:
         last = row.last_at or row.observed_at
         if row.ttl is not None:
             key = (row.sensor_id, day, str(row.src), signature(row), row.ttl)
-            old = ttls.get(key, (0, row.observed_at, last, None))
+            old = ttls.get(key, (0, row.observed_at, last, None, None))
             ttls[key] = (old[0] + row.packets, min(old[1], row.observed_at), max(old[2], last),
-                         greater(old[3], row.src_region))
+                         greater(old[3], row.src_region), greater(old[4], row.src_asn))
         key = (row.sensor_id, day, service(row), str(row.src), "response" if row.traits & RESPONSE else "probe")
         old = sources.get(key, (0, row.observed_at, last, 0, None, None))
         sources[key] = (old[0] + row.packets, min(old[1], row.observed_at), max(old[2], last), old[3] | row.traits,
@@ -106,7 +106,8 @@ def expected(connection) -> tuple[dict, dict, dict]:
 
 def found(connection) -> tuple[dict, dict, dict]:
     return tuple({row[:keys]: row[keys:] for row in connection.execute(sql)} for keys, sql in (
-        (5, "SELECT sensor_id, day, host(src), signature, ttl, packets, first_at, last_at, src_region FROM hirundo.ttl_day"),
+        (5, "SELECT sensor_id, day, host(src), signature, ttl, packets, first_at, last_at, src_region, src_asn"
+            " FROM hirundo.ttl_day"),
         (5, "SELECT sensor_id, day, service, host(src), role, packets, first_at, last_at, traits, src_region, src_asn"
             " FROM hirundo.source_day"),
         (2, "SELECT sensor_id, bucket, packets, round(seconds::numeric, 6)::float8 FROM hirundo.coverage"

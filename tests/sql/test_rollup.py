@@ -312,6 +312,15 @@ def test_months_are_kept_or_dropped(database):
     database.run("UPDATE hirundo.setting SET value = '30' WHERE name = 'rollup_retention_days'")
     assert database.run(drop).fetchone() == (1,)
     assert database.run("SELECT count(*) FROM hirundo.ttl_day").fetchone() == (0,)
+    dropped = "SELECT month::text FROM hirundo.rollup_dropped"
+    assert database.run(dropped).fetchall() == [("2026-03-01",)]
+    # What comes later is not all of the month.
+    ingest(database, 1, 2, 100, 10)
+    rollups.catch_up(database.connection)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="rollups of 2026-03 were dropped"):
+        database.run(f"SELECT * FROM report.ttl_by_region('[{DAY},{DAY}]')")
+    assert database.run(drop).fetchone() == (1,)
+    assert database.run(dropped).fetchall() == [("2026-03-01",)]
 
 
 def test_signature_and_service(database):

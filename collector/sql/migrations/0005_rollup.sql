@@ -91,6 +91,7 @@ CREATE TABLE hirundo.ttl_day (
     last_at timestamptz NOT NULL,
     packets bigint NOT NULL,
     signature bigint NOT NULL,
+    src_asn bigint,
     sensor_id int NOT NULL,
     day date NOT NULL,
     dataset_id int,
@@ -105,6 +106,7 @@ COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';
 COMMENT ON COLUMN hirundo.ttl_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.ttl_day.signature IS 'what packets of one tool have in common: hirundo.signature()';
+COMMENT ON COLUMN hirundo.ttl_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.ttl_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
@@ -161,7 +163,7 @@ CREATE TABLE hirundo.verdict_due (
     since timestamptz NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (day, rollup)
 );
-COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them.';
+COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them, of a final day by the note of it (hop_model.late_at).';
 COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
 COMMENT ON COLUMN hirundo.verdict_due.since IS 'every row of ttl_day that the step changed has its last packet then or later; -infinity: any row may have changed or gone';
@@ -178,6 +180,14 @@ COMMENT ON COLUMN hirundo.rollup_gap.sensor_id IS 'sensor whose rows they are';
 COMMENT ON COLUMN hirundo.rollup_gap.day IS 'reporting day of their 15 minutes';
 COMMENT ON COLUMN hirundo.rollup_gap.rows IS 'rows of observation that are in no rollup';
 COMMENT ON COLUMN hirundo.rollup_gap.noted_at IS 'when it was found last';
+
+CREATE TABLE hirundo.rollup_dropped (
+    month date PRIMARY KEY,
+    dropped_at timestamptz NOT NULL
+);
+COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day and source_day that were dropped: what may be there again since then, of late data, is not all of them.';
+COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
+COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
 
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -243,14 +253,14 @@ BEGIN
         SELECT count(*) AS n FROM fresh
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
-            holder, dataset_id)
+            src_asn, holder, dataset_id)
         SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, i.region), i.holder, i.dataset_id
+            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
                 sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
-                max(f.src_region) AS src_region
+                max(f.src_region) AS src_region, max(f.src_asn) AS src_asn
             FROM fresh f
             WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
@@ -259,7 +269,7 @@ BEGIN
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            holder = excluded.holder, dataset_id = excluded.dataset_id
+            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
         RETURNING t.day
     ), sources AS (
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, role, packets, first_at, last_at, traits,
@@ -523,6 +533,8 @@ BEGIN
                 <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
     LOOP
         EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month);
+        INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
+            ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
         dropped := dropped + 1;
     END LOOP;
     RETURN dropped;
@@ -530,10 +542,10 @@ END
 $$;
 COMMENT ON FUNCTION hirundo.drop_rollup_months IS
     'Drops months of ttl_day and source_day that ended more than setting rollup_retention_days ago (not set: none), '
-    'and returns how many. Error 55P03 when the tables are busy: try again.';
+    'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
 
-GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap
-    TO hirundo_ingest, hirundo_analyst;
+GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
+    hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.signature,
     hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;

@@ -20,6 +20,7 @@ CREATE TABLE hirundo.hop_model (
     learned_at timestamptz NOT NULL,
     final boolean NOT NULL,
     opened_at timestamptz NOT NULL,
+    late_at timestamptz,
     dataset_ids int[] NOT NULL,
     spoofed_prevalence double precision NOT NULL,
     spoofed_score double precision NOT NULL,
@@ -47,8 +48,9 @@ COMMENT ON TABLE hirundo.hop_model IS 'One row for each reporting day that was j
 COMMENT ON COLUMN hirundo.hop_model.day IS 'reporting day (setting reporting_zone)';
 COMMENT ON COLUMN hirundo.hop_model.computed_at IS 'time of the snapshot that was judged: all rows of ttl_day committed before are in the verdicts; the as-of of every answer';
 COMMENT ON COLUMN hirundo.hop_model.learned_at IS 'time of the snapshot of the last pass over the whole day: profiles, counts of campaigns and teachers are of then; passes since then judged the sources that had new packets by it (setting verdict_full_seconds)';
-COMMENT ON COLUMN hirundo.hop_model.final IS 'whether it was computed after hirundo.verdict_final_at(): verdicts change no more';
+COMMENT ON COLUMN hirundo.hop_model.final IS 'whether it was computed after hirundo.verdict_final_at(): verdicts change no more, whatever comes';
 COMMENT ON COLUMN hirundo.hop_model.opened_at IS 'when the day was judged first';
+COMMENT ON COLUMN hirundo.hop_model.late_at IS 'when it was found last that ttl_day had changed after the day was final: its packets are those of ttl_day, not of verdict; NULL: it did not';
 COMMENT ON COLUMN hirundo.hop_model.dataset_ids IS 'data sets that regions and holders of the day''s rows come from (enrichment_dataset)';
 COMMENT ON COLUMN hirundo.hop_model.spoofed_prevalence IS 'setting spoofed_prevalence then: share of sources taken to be spoofed before their TTLs are looked at';
 COMMENT ON COLUMN hirundo.hop_model.spoofed_score IS 'threshold then, after the prevalence: spoofed at or below';
@@ -244,7 +246,7 @@ COMMENT ON COLUMN hirundo.verdict.score IS 'log10 of the likelihood ratio genuin
 COMMENT ON COLUMN hirundo.verdict.regions_seen IS 'regions whose sensors saw the track';
 COMMENT ON COLUMN hirundo.verdict.source_regions IS 'regions whose sensors saw any track of the source';
 COMMENT ON COLUMN hirundo.verdict.sensors_seen IS 'sensors that saw it';
-COMMENT ON COLUMN hirundo.verdict.packets IS 'packets of the track';
+COMMENT ON COLUMN hirundo.verdict.packets IS 'packets of the track when it was judged';
 COMMENT ON COLUMN hirundo.verdict.log_claimed IS 'ln density of its hop counts, coming from the claimed network; NULL where it was not scored';
 COMMENT ON COLUMN hirundo.verdict.log_alternative IS 'ln density of its hop counts, coming from anywhere or from a campaign; NULL where it was not scored';
 COMMENT ON COLUMN hirundo.verdict.log_second_path IS 'ln density of its hop counts on the paths of other sources of the holder; NULL where that was not looked at (score above the threshold before)';

@@ -48,14 +48,23 @@ $$;
 COMMENT ON FUNCTION hirundo.check_period IS
     'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days).';
 
-CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[]) RETURNS void
+CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
+    dropped date;
     gap record;
 BEGIN
+    SELECT d.month INTO dropped FROM hirundo.rollup_dropped d
+        WHERE daterange(d.month, (d.month + interval '1 month')::date) && period ORDER BY d.month DESC LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the rollups of % were dropped', to_char(dropped, 'YYYY-MM') USING ERRCODE = '55000',
+            HINT = format('Setting rollup_retention_days; the first period that can be asked begins with %L.',
+                (dropped + interval '1 month')::date);
+    END IF;
     SELECT g.day, count(*) OVER () AS days, sum(g.rows) OVER () AS rows INTO gap FROM hirundo.rollup_gap g
-        WHERE g.sensor_id = ANY (sensors) AND g.day >= lower(period) AND g.day < upper(period) ORDER BY g.day LIMIT 1;
+        WHERE (sensors IS NULL OR g.sensor_id = ANY (sensors)) AND g.day >= lower(period) AND g.day < upper(period)
+        ORDER BY g.day LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION '% rows of the period are in no rollup, the first of them on %', gap.rows, gap.day
             USING ERRCODE = '55000', HINT = 'hirundo.rollup_gap has the sensors and days; leave them out.';
@@ -63,7 +72,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.check_complete IS
-    'Error where rows of these sensors in the period could not be rolled up: a report would give part of its numbers.';
+    'Error where a report would give part of its numbers: rows of these sensors (NULL: of any) in the period could not '
+    'be rolled up, or a month of the period was dropped.';
 
 CREATE FUNCTION hirundo.rollup_as_of(period daterange, sensors int[]) RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -118,8 +128,8 @@ CREATE TYPE hirundo.report_filter AS (
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
-    'sensor_region, grp with home); whole: a source counts with all its packets or not at all (no key picks among '
-    'sensors, services, traits or roles); networks: of keys networks and sources; traits: bits, any of them.';
+    'sensor_region, grp with home); whole: verdict tells which sources count, each with all its packets (no key picks '
+    'among sensors, ASNs, services, traits or roles); networks: of keys networks and sources; traits: bits, any of them.';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE
@@ -299,8 +309,6 @@ BEGIN
         IF FOUND THEN
             RAISE EXCEPTION '% can not be excluded, only spoofed, response, scanner_org, bogon', wrong
                 USING ERRCODE = '22023';
-        ELSIF 'scanner_org' = ANY (list) THEN
-            RAISE EXCEPTION 'no scanner organization is known: none has been imported' USING ERRCODE = '22023';
         ELSIF 'response' = ANY (list) AND result.role = 'response' THEN
             RAISE EXCEPTION 'responses are asked for and excluded' USING ERRCODE = '22023';
         ELSIF 'response' = ANY (list) THEN
@@ -308,8 +316,9 @@ BEGIN
         END IF;
         result.without_spoofed := 'spoofed' = ANY (list);
         result.without_bogon := 'bogon' = ANY (list);
+        -- scanner_org: no list of scanners is there to exclude by.
 
-        result.whole := NOT filter ?| '{sensors,sensor_region,grp,services,traits}' AND NOT result.ports_only
+        result.whole := NOT filter ?| '{sensors,sensor_region,grp,asn,services,traits}' AND NOT result.ports_only
             AND result.role IS NULL;
     EXCEPTION WHEN data_exception THEN
         RAISE EXCEPTION 'filter: %: %', key, SQLERRM USING ERRCODE = '22023';
@@ -319,21 +328,22 @@ END
 $$;
 COMMENT ON FUNCTION hirundo.report_filter IS
     'Parses the filter of a report; error, with the key''s name, for what is no key, no value, or not among keys '
-    '(those that mean something in the report; NULL: all). Keys: sensors (ids), sensor_region, grp (domestic, overseas) '
-    'with home (region; else setting home_region); src_region (ZZ: not known), asn, networks (CIDR), sources '
+    '(those that mean something in the report; NULL: all). Keys: sensors (ids), sensor_region, grp (domestic, '
+    'overseas) with home (region; else setting home_region); src_region (ZZ: not known), asn, networks (CIDR), sources '
     '(addresses); services, ports_only (true: TCP and UDP ports only), traits, role (probe, response); exclude '
-    '(spoofed, response, bogon). Lists may be one value. All keys must hold, of a list any value. organization, '
-    'network_group and exclude scanner_org are errors: no such data is known.';
+    '(spoofed, response, bogon, scanner_org). Lists may be one value. All keys must hold, of a list any value. '
+    'organization and network_group are errors, and scanner_org excludes nobody: no such data is known.';
 
 -- Signatures (hirundo.signature) and services.
 
 CREATE FUNCTION hirundo.signature_key(signature bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Protocol, response, and for TCP and UDP: port, no port known.
+-- Protocol, and for TCP and UDP: response, port, no port known.
 RETURN CASE WHEN (signature >> 32) & 255 IN (6, 17) THEN signature & ((1023::bigint << 32) | 65535)
-    ELSE signature & (511::bigint << 32) END;
+    ELSE signature & (255::bigint << 32) END;
 COMMENT ON FUNCTION hirundo.signature_key IS
-    'What of a signature tells the service: equals service_key() of it. A response''s is no service''s.';
+    'What of a signature tells the service: equals service_key() of it. A TCP or UDP response''s is no service''s: its '
+    'destination port is not in the signature.';
 
 CREATE FUNCTION hirundo.service_key(service text) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -349,6 +359,22 @@ RETURN CASE
         WHERE p NOT IN (6, 17) AND hirundo.service(p::smallint, NULL) = service_key.service)
     END;
 COMMENT ON FUNCTION hirundo.service_key IS 'The number of a service as signature_key() gives it; NULL: no service is called so.';
+
+CREATE FUNCTION hirundo.check_services(f hirundo.report_filter) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    port text := (SELECT min(s.service) FROM unnest(f.services) AS s (service) WHERE s.service ~ '^[0-9]');
+BEGIN
+    IF port IS NOT NULL AND f.role = 'response' THEN
+        RAISE EXCEPTION 'filter: services: TTLs of responses to % can not be told from those to other ports', port
+            USING ERRCODE = '22023';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hirundo.check_services IS
+    'Error where responses to a TCP or UDP port are asked for: ttl_day has no ports of responses. For reports that '
+    'read it.';
 
 CREATE FUNCTION hirundo.signature_service(signature bigint) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -369,18 +395,18 @@ COMMENT ON FUNCTION hirundo.host IS
     'Different for all but those in ffff:ffff::/32, which are no source''s (multicast).';
 
 CREATE FUNCTION hirundo.wilson(hits bigint, n bigint)
-RETURNS TABLE (share double precision, low double precision, high double precision)
+RETURNS TABLE (share double precision, "interval" double precision[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Wilson 1927, z = 1.96 (95 %).
-    SELECT a.p,
+    SELECT a.p, CASE WHEN a.p IS NOT NULL THEN ARRAY[
         CASE WHEN a.p = 0 THEN 0 ELSE (a.p + a.zz / (2 * a.m) - b.half) / (1 + a.zz / a.m) END,
-        CASE WHEN a.p = 1 THEN 1 ELSE (a.p + a.zz / (2 * a.m) + b.half) / (1 + a.zz / a.m) END
+        CASE WHEN a.p = 1 THEN 1 ELSE (a.p + a.zz / (2 * a.m) + b.half) / (1 + a.zz / a.m) END] END
     FROM (SELECT hits / nullif(n, 0)::double precision, nullif(n, 0)::double precision,
         1.959963984540054 ^ 2::double precision) AS a (p, m, zz)
     CROSS JOIN LATERAL (SELECT sqrt(a.zz * (a.p * (1 - a.p) / a.m + a.zz / (4 * a.m * a.m)))) AS b (half);
 END;
-COMMENT ON FUNCTION hirundo.wilson IS 'Share hits / n and its 95 % interval by Wilson; NULL where n is 0.';
+COMMENT ON FUNCTION hirundo.wilson IS 'Share hits / n and its 95 % interval by Wilson (from, to); NULL where n is 0.';
 
 CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
 LANGUAGE sql STABLE
@@ -403,11 +429,11 @@ BEGIN ATOMIC
     WHERE c.day >= lower(period) AND c.day < upper(period)
         AND c.sensor_id = ANY ((f).sensors)
         AND ((f).src_regions IS NULL OR coalesce(c.src_region, 'ZZ') = ANY ((f).src_regions))
-        AND ((f).asns IS NULL OR c.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
+        AND ((f).asns IS NULL OR c.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))
         AND ((f).services IS NULL OR hirundo.signature_key(c.signature) = ANY (ARRAY(
             SELECT hirundo.service_key(s.service) FROM unnest((f).services) AS s (service))))
-        AND (NOT (f).ports_only OR (c.signature >> 32) & 1023 IN (6, 17))
+        AND (NOT (f).ports_only OR (c.signature >> 32) & 767 IN (6, 17))
         AND ((f).role IS NULL OR ((c.signature >> 40) & 1 = 1) = ((f).role = 'response'));
 END;
 COMMENT ON FUNCTION hirundo.report_rows IS
@@ -444,9 +470,10 @@ BEGIN ATOMIC
         AND v.src IS NULL;
 END;
 COMMENT ON FUNCTION hirundo.report_cells IS
-    'Rows of ttl_day in a period that a filter leaves. services: probes only, by destination port (a response has '
-    'no service here). traits: rows whose source, service and role (responses: source and role) showed one of them '
-    'at that sensor on that day. asn: holder AS and its number. exclude spoofed: rows of tracks that are called so.';
+    'Rows of ttl_day in a period that a filter leaves. services: of TCP and UDP probes only (check_services()); '
+    'ports_only: TCP and UDP, responses too, because these have ports. traits: rows whose source, service and role '
+    '(responses: source and role) showed one of them at that sensor on that day. exclude spoofed: rows of tracks that '
+    'are called so.';
 
 CREATE FUNCTION hirundo.open_days(period daterange, f hirundo.report_filter) RETURNS date[]
 LANGUAGE sql STABLE
@@ -454,28 +481,36 @@ RETURN ARRAY(
     SELECT d.at::date
     FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
     WHERE NOT (f).whole
-        OR NOT EXISTS (SELECT FROM hirundo.hop_model m WHERE m.day = d.at::date)
+        OR NOT EXISTS (SELECT FROM hirundo.hop_model m WHERE m.day = d.at::date AND m.late_at IS NULL)
         OR EXISTS (SELECT FROM hirundo.verdict_due v WHERE v.day = d.at::date)
     ORDER BY 1);
 COMMENT ON FUNCTION hirundo.open_days IS
-    'Days of a period that report_days() must count row by row: not judged yet, or something came since; all where '
-    'the filter takes parts of sources. On the others verdict has all packets of ttl_day.';
+    'Days of a period that report_days() must count row by row: not judged yet, or something came since, after the day '
+    'was final, too; all where verdict can not tell what the filter takes. On the others verdict has all packets of '
+    'ttl_day.';
+
+CREATE FUNCTION hirundo.track_order(verdict text, judged boolean, score real, track smallint) RETURNS real[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY[CASE verdict WHEN 'spoofed' THEN 1 WHEN 'genuine' THEN 2 ELSE 3 END, CASE WHEN judged THEN 0 ELSE 1 END,
+    score, track]::real[];
+COMMENT ON FUNCTION hirundo.track_order IS
+    'The least of a source''s tracks is the one whose reason speaks for the source: it has the source''s verdict (of '
+    'mixed: spoofed), was judged by its TTLs where any was, and has the lowest score. [4] is the track.';
 
 CREATE FUNCTION hirundo.report_days(period daterange, open date[], f hirundo.report_filter)
-RETURNS TABLE (day date, src inet, code int, score real, regions_seen smallint, tracks int, worst_track smallint,
+RETURNS TABLE (day date, src inet, code int, score real, regions_seen smallint, tracks int, reason_track smallint,
     src_region char(2), packets_genuine bigint, packets_spoofed bigint, packets_undetermined bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Other than open days have all in verdict: one track, or several.
     SELECT v.day, v.src, CASE v.verdict WHEN 'spoofed' THEN 1 WHEN 'genuine' THEN 4 ELSE 3 END, v.score,
-        v.regions_seen, 1, v.track, v.src_region,
+        v.source_regions, 1, v.track, v.src_region,
         CASE v.verdict WHEN 'genuine' THEN v.packets ELSE 0 END,
         CASE v.verdict WHEN 'spoofed' THEN v.packets ELSE 0 END,
         CASE v.verdict WHEN 'undetermined' THEN v.packets ELSE 0 END
     FROM hirundo.verdict v
     WHERE v.track = 0 AND v.day <> ALL (open) AND v.day >= lower(period) AND v.day < upper(period)
         AND ((f).src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY ((f).src_regions))
-        AND ((f).asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
         AND ((f).networks IS NULL OR v.src <<= ANY ((f).networks))
         AND NOT ((f).without_spoofed AND v.verdict = 'spoofed')
         AND NOT ((f).without_bogon AND v.kind = 'bogon')
@@ -483,15 +518,15 @@ BEGIN ATOMIC
     SELECT v.day, v.src,
         CASE WHEN bool_or(v.verdict = 'spoofed') THEN CASE WHEN bool_or(v.verdict = 'genuine') THEN 2 ELSE 1 END
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
-        min(v.score), max(v.regions_seen), count(*)::int,
-        (min(ARRAY[v.score, v.track::real]))[2]::smallint, max(v.src_region),
+        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.source_regions), count(*)::int,
+        (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track)))[4]::smallint, max(v.src_region),
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'genuine'), 0)::bigint,
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'spoofed'), 0)::bigint,
         coalesce(sum(v.packets) FILTER (WHERE v.verdict = 'undetermined'), 0)::bigint
     FROM hirundo.verdict v
+    CROSS JOIN LATERAL (SELECT v.log_claimed IS NOT NULL OR v.kind IN ('unlisted', 'bogon') AS judged) t
     WHERE v.track <> 0 AND v.day <> ALL (open) AND v.day >= lower(period) AND v.day < upper(period)
         AND ((f).src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY ((f).src_regions))
-        AND ((f).asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest((f).asns) AS a (asn))))
         AND ((f).networks IS NULL OR v.src <<= ANY ((f).networks))
         AND NOT ((f).without_spoofed AND v.verdict = 'spoofed')
     GROUP BY v.day, v.src
@@ -500,8 +535,11 @@ BEGIN ATOMIC
     SELECT c.day, c.src,
         CASE WHEN bool_or(v.verdict = 'spoofed') THEN CASE WHEN bool_or(v.verdict = 'genuine') THEN 2 ELSE 1 END
             WHEN bool_or(v.verdict = 'genuine') THEN 4 ELSE 3 END,
-        min(v.score), max(v.regions_seen), bit_count(bit_or(1 << (v.track / 32))::bit(8))::int,
-        (min(ARRAY[v.score, v.track::real]) FILTER (WHERE v.track IS NOT NULL))[2]::smallint, max(c.src_region),
+        coalesce(min(v.score) FILTER (WHERE t.judged), min(v.score)), max(v.source_regions),
+        bit_count(bit_or(1 << (v.track / 32))::bit(8))::int,
+        (min(hirundo.track_order(v.verdict, t.judged, v.score, v.track))
+            FILTER (WHERE v.track IS NOT NULL))[4]::smallint,
+        max(c.src_region),
         coalesce(sum(c.packets) FILTER (WHERE v.verdict = 'genuine'), 0)::bigint,
         coalesce(sum(c.packets) FILTER (WHERE v.verdict = 'spoofed'), 0)::bigint,
         coalesce(sum(c.packets) FILTER (WHERE coalesce(v.verdict, 'undetermined') = 'undetermined'), 0)::bigint
@@ -509,13 +547,22 @@ BEGIN ATOMIC
     LEFT JOIN hirundo.verdict v ON v.day = c.day AND v.src = c.src
         AND (v.track = 0 OR v.track = hirundo.initial_ttl(c.ttl))
         AND v.day = ANY (open) AND v.day >= lower(period) AND v.day < upper(period)
+    CROSS JOIN LATERAL (SELECT v.log_claimed IS NOT NULL OR v.kind IN ('unlisted', 'bogon') AS judged) t
     WHERE c.day = ANY (open)
     GROUP BY c.day, c.src;
 END;
 COMMENT ON FUNCTION hirundo.report_days IS
-    'One row for each source and day that a filter leaves. code: 1 spoofed, 2 mixed (a spoofed and a genuine track), '
-    '3 undetermined, 4 genuine; score: lowest of its tracks, NULL where none is judged yet; worst_track: the one '
-    'with that score; packets by the verdict of the track that they belong to. open: open_days() of the same period and filter.';
+    'One row for each source and day that a filter leaves. code: 1 spoofed, 2 mixed (a spoofed and a genuine track), 3 '
+    'undetermined, 4 genuine; score: lowest of its tracks, those left out that were too small to be judged, unless all '
+    'were; regions_seen: verdict.source_regions; both NULL where none has a verdict; reason_track: the first by '
+    'track_order(); packets by the verdict of the track that they belong to. open: open_days() of the same period and '
+    'filter.';
+
+CREATE FUNCTION hirundo.why_no_verdict(day date) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN EXISTS (SELECT FROM hirundo.hop_model m WHERE m.day = why_no_verdict.day AND m.final)
+    THEN 'came after the verdicts of its day were final' ELSE 'not judged yet' END;
+COMMENT ON FUNCTION hirundo.why_no_verdict IS 'The reason of a source that has no verdict on a day.';
 
 CREATE FUNCTION hirundo.verdict_as_of(period daterange) RETURNS timestamptz
 LANGUAGE sql STABLE

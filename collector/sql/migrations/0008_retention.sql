@@ -1,7 +1,7 @@
 -- What the books need not keep for ever, and verify still balances.
 
 INSERT INTO hirundo.setting VALUES ('status_retention_days', '400') ON CONFLICT DO NOTHING;
-COMMENT ON TABLE hirundo.setting IS 'Settings of this installation. compatible_from: oldest schema version that a program must know to use this database; raw_retention_days: days that observations, rows in quarantine and refused frames are kept; reporting_zone: time zone of reporting days; home_region: region that counts as domestic, ISO 3166-1 alpha-2; connection_retention_days: days that rows of sensor_connection are kept; status_retention_days: days that rows of sensor_status are kept.';
+COMMENT ON TABLE hirundo.setting IS 'Settings of this installation. compatible_from: oldest schema version that a program must know to use this database; raw_retention_days: days that observations, rows in quarantine and refused frames are kept; reporting_zone: time zone of reporting days; home_region: region that counts as domestic, ISO 3166-1 alpha-2; connection_retention_days: days that rows of sensor_connection are kept; status_retention_days: days that rows of sensor_status are kept; rollup_retention_days: days that ttl_day and source_day are kept, for ever without it.';
 
 CREATE INDEX observation_quarantine_received_at ON hirundo.observation_quarantine USING brin (received_at);
 CREATE INDEX ingest_reject_received_at ON hirundo.ingest_reject (received_at) WHERE kept;

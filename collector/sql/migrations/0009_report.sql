@@ -20,7 +20,7 @@ DECLARE
     till timestamptz;
     as_of timestamptz;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     since := hirundo.day_start(lower(period));
     till := least(hirundo.day_start(upper(period)), now());
     as_of := hirundo.rollup_as_of(period, f.sensors);
@@ -95,18 +95,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.ttl_by_region IS
-    'TTLs by sensor region (R19). One row for each region and initial TTL class (32: TTL up to 26; 64; 128; 255), and a '
-    'last one, region NULL, over all. ttl_min, ttl_max: of any packet. ttl_p5, ttl_p95: nearest rank over sightings (a '
-    'source on a day at a sensor with a signature and a TTL counts once, so that a flood weighs little). hops: initial '
-    'TTL less TTL. sources: distinct hosts (IPv6: /64) over the whole row; they don''t add up. packets: sum. A region '
-    'that saw nothing: sources and packets 0; one that did not listen at all: NULL. covered: share of the period (until '
-    'now) in which its sensors listened. dataset: address data of the rows. as_of: all that was received before is counted. All keys of the filter; services means '
-    'probes.';
+    'TTLs by sensor region (R19). One row for each region and initial TTL class (32: TTL up to 26; 64; 128; 255), and '
+    'a last one, region NULL, over all. ttl_min, ttl_max: of any packet. ttl_p5, ttl_p95: nearest rank over sightings '
+    '(a source on a day at a sensor with a signature and a TTL counts once, so that a flood weighs little). hops: '
+    'initial TTL less TTL. sources: distinct hosts (IPv6: /64) over the whole row; they don''t add up. packets: sum. A '
+    'region that saw nothing: sources and packets 0; one that did not listen at all: NULL. covered: share of the '
+    'period (until now) in which its sensors listened. dataset: address data of the rows. as_of: all that was received '
+    'before is counted. All keys of the filter; services of TCP and UDP mean probes.';
 
 CREATE FUNCTION report.spoof_verdict(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT NULL)
 RETURNS TABLE (src inet, src_region char(2), verdict text, score real, reason text, regions_seen smallint,
     nearest_region char(2), tracks int, packets_genuine bigint, packets_spoofed bigint, packets_undetermined bigint,
-    days_genuine int, days_spoofed int, days_undetermined int, day date, dataset text, as_of timestamptz)
+    as_of timestamptz, days_genuine int, days_spoofed int, days_undetermined int, day date, dataset text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_nestloop = off
 AS $$
@@ -118,7 +118,8 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
+        hirundo.check_n(n);
     origin := lower(period);
     open := hirundo.open_days(period, f);
     as_of := hirundo.verdict_as_of(period);
@@ -128,7 +129,7 @@ BEGIN
         SELECT d.src,
             -- The day that decides: most regions, then lowest score, then the latest.
             max(ARRAY[coalesce(d.regions_seen, -1), -coalesce(d.score, 10), d.day - origin, d.code,
-                coalesce(d.tracks, 0), d.worst_track]::double precision[]) AS best,
+                coalesce(d.tracks, 0), d.reason_track]::double precision[]) AS best,
             max(d.src_region) AS src_region,
             sum(d.packets_genuine)::bigint AS packets_genuine, sum(d.packets_spoofed)::bigint AS packets_spoofed,
             sum(d.packets_undetermined)::bigint AS packets_undetermined,
@@ -145,35 +146,37 @@ BEGIN
         LIMIT n
     )
     SELECT c.src, coalesce((c.v).src_region, c.src_region, 'ZZ')::char(2),
-        (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], (c.v).score,
-        CASE WHEN c.v IS NULL THEN 'not judged yet' ELSE hirundo.verdict_reason(c.v) END,
-        (c.v).regions_seen, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
-        c.packets_undetermined, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset, as_of
+        (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], nullif(-c.best[2], 10)::real,
+        CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.verdict_reason(c.v) END,
+        nullif(c.best[1], -1)::smallint, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
+        c.packets_undetermined, as_of, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset
     FROM (
         SELECT o.*, (
             SELECT v FROM hirundo.verdict v WHERE v.day = o.day AND v.src = o.src AND v.track = o.best[6]::smallint) AS v
         FROM chosen o OFFSET 0) c
-    ORDER BY c.code, (c.v).score, c.packets_genuine + c.packets_spoofed + c.packets_undetermined DESC, c.src;
+    ORDER BY c.code, -c.best[2], c.packets_genuine + c.packets_spoofed + c.packets_undetermined DESC, c.src;
 END
 $$;
 COMMENT ON FUNCTION report.spoof_verdict IS
     'Whether sources are real, one row each. The day (column day) on which it was seen from most regions decides, ties '
     'by lowest score, then the latest: verdict is spoofed or genuine where a track (a sender behind the address) of '
     'that day is, mixed where one is genuine and another spoofed, else undetermined; score (log10 of the likelihood '
-    'ratio genuine : spoofed), reason, nearest_region and src_region (ZZ: not known) are those of its lowest track; '
-    'regions_seen: most of a track; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of '
-    'the period by the verdict of their own day and track, what is not judged yet is undetermined; together all of the '
-    'source''s packets under the filter. days_spoofed (mixed included), _genuine, _undetermined: days it was seen on. '
-    'Rows: spoofed, mixed, undetermined, genuine; each by score, then packets, most first. as_of: all that was rolled up '
-    'before is in the verdicts; NULL: a day of the period is not judged yet. dataset: address data behind. n: rows, NULL = all. '
-    'A source that is not here was not seen: report.coverage tells whether anybody listened. IPv6: single addresses. '
-    'Keys that pick sensors, services, traits or roles pick packets and the days with them; a verdict is always made '
-    'from all sensors.';
+    'ratio genuine : spoofed): that of its lowest track, those left out that were too small to be judged (under 3 '
+    'packets, one sensor) unless all were; reason, nearest_region and src_region (ZZ: not known): of its lowest track '
+    'that has the verdict (of mixed: the spoofed one); regions_seen: regions that saw any track of the source that '
+    'day; tracks: senders told apart. packets_genuine, _spoofed, _undetermined: packets of the period by the verdict '
+    'of their own day and track, what has none (not judged yet, or came after the verdicts of its day were final: then '
+    'reason says so) is undetermined; together all of the source''s packets under the filter. days_spoofed (mixed '
+    'included), _genuine, _undetermined: days it was seen on. Rows: spoofed, mixed, undetermined, genuine; each by '
+    'score, then packets, most first. as_of: all that was rolled up before is in the verdicts; NULL: a day of the '
+    'period is not judged yet. dataset: address data behind. n: rows, NULL = all. A source that is not here was not '
+    'seen: report.coverage tells whether anybody listened. IPv6: single addresses. Keys that pick sensors, services, '
+    'traits or roles pick packets and the days with them; a verdict is always made from all sensors.';
 
 CREATE FUNCTION report.verdict_share(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
 RETURNS TABLE (step_start timestamptz, spoofed bigint, genuine bigint, undetermined bigint, packets_spoofed bigint,
-    packets_genuine bigint, packets_undetermined bigint, share double precision, share_low double precision,
-    share_high double precision, dataset text, as_of timestamptz)
+    packets_genuine bigint, packets_undetermined bigint, "interval" double precision[], share double precision,
+    dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_nestloop = off
 AS $$
@@ -186,7 +189,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     IF f.without_spoofed THEN
         RAISE EXCEPTION 'filter: exclude: spoofed has no meaning in this report' USING ERRCODE = '22023';
     END IF;
@@ -225,7 +228,7 @@ BEGIN
             AND NOT EXISTS (SELECT FROM source s WHERE s.day = t.day)
     )
     SELECT t.since, c.spoofed, c.genuine, c.undetermined, c.packets_spoofed, c.packets_genuine, c.packets_undetermined,
-        w.share, w.low, w.high, dataset, as_of
+        w.interval, w.share, dataset, as_of
     FROM step t
     LEFT JOIN counted c USING (day)
     LEFT JOIN LATERAL hirundo.wilson(c.spoofed, c.spoofed + c.genuine) w ON c.spoofed + c.genuine >= 30
@@ -236,20 +239,20 @@ COMMENT ON FUNCTION report.verdict_share IS
     'How many sources are real, by day, week (Monday) or month; a step that the period cuts holds only days of the '
     'period, and begins with it. spoofed, genuine, undetermined: hosts (IPv6: /64) by the verdict of the day of the '
     'step that decides, as in report.spoof_verdict; mixed counts as spoofed; each host once in a step. packets_*: by '
-    'the verdict of their own day and track. share: spoofed / (spoofed + genuine), with its 95 % Wilson interval '
-    'share_low to share_high; NULL under 30 decided hosts. The interval knows nothing of wrong verdicts, nor that few '
-    'senders make many spoofed sources. A step in which no sensor of the filter listened: NULL. step_start: begin of '
-    'its first reporting day. as_of, dataset: as in report.spoof_verdict. All keys of the filter but exclude spoofed.';
+    'the verdict of their own day and track. share: spoofed / (spoofed + genuine); interval: its 95 % Wilson interval, '
+    'from and to; both NULL under 30 decided hosts. The interval knows nothing of wrong verdicts, nor that few senders '
+    'make many spoofed sources. A step in which no sensor of the filter listened: NULL. step_start: begin of its first '
+    'reporting day. as_of, dataset: as in report.spoof_verdict. All keys of the filter but exclude spoofed.';
 
 CREATE FUNCTION report.response_sources_called_spoofed(period daterange)
-RETURNS TABLE (day date, n bigint, called_spoofed bigint, share double precision, share_low double precision,
-    share_high double precision, as_of timestamptz)
+RETURNS TABLE (day date, n bigint, share double precision, "interval" double precision[], called_spoofed bigint,
+    as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM hirundo.check_period(period);
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     RETURN QUERY
     WITH called AS (
         SELECT h.day, count(*) AS n, count(*) FILTER (WHERE h.spoofed) AS spoofed
@@ -262,7 +265,7 @@ BEGIN
         GROUP BY h.day
     )
     SELECT d.day::date, CASE WHEN m.day IS NOT NULL THEN coalesce(c.n, 0) END,
-        CASE WHEN m.day IS NOT NULL THEN coalesce(c.spoofed, 0) END, w.share, w.low, w.high, m.computed_at
+        w.share, w.interval, CASE WHEN m.day IS NOT NULL THEN coalesce(c.spoofed, 0) END, m.computed_at
     FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (day)
     LEFT JOIN hirundo.hop_model m ON m.day = d.day::date
     LEFT JOIN called c ON c.day = d.day::date
@@ -274,13 +277,14 @@ COMMENT ON FUNCTION report.response_sources_called_spoofed IS
     'A live check of the verdicts that needs no labels: who answers (SYN-ACK, RST, ICMP replies and errors, known UDP '
     'services) to packets that carried our addresses is hardly ever spoofed itself. n: hosts (IPv6: /64) with a judged '
     'track whose main signature is a response''s, without special-purpose and unallocated addresses (those are not '
-    'judged by TTL); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval, '
-    'NULL where n is 0. One row a reporting day; n NULL: not judged yet. It is not the false-alarm rate of scanners: '
-    'responses are exempt from the campaign test, come from other networks and machines, and may be forged after all.';
+    'judged by TTL); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval '
+    '(from, to), NULL where n is 0. One row a reporting day; n NULL: not judged yet. It is not the false-alarm rate of '
+    'scanners: responses are exempt from the campaign test, come from other networks and machines, and may be forged '
+    'after all.';
 
 CREATE FUNCTION report.spoof_campaigns(period daterange, filter jsonb DEFAULT '{}')
-RETURNS TABLE (day date, campaign text, first_seen timestamptz, last_seen timestamptz, service text, signature text,
-    hops jsonb, claimed_sources int, claimed_holders int, packets bigint, likely_region char(2), dataset text,
+RETURNS TABLE (campaign text, first_seen timestamptz, last_seen timestamptz, service text, signature text,
+    hops jsonb, claimed_sources int, claimed_holders int, packets bigint, likely_region char(2), day date, dataset text,
     as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET jit = off
@@ -292,13 +296,13 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period);
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     as_of := hirundo.verdict_as_of(period);
     dataset := hirundo.verdict_dataset(period);
     RETURN QUERY
-    SELECT c.day, c.campaign, hirundo.shown_time(c.first_seen), hirundo.shown_time(c.last_seen), c.service,
+    SELECT c.campaign, hirundo.shown_time(c.first_seen), hirundo.shown_time(c.last_seen), c.service,
         hirundo.signature_text(c.signature), h.hops, c.claimed_sources, c.claimed_holders, c.packets, c.likely_region,
-        dataset, as_of
+        c.day, dataset, as_of
     FROM hirundo.campaign c
     CROSS JOIN LATERAL (
         SELECT jsonb_object_agg(r.region, r.hops) AS hops, bool_or(r.picked) AS picked
@@ -316,7 +320,9 @@ BEGIN
             SELECT FROM hirundo.verdict v
             WHERE v.day = c.day AND v.campaign = c.campaign
                 AND (f.src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY (f.src_regions))
-                AND (f.asns IS NULL OR v.holder = ANY (ARRAY(SELECT 'AS' || a.asn FROM unnest(f.asns) AS a (asn))))
+                AND (f.asns IS NULL OR EXISTS (
+                    SELECT FROM hirundo.sensor s JOIN hirundo.ttl_day t USING (sensor_id)
+                    WHERE t.day = v.day AND t.src = v.src AND t.src_asn = ANY (f.asns)))
                 AND (f.networks IS NULL OR v.src <<= ANY (f.networks))))
     ORDER BY c.claimed_holders DESC, c.packets DESC, c.day, c.campaign;
 END
@@ -341,7 +347,7 @@ SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM hirundo.check_period(period);
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     IF source.src IS NULL OR source.src <> host(source.src)::inet THEN
         RAISE EXCEPTION 'src is %, not an address', coalesce(source.src::text, 'NULL') USING ERRCODE = '22023';
     END IF;
@@ -405,7 +411,7 @@ BEGIN
         hirundo.shown_time(t.first_at), hirundo.shown_time(t.last_at),
         coalesce(v.src_region, t.src_region, 'ZZ')::char(2), coalesce(v.holder, t.holder),
         coalesce(v.verdict, 'undetermined'), v.score,
-        CASE WHEN v.src IS NULL THEN 'not judged yet' ELSE hirundo.verdict_reason(v) END, v.campaign,
+        CASE WHEN v.src IS NULL THEN hirundo.why_no_verdict(t.day) ELSE hirundo.verdict_reason(v) END, v.campaign,
         (SELECT jsonb_agg(jsonb_build_object('version', i.version, 'verdict', i.verdict, 'score', i.score,
                 'computed_at', i.computed_at) ORDER BY i.version)
             FROM hirundo.verdict_history i WHERE i.day = t.day AND i.src = source.src AND i.track = t.judged),
@@ -422,12 +428,13 @@ END
 $$;
 COMMENT ON FUNCTION report.source IS
     'All that is known of one address: a row for each reporting day, sensor and track (a sender behind the address; '
-    'NULL: not judged yet). packets; responses: of them, answers; services: packets of the others by service; traits: '
-    'shown there that day by any track; ttls: packets by TTL; hops: median over the packets of initial TTL less TTL; '
-    'expected_hops: what sources of the claimed region have at this sensor, plus what the track is off everywhere '
-    '(NULL: not judged by them); src_region (ZZ: not known), holder; verdict, score, reason of the track on that day, '
-    'from all sensors; campaign that explains it; history: how its verdict came about; dataset: address data. Who is '
-    'shown no single sensors gets one row for all of a region (sensor NULL), and times by the hour.';
+    'NULL: no verdict, reason says why). packets; responses: of them, answers; services: packets of the others by '
+    'service; traits: shown there that day by any track; ttls: packets by TTL; hops: median over the packets of '
+    'initial TTL less TTL; expected_hops: what sources of the claimed region have at this sensor, plus what the track '
+    'is off everywhere (NULL: not judged by them); src_region (ZZ: not known), holder; verdict, score, reason of the '
+    'track on that day, from all sensors; campaign that explains it; history: how its verdict came about; dataset: '
+    'address data. Who is shown no single sensors gets one row for all of a region (sensor NULL), and times by the '
+    'hour.';
 
 CREATE FUNCTION report.coverage(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
 RETURNS TABLE (step_start timestamptz, sensor text, region char(2), covered_seconds double precision, packets bigint,
@@ -458,19 +465,26 @@ BEGIN
         SELECT t.start, p.region, p.sensor, sum(o.seconds) AS seconds, sum(o.packets) AS packets, sum(o.lost) AS lost
         FROM hirundo.coverage o JOIN step t USING (bucket) JOIN place p USING (sensor_id)
         GROUP BY t.start, p.region, p.sensor
+    ), gap AS (
+        SELECT DISTINCT t.start, p.region, p.sensor
+        FROM hirundo.rollup_gap g JOIN place p USING (sensor_id)
+        JOIN step t ON (t.bucket AT TIME ZONE zone)::date = g.day
     )
-    SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision, l.packets::bigint, l.lost::bigint
+    SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision,
+        CASE WHEN g.start IS NULL THEN l.packets::bigint END, l.lost::bigint
     FROM (SELECT DISTINCT t.start, p.region, p.sensor FROM (SELECT DISTINCT start FROM step) t CROSS JOIN place p) w
     LEFT JOIN listened l ON l.start = w.start AND l.region = w.region AND l.sensor IS NOT DISTINCT FROM w.sensor
+    LEFT JOIN gap g ON g.start = w.start AND g.region = w.region AND g.sensor IS NOT DISTINCT FROM w.sensor
     ORDER BY w.start, w.region, w.sensor;
 END
 $$;
 COMMENT ON FUNCTION report.coverage IS
-    'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and sensor, '
-    'also where it did not listen. covered_seconds: really listened; packets: received then, lost: known to be lost; '
-    'NULL where nothing is known. A step that the period cuts holds only its days, and begins with it; none after now. '
-    'Who is shown no single sensors gets one row for all of a region (sensor NULL), seconds added up. Keys of the '
-    'filter: sensors, sensor_region, grp, home.';
+    'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and '
+    'sensor, also where it did not listen. covered_seconds: really listened; packets: received then, lost: known to be '
+    'lost; NULL where nothing is known, packets also where rows of a day of the step could not be counted '
+    '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. Who is shown '
+    'no single sensors gets one row for all of a region (sensor NULL), seconds added up. Keys of the filter: sensors, '
+    'sensor_region, grp, home.';
 
 CREATE FUNCTION report.catalog()
 RETURNS TABLE (analysis text, function text, definition text, example text)
@@ -494,10 +508,15 @@ BEGIN ATOMIC
             $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
         ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$)
     ) AS c (analysis, name, example)
+    WHERE has_function_privilege(session_user, c.name::regproc, 'EXECUTE')
     ORDER BY c.analysis, 2;
 END;
 COMMENT ON FUNCTION report.catalog IS
-    'The reports: which analysis each answers, what exactly it counts (its COMMENT), and an example that runs.';
+    'The reports that the caller may call: which analysis each answers, what exactly it counts (its COMMENT), and an '
+    'example that runs.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst, hirundo_dashboard;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
+-- But those that tell of single sources: nothing yet says which a viewer may see.
+GRANT EXECUTE ON FUNCTION report.ttl_by_region, report.spoof_campaigns, report.verdict_share,
+    report.response_sources_called_spoofed, report.coverage, report.catalog TO hirundo_dashboard;

@@ -1,0 +1,25 @@
+"""How the tests of the reports ask them."""
+import datetime
+
+import psycopg
+
+PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
+LISTS = {"spoof_verdict", "source"}  # of sources: not for the dashboard
+FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
+DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
+
+# Those that take a filter.
+FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
+
+
+def period(days) -> str:
+    return f"[{days[0]},{days[-1] + datetime.timedelta(days=1)})"
+
+
+def askers(name: str) -> list[str]:
+    return PEOPLE[:1] if name in LISTS else PEOPLE
+
+
+def call(ask, name, days, filter=None, *more, columns="*", role="hirundo_analyst"):
+    arguments = [period(days)] + ([psycopg.types.json.Jsonb(filter)] if filter is not None else []) + list(more)
+    return ask(f"SELECT {columns} FROM report.{name}({', '.join(['%s'] * len(arguments))})", arguments, role)
