@@ -276,7 +276,8 @@ static void connect_step(struct pg *p)
 
 /* What stands in the dsn goes before what is named in front of it. A peer that is gone without a
  * word is found in 30 s. */
-#define SOCKET_NAMES "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"
+#define SOCKET_NAMES \
+	"tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"
 #define SOCKET_VALUES "30000", "10", "5", "4"
 
 PGconn *pg_connect_blocking(const char *dsn, const char *name)

@@ -1,6 +1,6 @@
 /*
- * Values as COPY (FORMAT binary) has them: a length of 4 bytes, or -1 for NULL, then the value as the
- * type's receive function wants it. Each writes at p, which must have room, and returns behind.
+ * Values as COPY (FORMAT binary) has them: a length of 4 bytes, or -1 for NULL, then the value as
+ * the type's receive function wants it. Each writes at p, which must have room, and returns behind.
  */
 #ifndef HIRUNDO_COLLECTOR_PGBINARY_H
 #define HIRUNDO_COLLECTOR_PGBINARY_H

@@ -59,8 +59,7 @@ static int read_row(
 	return load_be16(p) == UINT16_MAX ? 0 : row(arg, b); /* -1 is the end */
 }
 
-int copy_in(
-	PGconn *conn, const char *sql, int (*row)(void *arg, struct bytes *fields), void *arg)
+int copy_in(PGconn *conn, const char *sql, int (*row)(void *arg, struct bytes *fields), void *arg)
 {
 	PGresult *res = PQexec(conn, sql);
 	int e = PQresultStatus(res) == PGRES_COPY_OUT ? 0 : -EIO;

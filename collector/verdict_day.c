@@ -126,11 +126,11 @@ static int on_row(void *arg, struct bytes *fields)
 
 	if (!copy_in_field(fields, &src) || !copy_in_inet(src, &family, address) ||
 		!copy_in_field(fields, &sensor) || sensor.n != 4 ||
-		!copy_in_field(fields, &signature) || signature.n != 8 || !copy_in_u16(fields, &ttl) ||
-		ttl > 255 || !copy_in_u64(fields, &packets) || !copy_in_u64(fields, &first) ||
-		!copy_in_u64(fields, &last) || !copy_in_field(fields, &dataset) ||
-		!copy_in_field(fields, &region) || !copy_in_field(fields, &holder) ||
-		(dataset.p && dataset.n != 4))
+		!copy_in_field(fields, &signature) || signature.n != 8 ||
+		!copy_in_u16(fields, &ttl) || ttl > 255 || !copy_in_u64(fields, &packets) ||
+		!copy_in_u64(fields, &first) || !copy_in_u64(fields, &last) ||
+		!copy_in_field(fields, &dataset) || !copy_in_field(fields, &region) ||
+		!copy_in_field(fields, &holder) || (dataset.p && dataset.n != 4))
 		return -EPROTO;
 	if (!intern_find(&d->sensors, sensor.p, &at))
 		return -EPROTO;
@@ -204,8 +204,8 @@ static int settle_sources(struct verdict_day *d, unsigned family)
 		s->listing = VERDICT_LISTED;
 		if (bogon(verdict_day_version(family), address))
 			s->listing = VERDICT_BOGON;
-		else if (d->registries > 0 && c->dataset >= d->registries && c->region == VERDICT_NONE &&
-			 c->holder == 0)
+		else if (d->registries > 0 && c->dataset >= d->registries &&
+			 c->region == VERDICT_NONE && c->holder == 0)
 			s->listing = VERDICT_UNLISTED;
 		if (c->holder > 0)
 			s->holder = c->holder - 1;

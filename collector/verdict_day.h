@@ -51,8 +51,8 @@ struct verdict_day {
 	int64_t start_us; /* of the day, since 2000-01-01 UTC */
 	int32_t date; /* days since 2000-01-01 */
 	bool part; /* only the sources of hirundo.verdict_touched */
-	int32_t registries; /* first data set with the registries' files, from which on what is not listed
-			     * is allocated to nobody; 0: they were never imported */
+	int32_t registries; /* first data set with the registries' files, from which on what is not
+			     * listed is allocated to nobody; 0: they were never imported */
 };
 
 static inline uint8_t verdict_day_version(unsigned family)
@@ -61,11 +61,11 @@ static inline uint8_t verdict_day_version(unsigned family)
 }
 
 /** @param day   'YYYY-MM-DD', as the server wrote it
- *  @param part  all rows of the sources in hirundo.verdict_touched, and what the whole day taught before
+ *  @param part  all rows of the sources in hirundo.verdict_touched, and what the whole day taught
+ * before
  *  @return 0; -ENOMEM, -EPROTO (the server's answer makes no sense), -EIO (PQerrorMessage),
  *          -E2BIG (more sensors or regions than 65,534) */
-int verdict_day_load(
-	struct verdict_day *d, PGconn *conn, const char *day, bool part) MUST_CHECK;
+int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool part) MUST_CHECK;
 /** Legal on zeroed memory. */
 void verdict_day_done(struct verdict_day *d);
 

@@ -142,7 +142,8 @@ static int read_state(struct verdict_job *j, struct day_state *ret)
 		" coalesce(m.learn_seconds > s.verdict_full_seconds"
 		" AND m.part_rows < m.histogram_rows / 2, false), m.spoofed_score,"
 		" m.genuine_score, m.spoofed_score_one_region, m.genuine_score_one_region,"
-		" m.spoofed_score_alone FROM hirundo.verdict_settings() s LEFT JOIN hirundo.hop_model m ON m.day = "
+		" m.spoofed_score_alone FROM hirundo.verdict_settings() s LEFT JOIN "
+		"hirundo.hop_model m ON m.day = "
 		"$1::date";
 	const char *day = j->day;
 	PGresult *res = PQexecParams(j->conn, sql, 1, NULL, &day, NULL, NULL, 0);
@@ -212,7 +213,8 @@ static int add_datasets(const struct verdict_day *d, struct buf *b)
 	int e = text_add(b, "{");
 
 	for (uint32_t i = 0; e == 0 && i < d->datasets.n; i++)
-		e = text_add(b, "%s%" PRIu32, i > 0 ? "," : "", load_be32(intern_key(&d->datasets, i)));
+		e = text_add(
+			b, "%s%" PRIu32, i > 0 ? "," : "", load_be32(intern_key(&d->datasets, i)));
 	return e == 0 ? text_add(b, "}") : e;
 }
 
@@ -313,8 +315,7 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 		e = verdict_run(&d.family[family].in, &s->params, &r[family]);
 	j->rows = d.family[0].rows_n + d.family[1].rows_n;
 	if (e == 0)
-		e = verdict_store(
-			j->conn, &d, &s->params, r, j->day, s->at, &j->counts, &was);
+		e = verdict_store(j->conn, &d, &s->params, r, j->day, s->at, &j->counts, &was);
 	if (e == 0)
 		e = j->part ? write_part(j, &was) : write_model(j, s, &d, r);
 	if (e == 0)
@@ -425,8 +426,9 @@ static void note(struct verdict_job *j)
 			"day=%s pass=%s rows=%" PRIu64 " tracks=%" PRIu64 " genuine=%" PRIu64
 			" spoofed=%" PRIu64 " campaigns=%" PRIu32 " written=%" PRIu64
 			" seconds=%.1f",
-			j->day, j->part ? "part" : "whole", j->rows, j->counts.tracks, j->counts.genuine, j->counts.spoofed,
-			j->counts.campaigns, j->counts.written, j->seconds);
+			j->day, j->part ? "part" : "whole", j->rows, j->counts.tracks,
+			j->counts.genuine, j->counts.spoofed, j->counts.campaigns,
+			j->counts.written, j->seconds);
 		return;
 	}
 }

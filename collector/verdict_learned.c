@@ -126,8 +126,8 @@ static int on_residual(void *arg, struct bytes *fields)
 		return e < 0 ? e : 0;
 	if (!get_sensor(x->d, fields, &v.sensor) || !copy_in_double(fields, &v.spread))
 		return -EPROTO;
-	if (!grow(&p->residuals, p->residuals_n,
-		    &x->residuals_room[p == &x->d->family[1].learned], sizeof(v)))
+	if (!grow(&p->residuals, p->residuals_n, &x->residuals_room[p == &x->d->family[1].learned],
+		    sizeof(v)))
 		return -ENOMEM;
 	p->residuals[p->residuals_n++] = v;
 	return 0;

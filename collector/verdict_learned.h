@@ -1,14 +1,14 @@
 /*
- * What the last pass over a whole day learned, read back, so that a part of the day's sources can be
- * judged by it. Blocking libpq; the caller's transaction.
+ * What the last pass over a whole day learned, read back, so that a part of the day's sources can
+ * be judged by it. Blocking libpq; the caller's transaction.
  */
 #ifndef HIRUNDO_COLLECTOR_VERDICT_LEARNED_H
 #define HIRUNDO_COLLECTOR_VERDICT_LEARNED_H
 
 #include "collector/verdict_day.h"
 
-/** Between the rows and their order: numbers the day's signatures and regions that only the profiles
- *  have, and fills family[].learned, in the numbers of then.
+/** Between the rows and their order: numbers the day's signatures and regions that only the
+ * profiles have, and fills family[].learned, in the numbers of then.
  *  @return as verdict_day_load */
 int verdict_learned_load(struct verdict_day *d, PGconn *conn, const char *day) MUST_CHECK;
 /** After signatures were numbered anew: brings the votes into verdict_input's order.

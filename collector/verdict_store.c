@@ -10,7 +10,7 @@
 #include "collector/text.h"
 #include "collector/verdict/grow.h"
 #include "collector/verdict_copy_in.h"
-#include "collector/verdict_copy_out.h"
+#include "collector/verdict_store_impl.h"
 #include "common/bytes.h"
 
 /* Verdicts of so many days before are what a track was called last. */
@@ -44,8 +44,6 @@ struct old {
 	bool there, taught, held;
 };
 
-/* A campaign's name with its zero bytes. */
-#define CAMPAIGN_MAX 64
 /* An array of a million addresses is 20 MB. */
 #define ARRAY_MAX (256u << 20)
 
@@ -76,42 +74,6 @@ struct store {
  * -------------------------------------------------------------------------------------------------
  */
 
-static uint32_t sensor_id(const struct store *s, uint16_t sensor)
-{
-	return load_be32(intern_key(&s->d->sensors, sensor));
-}
-
-static uint64_t signature(const struct store *s, uint32_t number)
-{
-	return load_be64(intern_key(&s->d->signatures, number));
-}
-
-static void add_region(const struct store *s, struct copy_out *c, uint16_t region)
-{
-	if (region == VERDICT_NONE)
-		copy_null(c);
-	else
-		copy_text(c, intern_key(&s->d->regions, region), 2);
-}
-
-static void add_string(struct copy_out *c, const char *text)
-{
-	copy_text(c, text, strlen(text));
-}
-
-static void add_holder(const struct store *s, struct copy_out *c, uint32_t holder)
-{
-	add_string(c, intern_key(&s->d->holders, holder));
-}
-
-/* What rows of profiles begin with. */
-static void begin_row(const struct store *s, struct copy_out *c, unsigned family, unsigned columns)
-{
-	copy_row(c, columns);
-	copy_int(c, (uint32_t)s->d->date);
-	copy_smallint(c, verdict_day_version(family));
-}
-
 static const uint8_t *address_of(
 	const struct store *s, unsigned family, const struct verdict_track *t)
 {
@@ -121,20 +83,6 @@ static const uint8_t *address_of(
 static const char *address_text(unsigned family, const uint8_t *address, char text[64])
 {
 	return inet_ntop(family == 0 ? AF_INET : AF_INET6, address, text, 64);
-}
-
-static void campaign_name(const struct store *s, unsigned family, uint32_t campaign,
-	char text[CAMPAIGN_MAX])
-{
-	const struct verdict_campaign *all = s->r[family].campaigns, *c = &all[campaign];
-	unsigned n = 1; /* senders of the same tool are told apart by their rank */
-	int length = snprintf(text, 64, "%u-%" PRIx64 "-%u", verdict_day_version(family),
-		signature(s, c->signature), c->initial_ttl);
-
-	for (uint32_t i = 0; i < campaign; i++)
-		n += all[i].signature == c->signature && all[i].initial_ttl == c->initial_ttl;
-	if (n > 1)
-		(void)snprintf(text + length, CAMPAIGN_MAX - (size_t)length, "-%u", n);
 }
 
 /* NULL where there is none. */
@@ -212,8 +160,8 @@ static int on_old(void *arg, struct bytes *fields)
 		version.n != 4 || !copy_in_field(fields, &call) || !call.p ||
 		!copy_in_field(fields, &score) || score.n != 4 ||
 		!copy_in_u16(fields, &o.source_regions) || !copy_in_field(fields, &packets) ||
-		packets.n != 8 ||
-		!copy_in_double(fields, &o.log_claimed) || !copy_in_double(fields, &o.log_alternative) ||
+		packets.n != 8 || !copy_in_double(fields, &o.log_claimed) ||
+		!copy_in_double(fields, &o.log_alternative) ||
 		!copy_in_double(fields, &o.log_path) || !copy_in_double(fields, &o.prior) ||
 		!copy_in_double(fields, &o.own_score) ||
 		!copy_in_double(fields, &o.evidence.member) ||
@@ -293,7 +241,8 @@ static int load_old(struct store *s)
 			s->first[family][r->tracks[i].source] = i;
 	}
 	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, track, version, verdict, score, source_regions, packets, log_claimed,"
+		"COPY (SELECT src, track, version, verdict, score, source_regions, packets, "
+		"log_claimed,"
 		" log_alternative,"
 		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
 		" campaign, taught, held FROM hirundo.verdict %s WHERE day = '%s')"
@@ -357,10 +306,11 @@ static bool same_double(double old, double now, bool there)
 static bool same(const struct old *o, const struct verdict_track *t)
 {
 	return o->there && o->call == t->call && o->score == (float)t->score &&
-	       o->source_regions == t->source_regions && o->packets == t->packets && o->prior == t->prior && o->own_score == t->own_score &&
+	       o->source_regions == t->source_regions && o->packets == t->packets &&
+	       o->prior == t->prior && o->own_score == t->own_score &&
 	       o->evidence.member == t->member && o->evidence.sits == t->sits &&
-	       o->taught == t->teaches &&
-	       o->held == t->held && same_double(o->log_claimed, t->log_claimed, t->scored) &&
+	       o->taught == t->teaches && o->held == t->held &&
+	       same_double(o->log_claimed, t->log_claimed, t->scored) &&
 	       same_double(o->log_alternative, t->log_alternative, t->scored) &&
 	       same_double(o->log_path, t->log_path, t->path_looked);
 }
@@ -391,12 +341,12 @@ static void add_verdict(const struct store *s, struct copy_out *c, unsigned fami
 	copy_smallint(c, t->initial_ttl);
 	copy_int(c, version_of(s, family, track));
 	add_string(c, kinds[t->kind]);
-	add_region(s, c, source->region);
+	add_region(s->d, c, source->region);
 	if (source->listing == VERDICT_LISTED)
-		add_holder(s, c, source->holder);
+		add_holder(s->d, c, source->holder);
 	else
 		copy_null(c);
-	copy_bigint(c, signature(s, t->signature));
+	copy_bigint(c, stored_signature(s->d, t->signature));
 	add_string(c, calls[t->call]);
 	copy_real(c, t->score);
 	copy_smallint(c, t->regions);
@@ -414,7 +364,7 @@ static void add_verdict(const struct store *s, struct copy_out *c, unsigned fami
 	copy_double(c, t->mixture);
 	if (fits) {
 		copy_real(c, t->common_offset);
-		copy_int(c, sensor_id(s, t->worst_sensor));
+		copy_int(c, stored_sensor(s->d, t->worst_sensor));
 		copy_real(c, t->worst_hops);
 		copy_real(c, t->worst_expected);
 	} else {
@@ -422,7 +372,7 @@ static void add_verdict(const struct store *s, struct copy_out *c, unsigned fami
 			copy_null(c);
 	}
 	if (t->campaign != UINT32_MAX) {
-		campaign_name(s, family, t->campaign, text);
+		campaign_name(s->d, &s->r[family], family, t->campaign, text);
 		add_string(c, text);
 	} else if (t->carried) {
 		add_string(c, intern_key(&s->names, s->old[family][track].campaign));
@@ -432,7 +382,7 @@ static void add_verdict(const struct store *s, struct copy_out *c, unsigned fami
 	copy_bool(c, t->second_path);
 	copy_bool(c, t->teaches);
 	copy_bool(c, t->held);
-	add_region(s, c, t->nearest_region);
+	add_region(s->d, c, t->nearest_region);
 	copy_bigint(c, (uint64_t)s->at);
 }
 
@@ -575,199 +525,9 @@ static int write_history(const struct store *s)
 	return copy_end(&c);
 }
 
-/* --- profiles and campaigns
- * --------------------------------------------------------------------------------- */
-
-static int write_sensors(const struct store *s)
-{
-	struct copy_out c;
-
-	copy_begin(&c, s->conn,
-		"COPY hirundo.hop_sensor (day, family, sensor_id, mean, votes, rough) FROM STDIN (FORMAT binary)");
-	for (unsigned family = 0; family < 2; family++) {
-		const struct verdict_profile *p = &s->r[family].profile;
-
-		for (uint16_t i = 0; i < s->d->sensors.n; i++) {
-			begin_row(s, &c, family, 6);
-			copy_int(&c, sensor_id(s, i));
-			copy_double(&c, p->mean[i]);
-			copy_double(&c, p->votes[i]);
-			copy_double(&c, p->rough[i]);
-		}
-	}
-	return copy_end(&c);
-}
-
-static int write_regions(const struct store *s)
-{
-	struct copy_out c;
-
-	copy_begin(&c, s->conn,
-		"COPY hirundo.hop_region (day, family, region, sensor_id, mean, holders)"
-		" FROM STDIN (FORMAT binary)");
-	for (unsigned family = 0; family < 2; family++) {
-		const struct verdict_profile *p = &s->r[family].profile;
-
-		for (uint16_t region = 0; region < s->d->regions.n; region++) {
-			for (uint16_t i = 0; p->known[region] && i < s->d->sensors.n; i++) {
-				size_t at = (size_t)region * s->d->sensors.n + i;
-
-				begin_row(s, &c, family, 6);
-				add_region(s, &c, region);
-				copy_int(&c, sensor_id(s, i));
-				copy_double(&c, p->region_mean[at]);
-				copy_double(&c, p->region_holders[at]);
-			}
-		}
-	}
-	return copy_end(&c);
-}
-
-static int write_holders(const struct store *s)
-{
-	struct copy_out c;
-	int e;
-
-	copy_begin(&c, s->conn,
-		"COPY hirundo.hop_holder (day, family, holder, sensor_id, signature, residual,"
-		" spread, tracks) FROM STDIN (FORMAT binary)");
-	for (unsigned family = 0; family < 2; family++) {
-		for (size_t i = 0; i < s->r[family].profile.residuals_n; i++) {
-			const struct verdict_learned *v = &s->r[family].profile.residuals[i];
-
-			begin_row(s, &c, family, 8);
-			add_holder(s, &c, v->holder);
-			copy_int(&c, sensor_id(s, v->sensor));
-			copy_bigint(&c, signature(s, v->signature));
-			copy_double(&c, v->hops);
-			copy_double(&c, v->spread);
-			copy_int(&c, v->tracks);
-		}
-	}
-	e = copy_end(&c);
-	if (e < 0)
-		return e;
-	copy_begin(&c, s->conn,
-		"COPY hirundo.hop_holder_offset (day, family, holder, signature, hops, tracks)"
-		" FROM STDIN (FORMAT binary)");
-	for (unsigned family = 0; family < 2; family++) {
-		for (size_t i = 0; i < s->r[family].profile.offsets_n; i++) {
-			const struct verdict_learned *v = &s->r[family].profile.offsets[i];
-
-			begin_row(s, &c, family, 6);
-			add_holder(s, &c, v->holder);
-			copy_bigint(&c, signature(s, v->signature));
-			copy_double(&c, v->hops);
-			copy_int(&c, v->tracks);
-		}
-	}
-	return copy_end(&c);
-}
-
-/* @param ret_new  whether nobody had found it before, on this day */
-static int write_campaign(
-	const struct store *s, unsigned family, uint32_t campaign, bool *ret_new)
-{
-	/* A part of the day adds nothing to what the whole day showed of a campaign. */
-	static const char sql[] =
-		"INSERT INTO hirundo.campaign (day, campaign, family, first_seen, last_seen, "
-		"service,"
-		" signature, initial_ttl, claimed_sources, claimed_holders, packets, likely_region)"
-		" SELECT $1::date, $2, $3::smallint, start + make_interval(secs => $4::int),"
-		" start + make_interval(secs => $5::int), hirundo.service((($6::bigint >> 32) & "
-		"255)::smallint,"
-		" CASE WHEN ($6::bigint >> 40) & 3 = 0 THEN ($6::bigint & 65535)::int END),"
-		" $6::bigint, $7::smallint, $8::int, $9::int, $10::bigint, $11"
-		" FROM (SELECT $1::date::timestamp AT TIME ZONE hirundo.reporting_zone()) z "
-		"(start) ON CONFLICT (day, campaign) DO NOTHING";
-	const struct verdict_campaign *x = &s->r[family].campaigns[campaign];
-	const uint64_t numbers[] = {verdict_day_version(family), x->first_s, x->last_s,
-		signature(s, x->signature), x->initial_ttl, x->sources, x->holders, x->packets};
-	char name[CAMPAIGN_MAX], text[9][32];
-	const char *values[11] = {s->day, name};
-	PGresult *res;
-	int e = -EIO;
-
-	campaign_name(s, family, campaign, name);
-	for (size_t j = 0; j < ARRAY_SIZE(numbers); j++) {
-		(void)snprintf(text[j], sizeof(text[j]), "%" PRIu64, numbers[j]);
-		values[2 + j] = text[j];
-	}
-	if (x->likely_region != VERDICT_NONE) {
-		(void)snprintf(text[8], sizeof(text[8]), "%.2s",
-			(const char *)intern_key(&s->d->regions, x->likely_region));
-		values[10] = text[8];
-	}
-	res = PQexecParams(s->conn, sql, ARRAY_SIZE(values), NULL, values, NULL, NULL, 0);
-	if (PQresultStatus(res) == PGRES_COMMAND_OK) {
-		*ret_new = strcmp(PQcmdTuples(res), "1") == 0;
-		e = 0;
-	}
-	PQclear(res);
-	return e;
-}
-
-static int write_cells(const struct store *s, unsigned family, const bool *wanted)
-{
-	struct copy_out c;
-
-	copy_begin(&c, s->conn,
-		"COPY hirundo.campaign_cell (day, campaign, sensor_id, hops, holders, expected,"
-		" share, mixture) FROM STDIN (FORMAT binary)");
-	for (size_t i = 0; i < s->r[family].cells_n; i++) {
-		const struct verdict_cell *x = &s->r[family].cells[i];
-		char name[CAMPAIGN_MAX];
-
-		if (!wanted[x->campaign])
-			continue;
-		campaign_name(s, family, x->campaign, name);
-		copy_row(&c, 8);
-		copy_int(&c, (uint32_t)s->d->date);
-		add_string(&c, name);
-		copy_int(&c, sensor_id(s, x->sensor));
-		copy_smallint(&c, x->hops);
-		copy_int(&c, x->holders);
-		copy_double(&c, x->expected);
-		copy_double(&c, x->share);
-		copy_double(&c, x->mixture);
-	}
-	return copy_end(&c);
-}
-
-static int write_campaigns(const struct store *s)
-{
-	int e = 0;
-
-	for (unsigned family = 0; e == 0 && family < 2; family++) {
-		uint32_t n = s->r[family].campaigns_n;
-		AUTO_FREE bool *fresh = zeroed(n, sizeof(*fresh));
-
-		if (!fresh)
-			return -ENOMEM;
-		for (uint32_t i = 0; e == 0 && i < n; i++)
-			e = write_campaign(s, family, i, &fresh[i]);
-		if (e == 0)
-			e = write_cells(s, family, fresh);
-	}
-	return e;
-}
-
-static int clear_model(const struct store *s)
-{
-	static const char *const sql[] = {
-		"DELETE FROM hirundo.hop_sensor WHERE day = $1",
-		"DELETE FROM hirundo.hop_region WHERE day = $1",
-		"DELETE FROM hirundo.hop_holder WHERE day = $1",
-		"DELETE FROM hirundo.hop_holder_offset WHERE day = $1",
-		"DELETE FROM hirundo.campaign WHERE day = $1",
-		"DELETE FROM hirundo.campaign_cell WHERE day = $1",
-	};
-	int e = 0;
-
-	for (size_t i = 0; e == 0 && i < ARRAY_SIZE(sql); i++)
-		e = copy_run(s->conn, sql[i], 1, &s->day);
-	return e;
-}
+/* --- all of it
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void count(const struct store *s, struct verdict_counts *ret)
 {
@@ -804,17 +564,6 @@ static void carry(struct store *s, const struct verdict_params *p)
 	}
 }
 
-static int write_model(struct store *s)
-{
-	int e = clear_model(s);
-
-	if (e == 0)
-		e = write_sensors(s);
-	if (e == 0)
-		e = write_regions(s);
-	return e == 0 ? write_holders(s) : e;
-}
-
 int verdict_store(PGconn *conn, const struct verdict_day *d, const struct verdict_params *p,
 	struct verdict_result r[2], const char *day, int64_t at, struct verdict_counts *ret,
 	struct verdict_counts *ret_was)
@@ -831,9 +580,9 @@ int verdict_store(PGconn *conn, const struct verdict_day *d, const struct verdic
 		if (verdict_hold(&d->family[family].in, &r[family], s.genuine[family]) == SIZE_MAX)
 			e = -ENOMEM;
 	if (e == 0 && !d->part)
-		e = write_model(&s);
+		e = store_profiles(conn, d, r, day);
 	if (e == 0)
-		e = write_campaigns(&s);
+		e = store_campaigns(conn, d, r, day);
 	if (e == 0)
 		e = write_history(&s);
 	if (e == 0)

@@ -25,8 +25,8 @@
 #define NMAP_RANGE 24
 #define NMAP_MEAN 48
 #define NMAP_VARIANCE 44
-/* One packet a sensor: deviation from the sensors' medians that such TTLs show, hops (5.5 of a uniform
- * draw of 23; hosts of one initial TTL show 1 to 2, forged ones 3). */
+/* One packet a sensor: deviation from the sensors' medians that such TTLs show, hops (5.5 of a
+ * uniform draw of 23; hosts of one initial TTL show 1 to 2, forged ones 3). */
 #define NMAP_SPREAD 4
 /* Least variance of a random TTL. */
 #define RANDOM_VARIANCE 100
@@ -314,8 +314,8 @@ static enum verdict_kind kind_of(struct work *w)
 			highest - lowest > IMPLAUSIBLE_RANGE && disagree > SPLIT_HOPS))
 		return low_draw ? VERDICT_NMAP : VERDICT_RANDOM;
 	split = disagree > SPLIT_HOPS || offsets_differ(w);
-	/* Of few packets: nothing starts with 32 nowadays, so low TTLs on both sides of that class's end
-	 * are drawn rather than two senders'. */
+	/* Of few packets: nothing starts with 32 nowadays, so low TTLs on both sides of that
+	 * class's end are drawn rather than two senders'. */
 	if (!w->d->p->reference && low_draw &&
 		(split || (sensors >= SPREAD_SENSORS && spread(w, true, &sensors) > NMAP_SPREAD)))
 		return VERDICT_NMAP;
@@ -365,8 +365,8 @@ static int add_hop(struct work *w, struct verdict_track *t, const struct verdict
 	return 0;
 }
 
-/* Whether it is the first sensor of its region since stamp changed. A sensor without a region counts
- * as one of its own. */
+/* Whether it is the first sensor of its region since stamp changed. A sensor without a region
+ * counts as one of its own. */
 static bool new_region(struct work *w, uint16_t sensor)
 {
 	uint16_t region = w->d->in->sensor_region[sensor];

@@ -170,8 +170,8 @@ static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 	return e;
 }
 
-/* Who draws TTLs at random has a tool that does, or is one of the addresses in whose name somebody else
- * does: several networks with one tool are the latter. */
+/* Who draws TTLs at random has a tool that does, or is one of the addresses in whose name somebody
+ * else does: several networks with one tool are the latter. */
 static int find_company(struct detector *d)
 {
 	struct verdict_result *r = d->r;

@@ -73,8 +73,9 @@ struct verdict_input {
 	uint32_t holders_n;
 	uint16_t regions_n;
 	const struct verdict_history *history; /* or NULL */
-	/** What an earlier run of the same day learned, in today's indices: then nothing is learned,
-	 *  and the input may be a part of the day's sources (all rows of each). NULL: learn. */
+	/** What an earlier run of the same day learned, in today's indices: then nothing is
+	 * learned, and the input may be a part of the day's sources (all rows of each). NULL:
+	 * learn. */
 	const struct verdict_profile *learned;
 };
 
@@ -97,7 +98,8 @@ struct verdict_params {
 	 * nobody showed yet, in flows; that a forged address also sends by itself; of the regions'
 	 * profiles in what may be elsewhere. */
 	unsigned sender_flows, senders;
-	/* Holders whose sources draw TTLs at random with one tool, from which on that is one forger. */
+	/* Holders whose sources draw TTLs at random with one tool, from which on that is one
+	 * forger. */
 	unsigned random_holders;
 	double sender_evidence, claims_evidence, sender_prior, sender_several, sender_regions;
 	double random_prior, implausible_prior, bogon_score, drop_score, clip;

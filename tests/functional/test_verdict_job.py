@@ -83,6 +83,12 @@ def settle(installation, seconds: float = 60):
         time.sleep(0.1)
 
 
+def wait_for_passes(collector, want: list[str]):
+    """The log line comes a little after the commit."""
+    collector.wait_log("(?s)" + ".*".join(f"pass={kind}" for kind in want))
+    assert re.findall(r"pass=(\w+)", collector.log) == want
+
+
 def judged(installation, *days: Day):
     for n, day in enumerate(days):
         day.store(installation, n + 1)
@@ -184,7 +190,7 @@ def test_parts(sensors):
     touched = {row[8] for row in later.rows}
     later.store(sensors, 7, f"{DAY} 05:00Z")
     settle(sensors)
-    assert re.findall(r"pass=(\w+)", collector.log) == ["whole", "part"]
+    wait_for_passes(collector, ["whole", "part"])
     rows, = sensors.query("SELECT count(*) FROM hirundo.ttl_day WHERE src = ANY (%s::inet[])", (list(touched),))
     assert sensors.query("SELECT learned_at, histogram_rows, part_rows, computed_at > learned_at FROM hirundo.hop_model") == [
         (*learned[0], rows[0], True)]
@@ -204,7 +210,7 @@ def test_parts(sensors):
     sensors.query("UPDATE hirundo.setting SET value = '60' WHERE name = 'verdict_full_seconds'")
     sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8, %s)", (DAY, f"{DAY} 05:00Z"))
     settle(sensors)
-    assert re.findall(r"pass=(\w+)", collector.log) == ["whole", "part", "whole"]
+    wait_for_passes(collector, ["whole", "part", "whole"])
     whole = dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict"))
     other = {src: (verdict, whole[src]) for src, (verdict, _) in after.items() if whole[src] != verdict}
     assert len(other) < 0.02 * len(touched) and not any("undetermined" not in pair for pair in other.values()), other
@@ -223,7 +229,7 @@ def test_parts_come_to_a_whole(sensors):
         sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (DAY, len(passes), since))
         settle(sensors)
         passes.append(want)
-        assert re.findall(r"pass=(\w+)", collector.log) == passes
+        wait_for_passes(collector, passes)
 
     due(f"{DAY} 05:00Z", "part")  # nothing at all
     due(f"{DAY} 00:00Z", "part")  # everything
