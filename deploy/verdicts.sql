@@ -2,9 +2,9 @@
 -- spoofed sources. At most 100 columns wide with ten regions.
 \pset footer off
 \pset null ''
-SELECT daterange(min(t.day), least(max(t.day), (now() AT TIME ZONE hirundo.reporting_zone())::date) + 1) AS period,
-    count(*) > 0 AS any, count(DISTINCT s.region) = 1 AS one_region
+SELECT daterange(min(t.day), max(t.day), '[]') AS period, count(*) > 0 AS any, count(DISTINCT s.region) = 1 AS one_region
 FROM hirundo.ttl_day t JOIN hirundo.sensor s USING (sensor_id)
+WHERE t.day <= (now() AT TIME ZONE hirundo.reporting_zone())::date
 \gset
 \if :any
 
@@ -40,6 +40,7 @@ SELECT count(*) AS campaigns, count(*) > 0 AS any FROM report.spoof_campaigns(:'
 \if :any
 \qecho 'Campaigns, the largest of' :campaigns': one machine each that claims addresses of many networks. Its hops by'
 \qecho 'sensor region (+: others, too); sits in: the region that they fit best.'
+\pset border 0
 SELECT to_char(c.day, 'MM-DD') AS day, c.campaign, c.service, c.claimed_holders AS networks,
     c.claimed_sources AS sources, c.packets, c.likely_region AS "sits in", h.hops AS :"places"
 FROM report.spoof_campaigns(:'period') WITH ORDINALITY AS c
@@ -48,6 +49,7 @@ CROSS JOIN LATERAL (
         || CASE WHEN jsonb_array_length(c.hops -> p.region) > 1 THEN '+' ELSE ' ' END, '' ORDER BY p.region)
     FROM unnest(string_to_array(:'places', ' ')) AS p (region)) AS h (hops)
 ORDER BY c.ordinality LIMIT 5;
+\pset border 1
 \endif
 
 \pset tuples_only on
