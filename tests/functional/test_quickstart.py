@@ -81,8 +81,8 @@ def shows_verdicts(output: str, where: dict) -> None:
         campaigns = analyst.execute("""
             SELECT to_char(day, 'MM-DD'), campaign, service, claimed_holders::text, claimed_sources::text, packets::text
             FROM hirundo.campaign c ORDER BY c.claimed_holders DESC, c.packets DESC, c.day, c.campaign""").fetchall()
-        spoofed = {host: float(score) for host, score in analyst.execute(
-            "SELECT host(src), min(score) FROM hirundo.verdict WHERE verdict = 'spoofed' GROUP BY 1")}
+        spoofed = dict(analyst.execute(
+            "SELECT host(src), array_agg(score::float8) FROM hirundo.verdict WHERE verdict = 'spoofed' GROUP BY 1"))
     assert len(ttls) == 11 and ttls[-1][0] == "all" and 300 <= int(ttls[-1][3]) <= 310
     assert cells(output, f"TTLs by sensor region: {ttls[-1][3]} sources ") == [list(row) for row in ttls]
 
@@ -94,7 +94,7 @@ def shows_verdicts(output: str, where: dict) -> None:
     sources = re.findall(r"^(\S+) +claims [A-Z]{2}  score (\S+)  regions \d+  packets \d+\n {8}(\S.*)", output, re.MULTILINE)
     assert len(sources) == 10
     for source, score, reason in sources:
-        assert float(score) == pytest.approx(spoofed[source], abs=0.051) and reason, source
+        assert any(float(score) == pytest.approx(s, abs=0.051) for s in spoofed[source]) and reason, source
     assert [float(score) for _, score, _ in sources] == sorted(float(score) for _, score, _ in sources)
     assert len({source for source, _, _ in sources} & forged) >= 9
     assert "Regions and networks from 1: rir demonstration, invented of " in output

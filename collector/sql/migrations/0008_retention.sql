@@ -2,8 +2,8 @@
 
 INSERT INTO hirundo.setting VALUES ('status_retention_days', '400') ON CONFLICT DO NOTHING;
 COMMENT ON TABLE hirundo.setting IS
-    'Settings of this installation; the owner changes them (UPDATE), and programs need no restart. In brackets: the value after db init. compatible_from: oldest schema version that a program '
-    'must know to use this database, set by migrations (1). reporting_zone: time zone of reporting days, chosen at db '
+    'Settings of this installation; the owner changes them (UPDATE), and programs need no restart. In brackets: the value '
+    'after db init. compatible_from: oldest schema version that a program must know to use this database, set by migrations (1). reporting_zone: time zone of reporting days, chosen at db '
     'init (UTC). home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
     'observations, rows in quarantine and refused frames are kept (200). connection_retention_days: days that rows of '
     'sensor_connection are kept (90). status_retention_days: days that rows of sensor_status are kept (400). '
