@@ -3,6 +3,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 import urllib.request
@@ -43,8 +44,65 @@ def verify(where: dict) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def cells(text: str, title: str) -> list[list[str]]:
+    """The rows of the table below a line that begins so."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(title):
+            break
+    for line in lines:
+        if line.startswith("---"):
+            break
+    rows = []
+    for line in lines:
+        if not line:
+            break
+        rows.append([cell.strip() for cell in line.split("|")])
+    return rows
+
+
+def shows_verdicts(output: str, where: dict) -> None:
+    """TTLs by region, campaigns and spoofed sources as the rows have them, and as they were made."""
+    with open(pathlib.Path(where["admin_config"]).parent / "captures" / "labels.csv", newline="") as file:
+        labels = list(csv.DictReader(file))
+    cluster = {label["source_ip"] for label in labels if label["kind"] == "g_cluster"}
+    forged = {label["source_ip"] for label in labels if label["truth"] == "spoofed"}
+    with psycopg.connect(where["analyst_dsn"]) as analyst:
+        ttls = analyst.execute("""
+            WITH sent AS (
+                SELECT s.region, o.* FROM hirundo.observation o JOIN hirundo.sensor s USING (sensor_id)
+                WHERE o.src = ANY (%s::inet[]) AND o.protocol = 6 AND o.dst_port IN (22, 5900)
+            ), both_ports AS (
+                SELECT src FROM sent GROUP BY src HAVING count(DISTINCT dst_port) = 2
+            )
+            SELECT coalesce(region, 'all'), min(ttl) || ' ~ ' || max(ttl), (255 - max(ttl)) || ' ~ ' || (255 - min(ttl)),
+                count(DISTINCT src)::text, sum(packets)::text
+            FROM sent JOIN both_ports USING (src) GROUP BY ROLLUP (region) ORDER BY region""", (list(cluster),)).fetchall()
+        campaigns = analyst.execute("""
+            SELECT to_char(day, 'MM-DD'), campaign, service, claimed_holders::text, claimed_sources::text, packets::text
+            FROM hirundo.campaign c ORDER BY c.claimed_holders DESC, c.packets DESC, c.day, c.campaign""").fetchall()
+        spoofed = dict(analyst.execute(
+            "SELECT host(src), array_agg(score::float8) FROM hirundo.verdict WHERE verdict = 'spoofed' GROUP BY 1"))
+    assert len(ttls) == 11 and ttls[-1][0] == "all" and 300 <= int(ttls[-1][3]) <= 310
+    assert cells(output, f"TTLs by sensor region: {ttls[-1][3]} sources ") == [list(row) for row in ttls]
+
+    shown = [line.split() for line in output.split(f"\nCampaigns, the largest of {len(campaigns)}: ")[1].split("\n\n")[0]
+             .splitlines()[4:]]
+    assert shown and [tuple(row[:6]) for row in shown] == campaigns[:5]
+    assert " AU BN GH HK JP KR LK MA MY TW " in output
+
+    sources = re.findall(r"^(\S+) +claims [A-Z]{2}  score (\S+)  regions \d+  packets \d+\n {8}(\S.*)", output, re.MULTILINE)
+    assert len(sources) == 10
+    for source, score, reason in sources:
+        assert any(float(score) == pytest.approx(s, abs=0.051) for s in spoofed[source]) and reason, source
+    assert [float(score) for _, score, _ in sources] == sorted(float(score) for _, score, _ in sources)
+    assert len({source for source, _, _ in sources} & forged) >= 9
+    assert "Regions and networks from 1: rir demonstration, invented of " in output
+    assert "The demonstration is invented: " in output
+
+
 def test_quickstart(folder):
-    """Ten sensors, ten regions, rows in SQL; again: quick, and nothing is stored twice."""
+    """Ten sensors, ten regions, rows and verdicts in SQL; again: quick, and nothing is stored twice."""
     run = quickstart(folder, "--json")
     where = answer(run)
     assert len(where["sensors"]) == 10 and where["dashboard"] is None
@@ -62,14 +120,19 @@ def test_quickstart(folder):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             analyst.execute("SELECT * FROM hirundo.sensor_address")
     verify(where)
+    shows_verdicts(run.stdout, where)
+    assert "still" not in run.stdout     # all was judged in time
+    assert [line for line in run.stdout.splitlines()[:-1] if len(line) > 100 and "psql" not in line] == []
     assert b"hirundo" in urllib.request.urlopen(where["metrics"], timeout=10).read()
     # A key lies where only its owner reads it.
     for key in pathlib.Path(where["admin_config"]).parent.rglob("*.key"):
         assert key.stat().st_mode & 0o077 == 0, key
 
     begin = time.monotonic()
-    assert answer(quickstart(folder, "--json")) == where
+    again = quickstart(folder, "--json")
     assert time.monotonic() - begin < 20
+    assert answer(again) == where
+    shows_verdicts(again.stdout, where)
     with psycopg.connect(where["analyst_dsn"]) as analyst:
         assert analyst.execute("SELECT sum(packets) FROM hirundo.observation").fetchone() == (packets,)
 
@@ -97,6 +160,8 @@ def test_own_sensors_and_captures(folder, tmp_path):
     os.chmod(capture, 0o600)
     run = quickstart(folder, "--sensors", sensors, "--read", capture, "--read", f"north={capture}", "--json")
     assert {"north", "south", "mine"} == set(answer(run)["sensors"])
+    assert re.search(r"^Sources: \d+ spoofed, \d+ genuine, \d+ undetermined$", run.stdout, re.MULTILINE)
+    assert "TTLs by sensor region" not in run.stdout and "invented" not in run.stdout
     with psycopg.connect(where["dsn"]) as owner:
         stored = dict(owner.execute(
             "SELECT name, sum(packets) FROM hirundo.observation JOIN hirundo.sensor USING (sensor_id) GROUP BY 1"))

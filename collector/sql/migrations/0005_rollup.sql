@@ -480,7 +480,11 @@ BEGIN
         WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at AND m.xmin = ANY (xmins)
         RETURNING m.rows, m.first_at, m.last_at)
     SELECT count(*), coalesce(sum(g.rows), 0),
-        coalesce(range_agg(tstzrange(g.first_at, g.last_at, '[]')) FILTER (WHERE g.rows > 0), '{}'),
+        -- Each span is a scan: those less than 15 minutes apart are one. Between them, within the day, these
+        -- transactions have no rows.
+        coalesce(range_agg(tstzrange(g.first_at,
+            greatest(g.last_at, least(g.last_at + interval '15 minutes', to_at - interval '1 microsecond')), '[]'))
+            FILTER (WHERE g.rows > 0), '{}'),
         coalesce(range_agg(tstzrange(date_bin('15 minutes', g.first_at, '1970-01-01 00:00:00+00'),
             date_bin('15 minutes', least(g.last_at, g.first_at + interval '400 days'), '1970-01-01 00:00:00+00')
                 + interval '15 minutes'))

@@ -299,28 +299,68 @@ COMMENT ON COLUMN hirundo.verdict_touched.src IS 'source address';
 
 -- Settings and days.
 
+CREATE FUNCTION hirundo.setting_possible(name text, value text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    low float8;
+    high float8;
+    number float8;
+    possible boolean := false;
+BEGIN
+    CASE
+        WHEN name = 'spoofed_prevalence' THEN low := 0; high := 1;
+        WHEN name ~ '^spoofed_score(_alone|_one_region)?$' THEN low := -9; high := 0;
+        WHEN name ~ '^genuine_score(_one_region)?$' THEN low := 0; high := 9;
+        WHEN name = 'verdict_full_seconds' THEN low := 0; high := 1000000;
+        WHEN name = 'hop_history_days' THEN low := 0; high := 35;
+        WHEN name = 'hop_model_retention_days' THEN low := 35; high := 36500;
+        ELSE RETURN true;
+    END CASE;
+    BEGIN
+        number := value::float8;
+        possible := number BETWEEN low AND high -- NaN is above all
+            AND (name <> 'spoofed_prevalence' OR number NOT IN (low, high))
+            AND (name !~ '_days$' OR number = floor(number));
+    EXCEPTION WHEN data_exception THEN -- no number
+    END;
+    IF NOT possible THEN
+        RAISE EXCEPTION 'setting % can not be %, only a % %', name, quote_nullable(value),
+            CASE WHEN name ~ '_days$' THEN 'whole number' ELSE 'number' END,
+            CASE name WHEN 'spoofed_prevalence' THEN 'above 0 and below 1' ELSE format('from %s to %s', low, high) END
+            USING ERRCODE = '22023';
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION hirundo.setting_possible IS
+    'Error, with the range, for a value that a setting of the verdict can not have; else true. A day''s thresholds for '
+    'spoofed and genuine never cross, and holders'' votes are kept as long as they may be asked for.';
+-- Not a trigger: a cluster would not take it.
+ALTER TABLE hirundo.setting ADD CONSTRAINT setting_possible CHECK (hirundo.setting_possible(name, value));
+
 CREATE FUNCTION hirundo.verdict_settings(
     OUT spoofed_prevalence double precision, OUT spoofed_score double precision, OUT genuine_score double precision,
     OUT spoofed_score_alone double precision, OUT spoofed_score_one_region double precision, OUT genuine_score_one_region double precision,
     OUT verdict_full_seconds double precision, OUT hop_history_days int, OUT hop_model_retention_days int)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT max(value::float8) FILTER (WHERE name = 'spoofed_prevalence'),
-        max(value::float8) FILTER (WHERE name = 'spoofed_score'),
-        max(value::float8) FILTER (WHERE name = 'genuine_score'),
-        max(value::float8) FILTER (WHERE name = 'spoofed_score_alone'),
-        max(value::float8) FILTER (WHERE name = 'spoofed_score_one_region'),
-        max(value::float8) FILTER (WHERE name = 'genuine_score_one_region'),
-        max(value::float8) FILTER (WHERE name = 'verdict_full_seconds'),
-        max(value::float8) FILTER (WHERE name = 'hop_history_days')::int,
-        max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int
+    SELECT coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_prevalence'), 0.5),
+        coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_score'), -1),
+        coalesce(max(value::float8) FILTER (WHERE name = 'genuine_score'), 0.5),
+        coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_score_alone'), -2),
+        coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_score_one_region'), -2),
+        coalesce(max(value::float8) FILTER (WHERE name = 'genuine_score_one_region'), 1),
+        coalesce(max(value::float8) FILTER (WHERE name = 'verdict_full_seconds'), 10),
+        coalesce(max(value::float8) FILTER (WHERE name = 'hop_history_days')::int, 3),
+        coalesce(max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int, 35)
     FROM hirundo.setting
     WHERE name IN ('spoofed_prevalence', 'spoofed_score', 'genuine_score', 'spoofed_score_alone',
         'spoofed_score_one_region', 'genuine_score_one_region', 'verdict_full_seconds', 'hop_history_days',
         'hop_model_retention_days');
 END;
 COMMENT ON FUNCTION hirundo.verdict_settings IS
-    'The verdict''s settings. spoofed_prevalence: share of sources taken to be spoofed beforehand, above 0 and below '
+    'The verdict''s settings; one that is not set has its default. spoofed_prevalence: share of sources taken to be spoofed beforehand, above 0 and below '
     '1 (it makes thresholds stricter, never laxer); spoofed_score, genuine_score: thresholds at a prevalence of 0.5, '
     '..._alone where no sender, campaign or random TTL '
     'speaks against a track, ..._one_region where one region saw it; verdict_full_seconds: a day whose last whole pass took longer is judged '
