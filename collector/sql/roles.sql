@@ -46,6 +46,14 @@ BEGIN
             ('hirundo_ingest', 'idle_in_transaction_session_timeout', '30s'),
             -- Acknowledged means committed means on disk, whatever the cluster's default is.
             ('hirundo_ingest', 'synchronous_commit', 'on'),
+            -- Addresses of sensors and where they connect from stand in what it sends: no text of it in the
+            -- server's log, whatever the cluster logs. The collector logs its errors itself.
+            ('hirundo_ingest', 'log_min_error_statement', 'panic'),
+            ('hirundo_ingest', 'log_error_verbosity', 'terse'),
+            ('hirundo_ingest', 'log_statement', 'none'),
+            ('hirundo_ingest', 'log_min_duration_statement', '-1'),
+            ('hirundo_ingest', 'log_min_duration_sample', '-1'),
+            ('hirundo_ingest', 'log_transaction_sample_rate', '0'),
             ('hirundo_analyst', 'search_path', 'hirundo, report, pg_temp'),
             ('hirundo_analyst', 'default_transaction_read_only', 'on'),
             ('hirundo_analyst', 'statement_timeout', '30min'),

@@ -148,6 +148,7 @@ def test_own_sensors_and_captures(folder, tmp_path):
     with open(sensors, "w", newline="") as file:
         csv.writer(file).writerows([("name", "region", "addresses"),
                                     ("north", "JP", "203.0.113.7 2001:db8:77::/64"), ("south", "LK", "198.51.100.0/28")])
+    sensors.write_text(sensors.read_text().rstrip())  # as editors that do not end the last line leave it
     run = quickstart(folder, "--sensors", sensors, "--no-feed", "--json")
     assert "address data: tor-geoipdb (IPFire Location), not TSUBAME's method\n" in run.stdout
     where = answer(run)
@@ -172,6 +173,21 @@ def test_own_sensors_and_captures(folder, tmp_path):
                               capture_output=True, text=True)
     assert delivery.returncode == 0, delivery.stderr
     verify(where)
+    sensors.write_text(sensors.read_text().replace("198.51.100.0/28", "198.51.100.0/27"))
+    run = quickstart(folder, "--sensors", sensors, "--no-feed")
+    assert "south is enrolled already, with other addresses" in run.stdout + run.stderr
+    assert "north is" not in run.stdout + run.stderr and "198.51.100" not in run.stdout + run.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another /etc/passwd needs root")
+def test_machine_without_postgresql(tmp_path):
+    """On a fresh machine PostgreSQL's user comes with the packages: nothing asks for it before."""
+    users = tmp_path / "passwd"
+    users.write_text("".join(line for line in open("/etc/passwd") if not line.startswith("postgres:")))
+    run = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', users,
+                          ROOT / "deploy" / "quickstart", "--stop", "--dir", tmp_path / "none"],
+                         capture_output=True, text=True, env={k: v for k, v in os.environ.items() if k != "SUDO_USER"})
+    assert (run.returncode, run.stdout) == (0, f"nothing at {tmp_path / 'none'}\n"), run.stderr
 
 
 def test_two_side_by_side(folder, tmp_path):

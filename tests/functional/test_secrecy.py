@@ -371,6 +371,30 @@ def test_addresses_are_not_recovered(world, installation, tmp_path):
         assert f"sensor={name}" in world.collector.log, "logs name sensors"
 
 
+def test_server_log_shows_no_address(private_installation, tmp_path):
+    """A HELLO that the database does not take in time ends up in the server's log, without what it said."""
+    installation, site = private_installation, SITES[0]
+    installation.query("ALTER SYSTEM SET log_statement = 'all'")
+    installation.query("SELECT pg_reload_conf()")
+    collector = installation.collector()
+    proxy = FaultProxy(collector.address, source=PEER)
+    sensor = installation.sensor(installation.enroll(site.name, "JP", addresses(site)), proxy.address, retry_min="50ms",
+                                 retry_max="200ms")
+    before = len(installation.server.log)  # what the administrator's commands and this test leave there is their own
+    try:
+        with installation.connect() as connection, connection.transaction():
+            connection.execute("LOCK TABLE hirundo.sensor_address, hirundo.sensor_connection")
+            sensor.start("--read", capture(tmp_path, site))
+            collector.wait_log("lock timeout|statement timeout|55P03|57014", timeout=30)
+        assert sensor.wait(60) == 0, sensor.last_log
+    finally:
+        proxy.close()
+    assert installation.query("SELECT DISTINCT host(peer) FROM hirundo.sensor_connection") == [(PEER,)]
+    said = installation.server.log[before:].encode()
+    assert b"timeout" in said, "nothing went wrong"
+    assert not search(said, spellings(site)) and not search(said, spellings4(int(ipaddress.IPv4Address(PEER))))
+
+
 @pytest.mark.parametrize("role", [ANALYST, DASHBOARD])
 def test_what_is_the_owners(installation, role):
     for query in ("SELECT * FROM hirundo.sensor_address", "SELECT count(*) FROM hirundo.sensor_address",
