@@ -89,14 +89,15 @@ int print_csv_header(FILE *f)
 int print_csv_packet(FILE *f, const struct packet *p)
 {
 	const struct observation_key *k = &p->key;
+	bool timed = p->time_us != CAPTURE_NO_TIME;
 	uint32_t has = k->present;
 	char line[LINE_MAX_BYTES];
 	char *to = line;
 	size_t n;
 
-	if (p->time_us < 0)
+	if (timed && p->time_us < 0)
 		*to++ = '-';
-	to = put_field(to, true, p->time_us < 0 ? -(uint64_t)p->time_us : (uint64_t)p->time_us);
+	to = put_field(to, timed, p->time_us < 0 ? -(uint64_t)p->time_us : (uint64_t)p->time_us);
 	if (has & HAS_SRC)
 		to = put_address(to, k->family, k->src);
 	else

@@ -159,19 +159,3 @@ def write_pcap(path, link: int, frames: list, order: str = "<", nano: bool = Fal
             data, wire = frame if isinstance(frame, tuple) else (frame, len(frame))
             fraction = i * 1000 + 999 if nano else i
             f.write(struct.pack(order + "IIII", 1700000000 + i, fraction, len(data), wire) + data)
-
-
-def block(kind: int, body: bytes) -> bytes:
-    body += b"\0" * (-len(body) % 4)
-    return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
-
-
-def write_pcapng(path, links_of_interfaces: list[int], frames: list[tuple[int, bytes]]) -> None:
-    """@param frames  (interface, bytes)"""
-    with open(path, "wb") as f:
-        f.write(block(0x0a0d0d0a, struct.pack("<IHHq", 0x1a2b3c4d, 1, 0, -1)))
-        for link in links_of_interfaces:
-            f.write(block(1, struct.pack("<HHI", link, 0, 262144) + struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)))
-        for i, (interface, data) in enumerate(frames):
-            stamp = (1700000000 + i) * 10**9 + 123456789
-            f.write(block(6, struct.pack("<IIIII", interface, stamp >> 32, stamp & 0xffffffff, len(data), len(data)) + data))
