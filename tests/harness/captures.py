@@ -32,6 +32,7 @@ def ipv4_packets() -> list[bytes]:
         ip() / TCP(options=[(2, b"\x05"), ("MSS", 1400)]), ip() / TCP(options=[("MSS", 1), ("MSS", 2)]),
         ip() / TCP(dataofs=6) / b"\x02\x00\x05\xb4", ip() / TCP(dataofs=6) / b"\x01\x01\x02\x04\x05\xb4",
         ip() / TCP(dataofs=7) / b"\x00\x02\x04\x05\xb4\x00\x00\x00",
+        *(ip() / TCP(dataofs=9) / (bytes([5, n]) + b"\7" * (n - 2) + b"\x02\x04\x05\xb4").ljust(16, b"\0") for n in (2, 3, 9, 10)),
         ip() / TCP(reserved=7, flags="S"),
         ip() / UDP(sport=123, dport=1024) / b"ntp", ip() / UDP(chksum=0) / b"none", ip() / UDP(chksum=7) / b"bad",
         ip() / UDP(len=4) / b"short", ip() / UDP(len=500) / b"long", ip() / UDP(len=12) / b"more than it says",
