@@ -1,5 +1,6 @@
 """From a capture to rows: the same packets, once."""
 import pytest
+from scapy.all import IP, UDP
 
 from harness.packets import background, write_pcap
 
@@ -50,3 +51,17 @@ def test_sensors_do_not_mix(installation, tmp_path):
         assert sensor.wait() == 0, sensor.log
         installation.check(enrolled, capture)
     assert installation.query("SELECT count(DISTINCT (sensor_id, target)) FROM hirundo.observation") == [(3,)]
+
+
+def test_samples_that_are_too_many(installation, tmp_path):
+    """More new payloads in a second than a sensor masks: what is in no sample is counted."""
+    enrolled = installation.enroll("jp1", "JP", ["203.0.113.7"])
+    collector = installation.collector()
+    datagrams = [bytes(IP(src="198.51.100.9", dst="203.0.113.7") / UDP(sport=7, dport=9) / f"content {i}".encode())
+                 for i in range(6000)]
+    capture = write_pcap(tmp_path / "new.pcap", list(enumerate(datagrams)))
+    sensor = installation.sensor(enrolled, collector.address)
+    assert sensor.read(capture) == 0, sensor.log
+    ((sampled,),) = installation.query("SELECT sum(packets)::int FROM hirundo.payload_sample")
+    ((dropped,),) = installation.query("SELECT samples_dropped::int FROM hirundo.sensor_status WHERE final")
+    assert dropped > 1000 and sampled + dropped == 6000
