@@ -9,6 +9,7 @@
 #include "sensor/capture.h"
 #include "sensor/classify.h"
 #include "sensor/parse.h"
+#include "sensor/pipeline.h"
 
 /* The longest line: 2 addresses of 45, 16 numbers of up to 20, 20 traits of up to 23 characters,
  * and their separators. */
@@ -184,4 +185,13 @@ broken:
 	(void)fprintf(err, "cannot write: %s\n", strerror(errno));
 	(void)capture_close(c);
 	return EX_IOERR;
+}
+
+void print_summary(FILE *out, const struct pipeline_books *b, uint64_t bytes, double seconds)
+{
+	(void)fprintf(out,
+		"packets=%" PRIu64 " stored=%" PRIu64 " ignored=%" PRIu64 " observations=%" PRIu64
+		" batches=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f\n",
+		b->captured, b->sealed, b->ignored, b->observations, b->batches, bytes, seconds);
+	(void)fflush(out);
 }

@@ -1,4 +1,6 @@
 """From a capture to rows: the same packets, once."""
+import re
+
 import pytest
 from scapy.all import IP, UDP
 
@@ -36,6 +38,20 @@ def test_same_capture_again_delivers_nothing(installation, capture):
         installation.check(enrolled, capture)
     assert sensor.read(capture, "--again") == 0, sensor.log
     installation.check(enrolled, capture, capture)
+
+
+def test_a_torn_tail_is_told(installation, capture):
+    enrolled = installation.enroll("jp1", "JP", ADDRESSES)
+    collector = installation.collector()
+    sensor = installation.sensor(enrolled, collector.address)
+    for _ in range(2):  # room that was made and is not used is no tail
+        assert sensor.read(capture) == 0 and "alert=spool" not in sensor.last_log, sensor.log
+    newest = max(sensor.spool.rglob("*.seg"), key=lambda path: path.stat().st_mtime)
+    with newest.open("ab") as f:
+        f.write(b"HRDF" + b"x" * 96)
+    assert sensor.read(capture) == 0
+    assert re.search(r"alert=spool state=opened .* torn_bytes=[1-9]\d* records_lost=0", sensor.last_log), sensor.last_log
+    installation.check(enrolled, capture)
 
 
 def test_sensors_do_not_mix(installation, tmp_path):
