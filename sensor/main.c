@@ -58,6 +58,7 @@ struct sensor {
 	enum phase phase;
 	int exit_code;
 	bool live, again, down, complete;
+	bool damaged; /* --read: the file ends in the middle */
 	struct pipeline_resume resumed;
 	struct capture_position position; /* --read: of the packets before it, all are sealed */
 	struct capture_position committed; /* --read: as WELCOME told */
@@ -93,12 +94,13 @@ static int status(struct sensor *s, struct covered c, bool final)
 }
 
 /* The end of a capture. What it covers is told before the mark that it is complete: who finds the
- * mark after a crash tells nothing any more. */
+ * mark after a crash tells nothing any more. A damaged one has no mark: who reads it again hears of
+ * the damage again. */
 static int complete(struct sensor *s)
 {
 	int r = status(s, s->covered, false);
 
-	return r == 0 ? pipeline_seal(s->pipeline, true) : r;
+	return r == 0 ? pipeline_seal(s->pipeline, !s->damaged) : r;
 }
 
 /* The end. */
@@ -287,7 +289,8 @@ static void read_file(struct sensor *s)
 		return;
 	}
 	s->complete = true;
-	if (r != CAPTURE_END) {
+	s->damaged = r != CAPTURE_END;
+	if (s->damaged) {
 		log_error("capture",
 			"reason=%s packet=%" PRIu64 " note=\"the packets before it are delivered\"",
 			log_quote(capture_error(s->capture)), s->read_ordinal + 1);

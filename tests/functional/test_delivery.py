@@ -17,6 +17,14 @@ def capture(tmp_path):
     return write_pcap(tmp_path / "capture.pcap", sorted(packets))
 
 
+def last_packet(capture) -> int:
+    """Where the last packet begins, less the file's header."""
+    data, at, before = capture.read_bytes()[24:], 0, 0
+    while at < len(data):
+        before, at = at, at + 16 + int.from_bytes(data[at + 8:at + 12], "little")
+    return before
+
+
 @pytest.mark.parametrize("fold", ["0s", "1s"])
 def test_capture_becomes_rows(installation, capture, fold):
     enrolled = installation.enroll("jp1", "JP", ADDRESSES)
@@ -38,6 +46,21 @@ def test_same_capture_again_delivers_nothing(installation, capture):
         installation.check(enrolled, capture)
     assert sensor.read(capture, "--again") == 0, sensor.log
     installation.check(enrolled, capture, capture)
+
+
+def test_a_damaged_capture_is_never_complete(installation, capture, tmp_path):
+    """What is in front of the damage is delivered, once; each reading ends in an error."""
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(capture.read_bytes()[:-7])
+    enrolled = installation.enroll("jp1", "JP", ADDRESSES)
+    collector = installation.collector()
+    sensor = installation.sensor(enrolled, collector.address)
+    for _ in range(2):
+        assert sensor.read(cut) == 65 and "the packets before it are delivered" in sensor.last_log, sensor.log
+        assert installation.query("SELECT complete, ordinal::int FROM hirundo.ingest_capture") == [(False, 3999)]
+    whole = tmp_path / "whole.pcap"
+    whole.write_bytes(capture.read_bytes()[:24 + last_packet(capture)])
+    installation.check(enrolled, whole)
 
 
 def test_a_torn_tail_is_told(installation, capture):

@@ -106,7 +106,7 @@ static int read_all(
 	const struct file *f, size_t n, size_t *ret_packets, struct capture_packet *last)
 {
 	char error[128] = "";
-	struct pcapng *p;
+	struct pcapng *p = NULL;
 	struct capture_packet c;
 	FILE *stream = fmemopen((void *)f->bytes, n, "rb");
 	int r;
