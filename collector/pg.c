@@ -550,13 +550,6 @@ void pg_query(struct pg *p, const char *sql, pg_cb cb, void *arg)
 	sent(p, PQsendQuery(p->conn, sql) == 1);
 }
 
-void pg_query_params(struct pg *p, const char *sql, int n, const char *const *values,
-	const int *lengths, const int *formats, pg_cb cb, void *arg)
-{
-	command(p, cb, arg);
-	sent(p, PQsendQueryParams(p->conn, sql, n, NULL, values, lengths, formats, 0) == 1);
-}
-
 void pg_copy(struct pg *p, const char *sql, const uint8_t *data, size_t n,
 	bool (*before)(void *arg, PGresult *const *results, size_t results_n), pg_cb cb, void *arg)
 {

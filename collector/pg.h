@@ -60,11 +60,6 @@ bool pg_idle(const struct pg *p);
  * caller's business; after a failure inside one, pg rolls back by itself before it calls cb. */
 void pg_query(struct pg *p, const char *sql, pg_cb cb, void *arg);
 
-/** One statement with parameters (text or binary), as PQsendQueryParams. Parameters are copied by
- *  libpq. */
-void pg_query_params(struct pg *p, const char *sql, int n, const char *const *values,
-	const int *lengths, const int *formats, pg_cb cb, void *arg);
-
 /** As pg_query, where the last statement is COPY ... FROM STDIN: data is sent (borrowed until cb).
  *  before() is asked when the results in front of the COPY are there; false ends the COPY with an
  * error and rolls back (outcome: PG_FAILURE_NONE with the results so far). */

@@ -640,14 +640,6 @@ void session_sweep(struct session_host *host)
 	}
 }
 
-void session_resume_all(struct session_host *host)
-{
-	struct session *s, *next;
-
-	DL_FOREACH_SAFE (host->sessions, s, next)
-		read_on(s);
-}
-
 void session_disable(struct session_host *host, int32_t sensor_id)
 {
 	struct session *s, *next;

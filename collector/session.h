@@ -56,9 +56,6 @@ bool session_make_room(struct session_host *host);
 /** Once a second: deadlines (handshake, HELLO, a frame under way, silence). */
 void session_sweep(struct session_host *host);
 
-/** Ingest has room again. */
-void session_resume_all(struct session_host *host);
-
 /** Cuts the sensor's connection, with the reason DISABLED. */
 void session_disable(struct session_host *host, int32_t sensor_id);
 

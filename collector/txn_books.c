@@ -173,7 +173,7 @@ static int put_status(struct txn *t, const struct record *r, const Hirundo__V1__
 		       " sealed, kernel_drops, interface_drops, truncated, fold_early, coarse, "
 		       "spool_bytes,"
 		       " spool_lost, unclean_start, final, from_capture, clock_offset_us, "
-		       "ignored_by, software,"
+		       "samples_dropped, ignored_by, software,"
 		       " started_at, at, received_at, covered_from, covered_to) VALUES (%d, "
 		       "%" PRIu64 ", %" PRIu64 ", %" PRId64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
 		       ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
@@ -184,9 +184,10 @@ static int put_status(struct txn *t, const struct record *r, const Hirundo__V1__
 		       m->unclean_start ? "true" : "false", m->final ? "true" : "false",
 		       m->from_capture ? "true" : "false"));
 	if (r->has_clock_offset)
-		TRY(e, text_add(out, "%" PRId64 ", '{", r->clock_offset_us));
+		TRY(e, text_add(out, "%" PRId64, r->clock_offset_us));
 	else
-		TRY(e, text_add(out, "NULL, '{"));
+		TRY(e, text_add(out, "NULL"));
+	TRY(e, text_add(out, ", %" PRIu64 ", '{", m->samples_dropped));
 	for (size_t i = 0; i < m->n_ignored; i++)
 		TRY(e, text_add(out, "%s\"%s\":%" PRIu64, i ? "," : "", m->ignored[i]->reason,
 			       m->ignored[i]->packets));

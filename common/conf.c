@@ -313,8 +313,9 @@ static void parse_text(struct parse *p, cfg_t *cfg, const char *text)
 		fail(p, cfg->line, "syntax error");
 }
 
-/* A default: scalars as they are, or in quotes; lists by the parser. */
-static void set_fallback(struct parse *p, cfg_t *cfg, const struct conf_option *o)
+/* A default: scalars as they are, or in quotes; lists by the parser.
+ * @param line  where to say that it contradicts another option */
+static void set_fallback(struct parse *p, cfg_t *cfg, const struct conf_option *o, int line)
 {
 	AUTO_FREE char *text = NULL;
 	size_t n = strlen(o->fallback);
@@ -333,7 +334,7 @@ static void set_fallback(struct parse *p, cfg_t *cfg, const struct conf_option *
 	text = n >= 2 && o->fallback[0] == '"' ? strndup(o->fallback + 1, n - 2)
 					       : strdup(o->fallback);
 	if (text)
-		set_scalar(p, o, 0, text);
+		set_scalar(p, o, line, text);
 	else
 		p->no_memory = true;
 }
@@ -357,7 +358,7 @@ static void run(struct parse *p, cfg_t *cfg, const char *text)
 		if (!given && !o->fallback)
 			fail(p, last_line(text), "missing required option '%s'", o->name);
 		else if (!given)
-			set_fallback(p, cfg, o);
+			set_fallback(p, cfg, o, last_line(text));
 		else if (o->type == CONF_LIST && !o->fallback && cfg->opts[i].nvalues == 0)
 			fail(p, last_line(text), "%s: must not be empty", o->name);
 		if (o->type == CONF_LIST)

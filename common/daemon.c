@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,21 +57,6 @@ void notify_reloading(void)
 void notify_stopping(void)
 {
 	notify("STOPPING=1");
-}
-
-void notify_status(const char *fmt, ...)
-{
-	char message[512] = "STATUS=";
-	const size_t at = sizeof("STATUS=") - 1;
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(message + at, sizeof(message) - at, fmt, ap);
-	va_end(ap);
-	for (char *p = message; *p; p++) /* a newline would begin another assignment */
-		if (*p == '\n')
-			*p = ' ';
-	notify(message);
 }
 
 /* $WATCHDOG_USEC, where it is meant for this process (sd_watchdog_enabled(3)); else 0. */

@@ -13,7 +13,6 @@
 void notify_ready(void);
 void notify_reloading(void); /* with MONOTONIC_USEC, as Type=notify-reload wants it */
 void notify_stopping(void);
-void notify_status(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /** Loop-bound: signals and the watchdog's timer ($WATCHDOG_USEC / 2; the loop that stalls is
  * killed). */

@@ -47,7 +47,6 @@ const char *log_quote_into(struct log_quoted *buf, const char *s, size_t n);
 #define log_warn(module, ...) log_write(LOG_LEVEL_WARN, module, __VA_ARGS__)
 #define log_notice(module, ...) log_write(LOG_LEVEL_NOTICE, module, __VA_ARGS__)
 #define log_info(module, ...) log_write(LOG_LEVEL_INFO, module, __VA_ARGS__)
-#define log_debug(module, ...) log_write(LOG_LEVEL_DEBUG, module, __VA_ARGS__)
 
 /** Lets one line pass each interval_us; counts what it holds back and says so with the next line.
  */

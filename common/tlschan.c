@@ -627,11 +627,6 @@ bool tlschan_write(struct tlschan *c, const void *p, size_t n)
 	return true;
 }
 
-size_t tlschan_queued(const struct tlschan *c)
-{
-	return buf_len(&c->queue) + BIO_ctrl_pending(c->net);
-}
-
 void tlschan_pause(struct tlschan *c)
 {
 	if (c->state != OPEN && c->state != HANDSHAKE)

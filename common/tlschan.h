@@ -42,9 +42,6 @@ int tlschan_new(uv_tcp_t *tcp, SSL_CTX *ctx, const char *host, unsigned handshak
  */
 bool tlschan_write(struct tlschan *c, const void *p, size_t n) MUST_CHECK;
 
-/** Bytes queued and not yet handed to the system. */
-size_t tlschan_queued(const struct tlschan *c);
-
 /** Stops / goes on delivering plaintext; while stopped the socket is not read either. */
 void tlschan_pause(struct tlschan *c);
 void tlschan_read_more(struct tlschan *c);

@@ -224,7 +224,7 @@ static const char *status_check(const Hirundo__V1__Status *m)
 		!number_ok(m->kernel_drops) || !number_ok(m->interface_drops) ||
 		!number_ok(m->fold_early) || !number_ok(m->coarse_packets) ||
 		!number_ok(m->spool_bytes) || !number_ok(m->spool_lost_packets) ||
-		!number_ok(m->truncated))
+		!number_ok(m->truncated) || !number_ok(m->samples_dropped))
 		return "counter out of range";
 	for (size_t i = 0; i < m->n_ignored; i++) {
 		const Hirundo__V1__Count *count = m->ignored[i];

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "common/clock.h"
+#include "sensor/pcapng.h"
 
 /** Longest time a packet waits in a block of the ring that is not full, milliseconds. */
 #define CAPTURE_TIMEOUT_MS 100
@@ -22,8 +23,9 @@
 #define SNAPLEN_MAX 262144
 
 struct capture {
-	pcap_t *pcap;
-	int dlt;
+	pcap_t *pcap; /* NULL where pcapng is not */
+	struct pcapng *pcapng;
+	int dlt; /* of pcap */
 	int ifindex; /* live; 0 = file */
 	int file; /* to read it again; -1 = live */
 	bool damaged;
@@ -41,8 +43,9 @@ static int refuse(int error, char **ret_reason, const char *subject, const char 
 	return error;
 }
 
-/* A file as libpcap reads it. libpcap cuts packets to the snap length in the header of a pcap file;
- * some writers put less there than they captured. The header is handed on with the maximum. */
+/* A file as its reader gets it. libpcap cuts packets to the snap length in the header of a pcap
+ * file; some writers put less there than they captured. The header is handed on with the maximum.
+ */
 struct source {
 	FILE *f;
 	uint8_t head[24];
@@ -91,7 +94,7 @@ static int source_close(void *cookie)
 }
 
 /* @return a stream that closes f with itself; NULL out of memory (f is left open) */
-static FILE *source_open(FILE *f)
+static FILE *source_open(FILE *f, bool *ret_pcapng)
 {
 	const cookie_io_functions_t io = {.read = source_read, .close = source_close};
 	struct source *s = calloc(1, sizeof(*s));
@@ -102,16 +105,27 @@ static FILE *source_open(FILE *f)
 	s->f = f;
 	s->head_n = fread(s->head, 1, sizeof(s->head), f);
 	widen(s);
+	*ret_pcapng = s->head_n == sizeof(s->head) && pcapng_magic(s->head);
 	stream = fopencookie(s, "rb", io);
 	if (!stream)
 		free(s);
 	return stream;
 }
 
-/* @param f  closed with c->pcap, or here on error. @return 0, -errno with pcap's words in error */
+static void close_input(struct capture *c)
+{
+	c->pcapng = pcapng_close(c->pcapng);
+	if (c->pcap)
+		pcap_close(c->pcap); /* closes a file too, other than standard input */
+	c->pcap = NULL;
+}
+
+/* @param f  closed with c's input, or here on error. @return 0, -errno with words in error */
 static int read_from(struct capture *c, FILE *f, char *error)
 {
-	FILE *stream = source_open(f);
+	bool pcapng;
+	FILE *stream = source_open(f, &pcapng);
+	int r = 0;
 
 	if (!stream) {
 		if (f != stdin)
@@ -119,16 +133,21 @@ static int read_from(struct capture *c, FILE *f, char *error)
 		(void)snprintf(error, PCAP_ERRBUF_SIZE, "%s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
-	c->pcap = pcap_fopen_offline_with_tstamp_precision(
-		stream, PCAP_TSTAMP_PRECISION_MICRO, error);
-	if (!c->pcap) {
-		int r = ferror(f) ? -EIO : -EINVAL;
-
-		(void)fclose(stream);
-		return r;
+	if (pcapng) {
+		r = pcapng_open(stream, &c->pcapng, error, PCAP_ERRBUF_SIZE);
+	} else {
+		c->pcap = pcap_fopen_offline_with_tstamp_precision(
+			stream, PCAP_TSTAMP_PRECISION_MICRO, error);
+		if (c->pcap)
+			c->dlt = pcap_datalink(c->pcap);
+		else
+			r = -EINVAL;
 	}
-	c->dlt = pcap_datalink(c->pcap);
-	return 0;
+	if (r < 0) {
+		r = ferror(f) ? -EIO : r;
+		(void)fclose(stream);
+	}
+	return r;
 }
 
 int capture_open_file(const char *path, struct capture **ret, char **ret_reason)
@@ -174,8 +193,7 @@ int capture_rewind(struct capture *c)
 			(void)close(fd);
 		return r;
 	}
-	pcap_close(c->pcap);
-	c->pcap = NULL;
+	close_input(c);
 	return read_from(c, f, error);
 }
 
@@ -261,8 +279,7 @@ struct capture *capture_close(struct capture *c)
 {
 	if (!c)
 		return NULL;
-	if (c->pcap)
-		pcap_close(c->pcap); /* closes a file too, other than standard input */
+	close_input(c);
 	if (c->file >= 0)
 		(void)close(c->file);
 	free(c);
@@ -299,9 +316,6 @@ static int64_t time_of(const struct timeval *ts)
 	/* libpcap takes the 32 bits of a pcap file as signed: 2038 and later. */
 	if (seconds < 0 && seconds >= INT32_MIN)
 		seconds += INT64_C(1) << 32;
-	/* A pcapng file has 64 bits, of whole seconds where it likes. */
-	if (seconds < 0 || seconds > INT64_MAX / US_PER_S - 1)
-		return INT64_MAX;
 	return seconds * US_PER_S + ts->tv_usec;
 }
 
@@ -313,6 +327,11 @@ int capture_read(struct capture *c, struct capture_packet *ret)
 
 	if (c->damaged)
 		return CAPTURE_BAD_FILE;
+	if (c->pcapng) {
+		r = pcapng_read(c->pcapng, ret);
+		c->damaged = r == CAPTURE_BAD_FILE;
+		return r;
+	}
 	r = pcap_next_ex(c->pcap, &h, &data);
 	if (r == 1) {
 		*ret = (struct capture_packet){
@@ -337,7 +356,7 @@ int capture_read(struct capture *c, struct capture_packet *ret)
 
 const char *capture_error(const struct capture *c)
 {
-	return c->error;
+	return c->pcapng ? pcapng_error(c->pcapng) : c->error;
 }
 
 int capture_fd(const struct capture *c)

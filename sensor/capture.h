@@ -1,7 +1,7 @@
 /*
- * Packets from an interface or a capture file, by libpcap. Live: ring size, snap length and BPF
- * from the caller, read by uv_poll on capture_fd(); kernel and interface drops are cumulative over
- * interface down and up again.
+ * Packets from an interface or a capture file, by libpcap (pcapng files: by pcapng). Live: ring
+ * size, snap length and BPF from the caller, read by uv_poll on capture_fd(); kernel and interface
+ * drops are cumulative over interface down and up again.
  */
 #ifndef HIRUNDO_SENSOR_CAPTURE_H
 #define HIRUNDO_SENSOR_CAPTURE_H
@@ -14,8 +14,11 @@
 
 struct capture;
 
+#define CAPTURE_NO_TIME INT64_MIN
+
 struct capture_packet {
-	int64_t time_us; /* since 1970 UTC, truncated; INT64_MAX = beyond all calendars */
+	int64_t time_us; /* since 1970 UTC, truncated; INT64_MAX = beyond all calendars;
+			  * CAPTURE_NO_TIME: a pcapng file's packet without a time */
 	int dlt;
 	const uint8_t *data; /* borrowed until the next read */
 	size_t captured, wire;
@@ -61,7 +64,7 @@ int capture_read(struct capture *c, struct capture_packet *ret) MUST_CHECK;
 
 const char *capture_error(const struct capture *c);
 int capture_fd(const struct capture *c);
-int capture_linktype(const struct capture *c);
+int capture_linktype(const struct capture *c); /* live */
 
 /** Cumulative since open. Files: 0. */
 void capture_drops(struct capture *c, uint64_t *ret_kernel, uint64_t *ret_interface);

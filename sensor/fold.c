@@ -230,11 +230,6 @@ uint32_t fold_rows(const struct fold *f)
 	return f->rows_n;
 }
 
-uint32_t fold_bytes(const struct fold *f)
-{
-	return f->bytes;
-}
-
 uint64_t fold_coarse_packets(const struct fold *f)
 {
 	return f->coarse_packets;

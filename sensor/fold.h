@@ -59,9 +59,6 @@ bool fold_add(struct fold *f, const struct packet *p) MUST_CHECK;
 void fold_batch(const struct fold *f, struct batch *ret);
 uint32_t fold_rows(const struct fold *f);
 
-/** Bytes of the open rows, by the formula above. */
-uint32_t fold_bytes(const struct fold *f);
-
 /** Packets made coarse since the start. */
 uint64_t fold_coarse_packets(const struct fold *f);
 

@@ -21,7 +21,7 @@
 #include "sensor/pipeline.h"
 #include "sensor/print.h"
 #include "sensor/sensor_conf.h"
-#include "sensor/spool.h"
+#include "sensor/spool_alert.h"
 #include "sensor/uplink.h"
 
 #define TURN_PACKETS 4096 /* of one turn of the loop */
@@ -50,6 +50,7 @@ struct sensor {
 	struct targets *targets;
 	struct capture *capture;
 	struct spool *spool;
+	struct spool_alert spool_alert;
 	struct pipeline *pipeline;
 	struct uplink *uplink;
 	char *issued_path;
@@ -57,6 +58,7 @@ struct sensor {
 	enum phase phase;
 	int exit_code;
 	bool live, again, down, complete;
+	bool damaged; /* --read: the file ends in the middle */
 	struct pipeline_resume resumed;
 	struct capture_position position; /* --read: of the packets before it, all are sealed */
 	struct capture_position committed; /* --read: as WELCOME told */
@@ -92,12 +94,13 @@ static int status(struct sensor *s, struct covered c, bool final)
 }
 
 /* The end of a capture. What it covers is told before the mark that it is complete: who finds the
- * mark after a crash tells nothing any more. */
+ * mark after a crash tells nothing any more. A damaged one has no mark: who reads it again hears of
+ * the damage again. */
 static int complete(struct sensor *s)
 {
 	int r = status(s, s->covered, false);
 
-	return r == 0 ? pipeline_seal(s->pipeline, true) : r;
+	return r == 0 ? pipeline_seal(s->pipeline, !s->damaged) : r;
 }
 
 /* The end. */
@@ -246,17 +249,6 @@ static void listen_live(struct sensor *s)
 
 /* A capture: --read. */
 
-static void summary(struct sensor *s)
-{
-	const struct pipeline_books *b = pipeline_books(s->pipeline);
-
-	printf("packets=%" PRIu64 " stored=%" PRIu64 " ignored=%" PRIu64 " observations=%" PRIu64
-	       " batches=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f\n",
-		b->captured, b->sealed, b->ignored, b->observations, b->batches,
-		uplink_bytes_sent(s->uplink), (double)(clock_mono_us() - s->started_us) / 1e6);
-	(void)fflush(stdout);
-}
-
 static void on_idle(uv_idle_t *h);
 
 /* Reads on while the collector follows. */
@@ -297,7 +289,8 @@ static void read_file(struct sensor *s)
 		return;
 	}
 	s->complete = true;
-	if (r != CAPTURE_END) {
+	s->damaged = r != CAPTURE_END;
+	if (s->damaged) {
 		log_error("capture",
 			"reason=%s packet=%" PRIu64 " note=\"the packets before it are delivered\"",
 			log_quote(capture_error(s->capture)), s->read_ordinal + 1);
@@ -468,6 +461,7 @@ static void on_tick(uv_timer_t *t)
 		return;
 	}
 	spool_expire(s->spool, now);
+	spool_alert_log(&s->spool_alert, s->spool, "running");
 	if (s->phase != STOPPING)
 		uplink_kick(s->uplink);
 	if (s->phase == DRAINING && now >= s->drain_until_us) {
@@ -582,6 +576,7 @@ static int open_spool(struct sensor *s)
 			log_quote(reason ? reason : strerror(-r)));
 		return EX_CANTCREAT;
 	}
+	spool_alert_log(&s->spool_alert, s->spool, "opened");
 	if (asprintf(&s->issued_path, "%s/targets", s->conf.spool_dir) < 0) {
 		s->issued_path = NULL;
 		return EX_OSERR;
@@ -660,8 +655,10 @@ static int run(struct sensor *s, const struct arguments *a)
 		return code;
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&s->loop);
+	spool_alert_last(&s->spool_alert, s->spool);
 	if (!s->live && s->exit_code != EX_NOPERM && s->pipeline)
-		summary(s);
+		print_summary(stdout, pipeline_books(s->pipeline), uplink_bytes_sent(s->uplink),
+			(double)(clock_mono_us() - s->started_us) / 1e6);
 	return s->exit_code;
 }
 

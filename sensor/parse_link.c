@@ -20,6 +20,13 @@ enum {
 	TYPE_MACSEC = 0x88e5, /* IEEE 802.1AE */
 	TYPE_NSH = 0x894f, /* RFC 8300 */
 	TYPE_ARISTA = 0xd28b, /* Arista's vendor tag, with a time stamp */
+	TYPE_TRILL = 0x22f3, /* RFC 6325 */
+	TYPE_ETHERNET = 0x6558, /* a frame (RFC 1701: transparent Ethernet bridging) */
+	TYPE_BACKBONE = 0x88e7, /* IEEE 802.1ah */
+	TYPE_CISCO = 0x8909, /* Cisco MetaData: a security group */
+	TYPE_VNTAG = 0x8926,
+	TYPE_HSR = 0x892f, /* IEC 62439-3 */
+	TYPE_ETAG = 0x893f, /* IEEE 802.1BR */
 	LENGTH_MAX = 1500, /* IEEE 802.3 3.2.6: up to here the type is a length */
 
 	AF_BSD_INET = 2,
@@ -29,7 +36,10 @@ enum {
 	AF_LINUX_INET6 = 10,
 	AF_SOLARIS_INET6 = 26,
 
+	ARPHRD_IPGRE = 778,
 	ARPHRD_NETLINK = 824,
+	MPLS_OAM_ALERT = 14, /* RFC 3429: what follows is no packet */
+
 	LINUX_P_802_2 = 4, /* <linux/if_ether.h>: an LLC header follows */
 
 	NFULA_PAYLOAD = 9, /* <linux/netfilter/nfnetlink_log.h> */
@@ -57,16 +67,29 @@ static uint16_t type_of_family(uint32_t family)
 /* Each of these takes one header off and hands out the type of what follows.
  * They return false where the header is not whole. */
 
-static bool snap(struct slice *s, uint16_t *type)
+static bool ethernet(struct slice *s, uint16_t *type);
+
+/* @param bridge_pad  bytes in front of a bridged frame, by the layer below */
+static bool snap(struct slice *s, size_t bridge_pad, uint16_t *type)
 {
 	const uint8_t *h;
 	uint32_t oui;
+	uint16_t pid;
 
 	if (!slice_take(s, 5, &h))
 		return false;
 	oui = load_be32(h) >> 8;
+	pid = load_be16(h + 3);
+	if (oui == 0x80c2 &&
+		(pid == 1 || pid == 7)) { /* RFC 2427 4.2: a frame with or without FCS */
+		if (!slice_skip(s, bridge_pad))
+			return false;
+		if (pid == 1 && s->wire >= 4)
+			slice_limit(s, s->wire - 4);
+		return ethernet(s, type);
+	}
 	/* RFC 1042; 0x0000f8 is Cisco's, with the same meaning */
-	*type = oui == 0 || oui == 0xf8 ? load_be16(h + 3) : TYPE_NONE;
+	*type = oui == 0 || oui == 0xf8 ? pid : TYPE_NONE;
 	return true;
 }
 
@@ -84,7 +107,7 @@ static bool llc(struct slice *s, uint16_t *type)
 			return false;
 	}
 	if (h[0] == 0xaa && h[1] == 0xaa)
-		return snap(s, type);
+		return snap(s, 2, type);
 	if (h[0] == 0x06) /* the SAP of IP */
 		*type = TYPE_IPV4;
 	return true;
@@ -149,13 +172,26 @@ static bool ppp(struct slice *s, uint16_t *type)
 	return true;
 }
 
+/* Links that borrow Ethernet's types have none of its tags. */
+static uint16_t without_tags(uint16_t type)
+{
+	switch (type) {
+	case TYPE_IPV4:
+	case TYPE_IPV6:
+	case TYPE_MPLS:
+	case TYPE_MPLS_UPSTREAM:
+	case TYPE_ETHERNET: return type;
+	default: return TYPE_NONE;
+	}
+}
+
 static bool cisco_hdlc(struct slice *s, uint16_t *type)
 {
 	const uint8_t *h;
 
 	if (!slice_take(s, 4, &h))
 		return false;
-	*type = load_be16(h + 2);
+	*type = without_tags(load_be16(h + 2));
 	return true;
 }
 
@@ -187,6 +223,10 @@ static bool mpls(struct slice *s, uint16_t *type)
 		if (!slice_take(s, 4, &h))
 			return false;
 	} while (!(h[2] & 1)); /* RFC 3032 2.1: bottom of stack */
+	if (load_be32(h) >> 12 == MPLS_OAM_ALERT) {
+		*type = TYPE_NONE;
+		return true;
+	}
 	if (s->got.n == 0)
 		return false;
 	switch (s->got.p[0] >> 4) { /* RFC 4928: the first nibble tells */
@@ -253,6 +293,26 @@ static bool arista(struct slice *s, uint16_t *type)
 	return true;
 }
 
+/* A header of `size` bytes, then a type. */
+static bool tag(struct slice *s, size_t size, uint16_t *type)
+{
+	const uint8_t *h;
+
+	if (!slice_skip(s, size) || !slice_take(s, 2, &h))
+		return false;
+	*type = load_be16(h);
+	return true;
+}
+
+static bool trill(struct slice *s, uint16_t *type)
+{
+	const uint8_t *h;
+
+	if (!slice_take(s, 6, &h) || !slice_skip(s, (load_be16(h) >> 6 & 0x1fu) * 4u))
+		return false;
+	return ethernet(s, type);
+}
+
 /* Linux cooked captures (LINKTYPE_LINUX_SLL and SLL2): header size, and where its fields are. */
 static bool cooked(
 	struct slice *s, size_t size, size_t protocol_at, size_t hardware_at, uint16_t *type)
@@ -264,6 +324,9 @@ static bool cooked(
 	*type = load_be16(h + protocol_at);
 	if (load_be16(h + hardware_at) == ARPHRD_NETLINK) {
 		*type = TYPE_NONE;
+	} else if (load_be16(h + hardware_at) == ARPHRD_IPGRE) {
+		if (*type != TYPE_NSH) /* RFC 8300 goes over GRE too */
+			*type = without_tags(*type);
 	} else if (*type <= 1536) { /* Linux's own numbers, no lengths */
 		if (*type == LINUX_P_802_2)
 			return llc(s, type);
@@ -324,7 +387,7 @@ static bool frame_relay(struct slice *s, uint16_t *type)
 	switch (nlpid) {
 	case 0xcc: *type = TYPE_IPV4; return true;
 	case 0x8e: *type = TYPE_IPV6; return true;
-	case 0x80: return snap(s, type);
+	case 0x80: return snap(s, 0, type);
 	default: return true;
 	}
 }
@@ -481,6 +544,13 @@ enum parse_res parse_link(int dlt, struct slice *s, enum network *ret_network)
 		case TYPE_MACSEC: whole = macsec(s, &type); break;
 		case TYPE_NSH: whole = nsh(s, &type); break;
 		case TYPE_ARISTA: whole = arista(s, &type); break;
+		case TYPE_TRILL: whole = trill(s, &type); break;
+		case TYPE_ETHERNET: whole = ethernet(s, &type); break;
+		case TYPE_BACKBONE: whole = tag(s, 16, &type); break;
+		case TYPE_CISCO:
+		case TYPE_ETAG: whole = tag(s, 6, &type); break;
+		case TYPE_HSR:
+		case TYPE_VNTAG: whole = tag(s, 4, &type); break;
 		default:
 			return parse_linktype_supported(dlt) ? PARSE_NOT_IP
 							     : PARSE_LINK_UNSUPPORTED;

@@ -15,6 +15,7 @@ enum {
 	TCP_OPTION_END = 0,
 	TCP_OPTION_NOP = 1,
 	TCP_OPTION_MSS = 2,
+	TCP_OPTION_SACK = 5,
 	TCP_ACK = 0x10,
 	UDP_HEADER = 8,
 	SCTP_HEADER = 12,
@@ -95,6 +96,8 @@ static void parse_tcp_options(struct bytes options, struct packet *ret)
 			continue;
 		if (!bytes_u8(&options, &length) || length < 2 ||
 			!bytes_take(&options, length - 2u, &p))
+			return;
+		if (kind == TCP_OPTION_SACK && length < 10) /* RFC 2018 3: not even one block */
 			return;
 		if (kind == TCP_OPTION_MSS &&
 			length == 4) { /* RFC 9293 3.2; the first one counts */

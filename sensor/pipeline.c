@@ -300,6 +300,7 @@ int pipeline_status(struct pipeline *p, uint64_t kernel_drops, uint64_t interfac
 	s.software = (char *)"hirundo-sensor " HIRUNDO_VERSION;
 	s.truncated = p->books.truncated;
 	s.from_capture = p->o.from_capture;
+	s.samples_dropped = p->sampler ? sampler_dropped(p->sampler) : 0;
 	r = record_start(p);
 	if (r == 0)
 		r = buf_reserve(&p->record, hirundo__v1__status__get_packed_size(&s));

@@ -9,6 +9,7 @@
 #include "sensor/capture.h"
 #include "sensor/classify.h"
 #include "sensor/parse.h"
+#include "sensor/pipeline.h"
 
 /* The longest line: 2 addresses of 45, 16 numbers of up to 20, 20 traits of up to 23 characters,
  * and their separators. */
@@ -89,14 +90,15 @@ int print_csv_header(FILE *f)
 int print_csv_packet(FILE *f, const struct packet *p)
 {
 	const struct observation_key *k = &p->key;
+	bool timed = p->time_us != CAPTURE_NO_TIME;
 	uint32_t has = k->present;
 	char line[LINE_MAX_BYTES];
 	char *to = line;
 	size_t n;
 
-	if (p->time_us < 0)
+	if (timed && p->time_us < 0)
 		*to++ = '-';
-	to = put_field(to, true, p->time_us < 0 ? -(uint64_t)p->time_us : (uint64_t)p->time_us);
+	to = put_field(to, timed, p->time_us < 0 ? -(uint64_t)p->time_us : (uint64_t)p->time_us);
 	if (has & HAS_SRC)
 		to = put_address(to, k->family, k->src);
 	else
@@ -183,4 +185,13 @@ broken:
 	(void)fprintf(err, "cannot write: %s\n", strerror(errno));
 	(void)capture_close(c);
 	return EX_IOERR;
+}
+
+void print_summary(FILE *out, const struct pipeline_books *b, uint64_t bytes, double seconds)
+{
+	(void)fprintf(out,
+		"packets=%" PRIu64 " stored=%" PRIu64 " ignored=%" PRIu64 " observations=%" PRIu64
+		" batches=%" PRIu64 " bytes=%" PRIu64 " seconds=%.3f\n",
+		b->captured, b->sealed, b->ignored, b->observations, b->batches, bytes, seconds);
+	(void)fflush(out);
 }

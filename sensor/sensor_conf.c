@@ -1,6 +1,7 @@
 #include "sensor/sensor_conf.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,47 @@ static const char *check_fold(const void *value)
 	int64_t us = *(const int64_t *)value;
 
 	return us == 0 || 60 * US_PER_S % us == 0 ? NULL : "must be 0 or divide 60s";
+}
+
+static const char *check_interface(const void *value)
+{
+	const char *name = *(char *const *)value;
+
+	return name && strcmp(name, "any") == 0
+		       ? "\"any\" is refused: start one sensor for each interface"
+		       : NULL;
+}
+
+/* Called for whichever is set last: 0 is not set yet. */
+static const char *check_retry(int64_t min, int64_t max)
+{
+	return min != 0 && max != 0 && min > max ? "retry_min is more than retry_max" : NULL;
+}
+
+static const char *check_retry_min(const void *value)
+{
+	const struct sensor_conf *c = container_of(value, const struct sensor_conf, retry_min);
+
+	return check_retry(c->retry_min, c->retry_max);
+}
+
+static const char *check_retry_max(const void *value)
+{
+	const struct sensor_conf *c = container_of(value, const struct sensor_conf, retry_max);
+
+	return check_retry(c->retry_min, c->retry_max);
+}
+
+#define DEFAULT_USER "hirundo"
+
+/* Only root becomes another user (and after that no other is looked up). The default may be missing
+ * where nothing is installed. */
+static const char *check_user(const void *value)
+{
+	const char *user = *(char *const *)value;
+
+	return geteuid() != 0 || strcmp(user, DEFAULT_USER) == 0 || getpwnam(user) ? NULL
+										   : "no such user";
 }
 
 #define AT(member) offsetof(struct sensor_conf, member)
@@ -33,7 +75,7 @@ const struct conf_option sensor_options[] = {
 		"own addresses and prefixes; \"captured = public\" where NAT makes them differ",
 		NULL},
 	{"interface", CONF_STRING, AT(interface), "", 0, 0, CONF_RESTART,
-		"interface to capture on (not needed with --read)", NULL},
+		"interface to capture on (not needed with --read)", check_interface},
 	{"spool_dir", CONF_PATH, AT(spool_dir), "/var/lib/hirundo-sensor/spool", 0, 0, CONF_RESTART,
 		"where records wait until they are committed", NULL},
 	{"spool_max", CONF_SIZE, AT(spool_max), "2GiB", MIB / 2, INT64_MAX, CONF_RESTART,
@@ -55,11 +97,11 @@ const struct conf_option sensor_options[] = {
 	{"status_interval", CONF_DURATION, AT(status_interval), "60s", US_PER_S, 60 * US_PER_S,
 		CONF_RESTART, "how often the books are sent", NULL},
 	{"retry_min", CONF_DURATION, AT(retry_min), "250ms", US_PER_MS, 60 * US_PER_S, CONF_RESTART,
-		"shortest wait before connecting again", NULL},
+		"shortest wait before connecting again", check_retry_min},
 	{"retry_max", CONF_DURATION, AT(retry_max), "30s", US_PER_MS, 3600 * US_PER_S, CONF_RESTART,
-		"longest wait before connecting again; waits are random and grow", NULL},
-	{"user", CONF_STRING, AT(user), "hirundo", 0, 0, CONF_RESTART,
-		"unprivileged user to run as, when started by root", NULL},
+		"longest wait before connecting again; waits are random and grow", check_retry_max},
+	{"user", CONF_STRING, AT(user), DEFAULT_USER, 0, 0, CONF_RESTART,
+		"unprivileged user to run as, when started by root", check_user},
 	{"log_level", CONF_STRING, AT(log_level), "info", 0, 0, CONF_RELOAD,
 		"error, warning, notice, info or debug", log_level_check},
 	{0},

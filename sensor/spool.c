@@ -261,6 +261,7 @@ static int put(struct spool *s, const uint8_t *record, size_t n, const struct po
 		if (r == 0)
 			return 0;
 		s->counters.write_errors++;
+		s->counters.last_error = -r;
 		if (!is_full(r) && ++failures > 2)
 			return r;
 		if (is_full(r) || failures == 2) {

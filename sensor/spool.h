@@ -90,7 +90,8 @@ struct spool_counters {
 	uint64_t records_lost; /* refused, or in a LOSS since open (less what is committed) */
 	uint64_t packets_lost;
 	uint64_t segments_bad; /* set aside since open */
-	uint64_t write_errors;
+	uint64_t write_errors; /* attempts that failed, also where another one then did not */
+	int last_error; /* errno of the last of them */
 	uint64_t torn_bytes; /* cut off at open */
 };
 

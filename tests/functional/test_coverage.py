@@ -67,6 +67,17 @@ def test_times_beyond_all_calendars(installation, tmp_path):
         (3, 2, {"bad_time": 1})]
 
 
+def test_a_packet_without_a_time(installation, tmp_path):
+    (_, data), = packets.background(1, [ADDRESS], 1)
+    file = tmp_path / "c.pcapng"
+    simple = struct.pack("<III", 3, 16 + len(data) + -len(data) % 4, len(data)) + data + b"\0" * (-len(data) % 4)
+    file.write_bytes(pcapng(data, [1_700_000_000]) + simple + simple[4:8])
+    covered = read(installation, file)
+    assert [since.year for since, _ in covered] == [2023]
+    assert installation.query("SELECT captured, sealed, ignored_by FROM hirundo.sensor_status WHERE final") == [
+        (2, 1, {"bad_time": 1})]
+
+
 def test_the_books_of_a_long_read(installation, tmp_path):
     """While the collector does not follow, --read waits; its books go on."""
     file = packets.write_pcap(tmp_path / "c.pcap", packets.syn_scan(3, ADDRESS, 200_000))

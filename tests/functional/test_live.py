@@ -78,6 +78,7 @@ def test_collector_away_and_small_spool(open_folder, cable, installation):
         live.collector.kill()
         for turn in range(30):
             sent += cable.send(scan(10 + turn, [ADDRESS], 5000))
+        live.sensor.wait_log(r'alert=spool state=running write_errors=\d+ error="No space left on device"')
         time.sleep(1.5)
         live.collector.start().ready()
         installation.wait_query("SELECT count(*) > 0 FROM hirundo.ingest_loss WHERE reason = 'spool_full'", True,

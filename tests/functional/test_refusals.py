@@ -100,12 +100,19 @@ WRONG = {
     "range": ({"snaplen": 1}, r":6: snaplen.*from 96"),
     "unit": ({"fold": "1 fortnight"}, r":6: fold"),
     "fold": ({"fold": "7s"}, r":6: fold.*divide"),
+    "any": ({"interface": "any"}, r":6: interface: .*each interface"),
+    "retry": ({"retry_min": "2s", "retry_max": "1s"}, r":7: retry_max: retry_min is more"),
+    "retry-other-order": ({"retry_max": "1s", "retry_min": "2s"}, r":7: retry_min: retry_min is more"),
+    "retry-default": ({"retry_min": "40s"}, r":6: retry_max: retry_min is more"),
+    "user": ({"user": "nobody-of-this-name"}, r":6: user: no such user"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("how", [["--check-config"], [], ["--read", "/dev/null"]], ids=["check", "live", "read"])
 def test_wrong_configuration(tmp_path, name, how):
+    if name == "user" and os.geteuid() != 0:
+        pytest.skip("only root becomes another user")
     options, pattern = WRONG[name]
     config = tmp_path / "sensor.conf"
     config.write_text(render({**GOOD, **options}))

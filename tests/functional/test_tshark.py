@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import captures, tshark
+from harness import captures, pcapng, tshark
 from harness.paths import SHARED_CAPTURES, program
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
@@ -117,15 +117,34 @@ def test_times(tmp_path):
     assert sensor(late)[0][0]["time_us"] == "4294967295000000"
 
 
-def test_pcapng(tmp_path):
-    """Nanoseconds, two interfaces; those of another link type are an error, packets before are there."""
-    path = tmp_path / "two.pcapng"
-    frames = [captures.framed(captures.ETHERNET, p) for p in captures.ipv4_packets()]
-    captures.write_pcapng(path, [captures.ETHERNET, captures.ETHERNET], [(i % 2, f) for i, f in enumerate(frames)])
-    check(path)
-    captures.write_pcapng(path, [captures.ETHERNET, captures.RAW], [(0, f) for f in frames])
+@pytest.mark.parametrize("name", pcapng.files())
+def test_pcapng(tmp_path, name):
+    """Also what merging captures makes: other snap lengths, link types and byte orders in one file."""
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(pcapng.files()[name])
+    rows, reasons, run = sensor(path)
+    assert run.returncode == 0, run.stderr
+    assert not compare(tshark.run(path), rows, reasons)
+
+
+@pytest.mark.parametrize("name", pcapng.damaged())
+def test_damaged_pcapng(tmp_path, name):
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(pcapng.damaged()[name])
     rows, _, run = sensor(path)
-    assert run.returncode == 65 and "type" in run.stderr and not rows
+    assert run.returncode == 65 and "damaged behind packet 1:" in run.stderr and len(rows) == 1
+    assert len(tshark.run(path)) == 1
+
+
+def test_merged_captures(tmp_path):
+    """By mergecap: a snap length and a link type of each."""
+    small = written(tmp_path, captures.RAW, [captures.framed(captures.RAW, p) for p in captures.ipv4_packets()])
+    small.write_bytes(small.read_bytes()[:16] + (65535).to_bytes(4, "little") + small.read_bytes()[20:])
+    other = tmp_path / "other.pcap"
+    captures.write_pcap(other, captures.ETHERNET, [captures.framed(captures.ETHERNET, p) for p in captures.ipv6_packets()])
+    path = tmp_path / "merged.pcapng"
+    subprocess.run(["mergecap", "-F", "pcapng", "-w", path, small, other], check=True)
+    check(path)
 
 
 def test_small_snap_length_in_the_header(tmp_path):

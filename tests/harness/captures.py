@@ -32,6 +32,7 @@ def ipv4_packets() -> list[bytes]:
         ip() / TCP(options=[(2, b"\x05"), ("MSS", 1400)]), ip() / TCP(options=[("MSS", 1), ("MSS", 2)]),
         ip() / TCP(dataofs=6) / b"\x02\x00\x05\xb4", ip() / TCP(dataofs=6) / b"\x01\x01\x02\x04\x05\xb4",
         ip() / TCP(dataofs=7) / b"\x00\x02\x04\x05\xb4\x00\x00\x00",
+        *(ip() / TCP(dataofs=9) / (bytes([5, n]) + b"\7" * (n - 2) + b"\x02\x04\x05\xb4").ljust(16, b"\0") for n in (2, 3, 9, 10)),
         ip() / TCP(reserved=7, flags="S"),
         ip() / UDP(sport=123, dport=1024) / b"ntp", ip() / UDP(chksum=0) / b"none", ip() / UDP(chksum=7) / b"bad",
         ip() / UDP(len=4) / b"short", ip() / UDP(len=500) / b"long", ip() / UDP(len=12) / b"more than it says",
@@ -114,6 +115,24 @@ def framed(link: int, packet: bytes) -> bytes:
             PPP_DLT: b"\xff\x03\0" + (b"\x57" if v6 else b"\x21")}[link] + packet
 
 
+ETHER = b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0"  # a header in front of IPv4
+
+
+def wrappings(ip: bytes) -> list[tuple[int, bytes]]:
+    """An Ethernet type of each kind that leads to IP, and what follows it."""
+    return [(0x8909, b"\1\1\0\1\0\2\x08\0" + ip), (0x8909, b"\1\1\0\1\0\2\x81\0\0\5\x08\0" + ip),
+            (0x88e7, b"\0\0\0\1" + ETHER + ip), (0x88e7, b"\0\0\0\1" + ETHER[:12] + b"\x81\0\0\5\x08\0" + ip),
+            (0x22f3, b"\0\0\0\0\0\0" + ETHER + ip), (0x22f3, b"\0\x83\0\0\0\0" + b"\0" * 8 + ETHER + ip),
+            (0x892f, b"\0\x40\0\1\x08\0" + ip), (0x6558, ETHER + ip), (0x8926, b"\0\0\0\1\x08\0" + ip),
+            (0x893f, b"\0\0\0\0\0\0\x08\0" + ip), (0x893f, b"\0\0\0\0\0\0\0\x60\x42\x42\3" + ip),
+            (0x8100, b"\0\5\x08\0" + ip), (0x88a8, b"\0\5\x81\0\0\6\x08\0" + ip), (0x9100, b"\0\5\x08\0" + ip),
+            (0x8847, b"\0\1\x01\x40" + ip), (0x8848, b"\0\1\x01\x40" + ip), (0x8847, b"\0\0\xe1\x40" + ip),
+            (0x8847, b"\0\0\xe0\x40\0\1\1\x40" + ip), (0x8847, b"\0\1\0\x40\0\0\xe1\x40" + ip),
+            (0x8864, b"\x11\0\0\1" + struct.pack("!H", len(ip) + 2) + b"\0\x21" + ip), (0x8870, b"\x06\x06\x03" + ip),
+            (0x88e5, b"\0\0\0\0\0\1\x08\0" + ip), (0x894f, b"\0\2\2\1\0\0\1\xff" + ip),
+            (0x894f, b"\0\6\1\3\0\0\1\xff" + b"\0" * 16 + ETHER + ip), (0xd28b, b"\0\1\0\x10" + b"\0" * 8 + b"\x08\0" + ip)]
+
+
 def links() -> dict[str, tuple[int, list[bytes]]]:
     """Packets under each link type, and the ways to tag and tunnel an Ethernet frame."""
     tcp = IP(src=SRC, dst=DST) / TCP(dport=23, options=SYN)
@@ -139,6 +158,18 @@ def links() -> dict[str, tuple[int, list[bytes]]]:
                                      framed(ETHERNET, bytes(IP(proto=6))) + b"\0" * 26]),
               "wrong_type": (ETHERNET, [b"\2" * 12 + b"\x08\0" + bytes(v6), b"\2" * 12 + b"\x86\xdd" + bytes(tcp),
                                         b"\2" * 12 + b"\x08\0", b"\2" * 12 + b"\x08\0\x45", b"\2" * 13, b""])}
+    wrapped = wrappings(plain[0])
+    result["wrapped"] = (ETHERNET, [ETHER[:12] + kind.to_bytes(2, "big") + body for kind, body in wrapped] + [
+        ETHER[:12] + struct.pack("!H", 84) + b"\xaa\xaa\x03\0\x80\xc2" + pid.to_bytes(2, "big") + rest
+        for pid in (1, 7, 2) for rest in (b"\0\0" + ETHER + plain[0] + b"fcs?", ETHER + plain[0])])
+    # Elsewhere they are not what they are on Ethernet: serial lines, GRE, and other hardware of Linux.
+    result["wrapped_chdlc"] = (104, [b"\x0f\0" + kind.to_bytes(2, "big") + body for kind, body in wrapped])
+    result["wrapped_frame_relay"] = (107, [b"\x18\x41\x03\0\x80\0\x80\xc2" + pid.to_bytes(2, "big") + rest
+                                           for pid in (1, 7, 2) for rest in (b"\0\0" + ETHER + plain[0] + b"fcs?", ETHER + plain[0])])
+    result["wrapped_sll"] = (SLL, [struct.pack("!HHH8sH", 0, hardware, 6, b"", kind) + body
+                                   for hardware in (1, 778) for kind, body in wrapped])
+    result["wrapped_sll2"] = (SLL2, [struct.pack("!HHIHBB8s", kind, 0, 1, hardware, 0, 6, b"") + body
+                                     for hardware in (1, 778) for kind, body in wrapped])
     for name, link in (("raw", RAW), ("null", NULL), ("loop", LOOP), ("sll", SLL), ("sll2", SLL2), ("ppp", PPP_DLT)):
         result[name] = (link, [framed(link, p) for p in plain])
     result["raw"][1].extend([b"\x50" + b"\0" * 39, b""])
@@ -159,19 +190,3 @@ def write_pcap(path, link: int, frames: list, order: str = "<", nano: bool = Fal
             data, wire = frame if isinstance(frame, tuple) else (frame, len(frame))
             fraction = i * 1000 + 999 if nano else i
             f.write(struct.pack(order + "IIII", 1700000000 + i, fraction, len(data), wire) + data)
-
-
-def block(kind: int, body: bytes) -> bytes:
-    body += b"\0" * (-len(body) % 4)
-    return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
-
-
-def write_pcapng(path, links_of_interfaces: list[int], frames: list[tuple[int, bytes]]) -> None:
-    """@param frames  (interface, bytes)"""
-    with open(path, "wb") as f:
-        f.write(block(0x0a0d0d0a, struct.pack("<IHHq", 0x1a2b3c4d, 1, 0, -1)))
-        for link in links_of_interfaces:
-            f.write(block(1, struct.pack("<HHI", link, 0, 262144) + struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)))
-        for i, (interface, data) in enumerate(frames):
-            stamp = (1700000000 + i) * 10**9 + 123456789
-            f.write(block(6, struct.pack("<IIIII", interface, stamp >> 32, stamp & 0xffffffff, len(data), len(data)) + data))

@@ -69,7 +69,10 @@ def number(text: str) -> int:
 
 
 def time_us(epoch: str) -> str:
-    """tshark prints the nanoseconds as they are in the file, also where they are a second or more."""
+    """tshark prints the nanoseconds as they are in the file, also where they are a second or more; nothing
+    where a packet has no time."""
+    if not epoch:
+        return ""
     seconds, _, nanoseconds = epoch.partition(".")
     return str(int(seconds) * 1000000 + int(nanoseconds) // 1000)
 

@@ -246,8 +246,9 @@ def status(database, sensor: int, seq: int, begin: str | None, end: str | None, 
     with database.connection.transaction():
         database.run("INSERT INTO hirundo.sensor_status (sensor_id, epoch, seq, run, started_at, at, received_at, captured,"
                      " ignored, ignored_by, sealed, kernel_drops, interface_drops, truncated, fold_early, coarse,"
-                     " spool_bytes, spool_lost, unclean_start, final, from_capture, software, covered_from, covered_to)"
-                     " VALUES (%s, %s, %s, %s, %s, %s, now(), 0, 0, '{}', 0, %s, 0, 0, 0, 0, 0, 0, false, false, false, 'x',"
+                     " samples_dropped, spool_bytes, spool_lost, unclean_start, final, from_capture, software,"
+                     " covered_from, covered_to)"
+                     " VALUES (%s, %s, %s, %s, %s, %s, now(), 0, 0, '{}', 0, %s, 0, 0, 0, 0, 0, 0, 0, false, false, false, 'x',"
                      " %s, %s)", sensor, epoch, seq, run, DAY, end or f"{DAY} 12:07Z", drops, begin, end)
         database.run("INSERT INTO hirundo.dirty_mark SELECT %s, date_bin('15min', b, '2000-01-01Z'), %s, %s, 0, b, e"
                      " FROM (VALUES (%s::timestamptz, %s::timestamptz)) AS v (b, e)", sensor, epoch, seq,

@@ -64,9 +64,9 @@ class Books:
     def status(self, sensor: int, epoch: int, run: int, captured: int, ignored: dict, sealed: int) -> None:
         seq = self.record(sensor, epoch, kind=2)
         self.run("INSERT INTO hirundo.sensor_status (sensor_id, epoch, seq, run, started_at, at, received_at, captured,"
-                 " ignored, ignored_by, sealed, kernel_drops, interface_drops, truncated, fold_early, coarse, spool_bytes,"
-                 " spool_lost, unclean_start, final, from_capture, software)"
-                 " VALUES (%s, %s, %s, %s, now(), now(), now(), %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, 0, false, false, false, 'x')",
+                 " ignored, ignored_by, sealed, kernel_drops, interface_drops, truncated, fold_early, coarse, samples_dropped,"
+                 " spool_bytes, spool_lost, unclean_start, final, from_capture, software)"
+                 " VALUES (%s, %s, %s, %s, now(), now(), now(), %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, 0, 0, false, false, false, 'x')",
                  sensor, epoch, seq, run, captured, sum(ignored.values()), json.dumps(ignored), sealed)
 
 

@@ -103,7 +103,7 @@ static void all_levels(void)
 	log_warn("m", "w=1");
 	log_notice("m", "n=1");
 	log_info("m", "i=1");
-	log_debug("m", "d=1");
+	log_write(LOG_LEVEL_DEBUG, "m", "d=1");
 }
 
 static void test_levels(void **state)

@@ -72,6 +72,7 @@ static void test_status(void **state)
 	REFUSED("started_us, at_us: out of range", m, m.started_us = INT64_C(7258118400000000));
 	REFUSED("covered_from_us, covered_to_us: out of range", m, m.covered_to_us = NOW_US - 1);
 	REFUSED("counter out of range", m, m.kernel_drops = UINT64_MAX);
+	REFUSED("counter out of range", m, m.samples_dropped = UINT64_MAX);
 	b.packets = SEQ_MAX;
 	REFUSED("ignored: counter out of range", m, (void)0);
 	b.packets = 4;

@@ -505,6 +505,7 @@ CREATE TABLE hirundo.sensor_status (
     truncated bigint NOT NULL,
     fold_early bigint NOT NULL,
     coarse bigint NOT NULL,
+    samples_dropped bigint NOT NULL,
     spool_bytes bigint NOT NULL,
     spool_lost bigint NOT NULL,
     covered_from timestamptz,
@@ -535,6 +536,7 @@ COMMENT ON COLUMN hirundo.sensor_status.interface_drops IS 'packets that the int
 COMMENT ON COLUMN hirundo.sensor_status.truncated IS 'packets cut inside a header (trait truncated)';
 COMMENT ON COLUMN hirundo.sensor_status.fold_early IS 'rows that left the fold table before their window ended';
 COMMENT ON COLUMN hirundo.sensor_status.coarse IS 'packets kept without detail in floods (trait coarse)';
+COMMENT ON COLUMN hirundo.sensor_status.samples_dropped IS 'packets whose payload was new and is in no sample: more came than the sensor masks';
 COMMENT ON COLUMN hirundo.sensor_status.spool_bytes IS 'size of the spool, bytes';
 COMMENT ON COLUMN hirundo.sensor_status.spool_lost IS 'packets in records that the spool lost';
 COMMENT ON COLUMN hirundo.sensor_status.covered_from IS 'start of the time really listening since the STATUS before';
