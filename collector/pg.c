@@ -347,6 +347,8 @@ static void ended(struct pg *p)
 		   (t == PQTRANS_INTRANS || t == PQTRANS_INERROR)) {
 		p->phase = PHASE_ROLLBACK;
 		sent(p, PQsendQuery(p->conn, "ROLLBACK") == 1);
+	} else if (watch(p, UV_READABLE) < 0) { /* a socket is always ready to be written to */
+		lost(p, "cannot watch the socket");
 	} else {
 		p->phase = PHASE_IDLE;
 		answer(p);

@@ -244,3 +244,10 @@ def test_lock_is_waited_for(sensor):
     out, err = driver.communicate(timeout=60)
     assert driver.returncode == 0 and "sqlstate=55P03" in err, out + err
     check(sensor, 50)
+
+
+def test_a_connection_at_rest_does_not_turn_the_loop(installation):
+    """An answer that is there before anybody looks, as on a busy machine, once left the loop spinning."""
+    run = subprocess.run([program("pg_rest"), installation.dsn("hirundo_ingest")], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 0 and not SANITIZER.search(run.stderr), run.stderr
+    assert int(run.stdout) < 20
