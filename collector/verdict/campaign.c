@@ -64,8 +64,11 @@ static int cut_signature(
 	for (size_t i = 0, end; e == 0 && i < n; i = end) {
 		const struct verdict_row *r = &in->rows[keys[i].value];
 
-		for (end = i; end < n && keys[end].key >> 39 == keys[i].key >> 39; end++)
+		for (end = i; end < n && keys[end].key >> 39 == keys[i].key >> 39; end++) {
 			c->order[first + end] = keys[end].value;
+			c->holder[first + end] = (uint32_t)(keys[end].key >> 7);
+			c->hops[first + end] = keys[end].key & 127;
+		}
 		if (end - i < d->p->campaign_pairs)
 			continue;
 		if (!grow(&c->buckets, c->buckets_n, room, sizeof(*c->buckets)))
@@ -91,7 +94,9 @@ int campaign_prepare(struct detector *d)
 	int e;
 
 	c->order = zeroed(in->rows_n, sizeof(*c->order));
-	if (!first || !c->order)
+	c->holder = zeroed(in->rows_n, sizeof(*c->holder));
+	c->hops = zeroed(in->rows_n, sizeof(*c->hops));
+	if (!first || !c->order || !c->holder || !c->hops)
 		return -ENOMEM;
 	e = rows_by_signature(d, c->order, first);
 	for (uint32_t s = 0; s < in->signatures_n; s++)
@@ -106,9 +111,9 @@ int campaign_prepare(struct detector *d)
 }
 
 /* Whether a row counts; the reference passes over regions that nothing is known of. */
-static bool counts(const struct detector *d, const struct verdict_row *r)
+static bool counts(const struct detector *d, const struct bucket *b, size_t i)
 {
-	return !d->p->reference || region_known(d, claim(d, r));
+	return !d->p->reference || region_known(d, claim(d, row_at(d, b, i)));
 }
 
 /* What a holder's sources show at a sensor: normal around the holder's profile and the region's; of
@@ -163,10 +168,10 @@ static double chance(const struct bell *bell, unsigned hops, size_t n)
 
 static size_t holder_end(const struct detector *d, const struct bucket *b, size_t i)
 {
+	const uint32_t *holder = d->campaigns.holder + b->first;
 	size_t end = i + 1;
 
-	while (end < b->n &&
-		claim(d, row_at(d, b, end))->holder == claim(d, row_at(d, b, i))->holder)
+	while (end < b->n && holder[end] == holder[i])
 		end++;
 	return end;
 }
@@ -181,7 +186,7 @@ static size_t speaker(const struct detector *d, const struct bucket *b, size_t i
 	for (; i < end; i++) {
 		const struct verdict_row *r = row_at(d, b, i);
 
-		if (!counts(d, r))
+		if (!counts(d, b, i))
 			continue;
 		n++;
 		if (!*ret || r->source > (*ret)->source)
@@ -199,25 +204,21 @@ static uint32_t own_signature(const struct detector *d, const struct bucket *b,
 /* Distinct holders at each hop count. @return holders in the bucket */
 static size_t count_holders(const struct detector *d, struct bucket *b)
 {
+	const uint8_t *hops = d->campaigns.hops + b->first;
 	size_t holders = 0;
 
 	memset(b->holders, 0, sizeof(b->holders));
 	for (size_t i = 0, end; i < b->n; i = end) {
-		const struct verdict_row *last;
+		int before = -1;
 
 		end = holder_end(d, b, i);
-		if (speaker(d, b, i, end, &last) == 0)
-			continue;
-		holders++;
-		for (int before = -1; i < end; i++) {
-			const struct verdict_row *r = row_at(d, b, i);
-			int hops = ttl_hops(r->ttl);
-
-			if (counts(d, r) && hops != before) {
-				b->holders[hops]++;
-				before = hops;
-			}
+		for (; i < end; i++) {
+			if (!counts(d, b, i) || hops[i] == before)
+				continue;
+			b->holders[hops[i]]++;
+			before = hops[i];
 		}
+		holders += before >= 0;
 	}
 	return holders;
 }
@@ -327,6 +328,8 @@ const struct bucket *campaign_at(
 void campaign_done(struct campaigns *c)
 {
 	free(c->order);
+	free(c->holder);
+	free(c->hops);
 	free(c->buckets);
 	*c = (struct campaigns){0};
 }
