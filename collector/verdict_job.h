@@ -7,7 +7,8 @@
  * A day whose last whole pass took longer than setting verdict_full_seconds is judged in parts: the
  * sources that have new packets, all rows of each, by what that pass learned. When the parts have
  * read half as many rows as it did, when thresholds change, when any row may have changed and when
- * the day becomes final, the whole day is judged anew: all passes together cost a few times the last.
+ * the day becomes final, the whole day is judged anew: all passes together cost a few times the
+ * last.
  *
  * A day is final 48 h after its end, or after it was first judged where that is later (a capture of
  * old traffic): what comes later changes no verdict.
