@@ -9,6 +9,7 @@ import zoneinfo
 from collections import defaultdict
 
 UTC = datetime.timezone.utc
+RESPONSE = 0b11111 << 10
 TRAITS = {"bogon_source": 4, "zmap": 5, "mirai": 7, "backscatter_synack": 10, "backscatter_rst": 11}
 SENSORS = {1: "JP", 2: "JP", 3: "AU", 4: "TW", 5: "MY"}  # sensor 5 never listens
 CLASSES = (32, 64, 128, 255)
@@ -57,7 +58,7 @@ class World:
         self.late = self.days[1]
         self.judged = self.days[:3]
         self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder, asn]
-        self.source = {}    # (sensor, day, service, src, role) -> [packets, traits]
+        self.source = {}    # (sensor, day, service, src, traits, initial TTL) -> packets
         self.verdict = {}   # (day, src, track) -> row
         self.region, self.holder, self.asn = {}, {}, {}
         self._sources()
@@ -108,10 +109,8 @@ class World:
                 packets = rnd.choice([1, 1, 2, 900])
                 key = sensor, day, src, signature(protocol, port, role), ttl
                 self.ttl.setdefault(key, [0, self.region[src], self.holder[src], self.asn[src]])[0] += packets
-                key = sensor, day, service(protocol, port), src, role
-                row = self.source.setdefault(key, [0, 0])
-                row[0] += packets
-                row[1] |= mask
+                key = sensor, day, service(protocol, port), src, mask, initial_ttl(ttl)
+                self.source[key] = self.source.get(key, 0) + packets
 
     def _judge(self, day) -> None:
         rnd = self.random
@@ -159,10 +158,10 @@ class World:
                 for (sensor, day, src, sig, ttl), (packets, region, holder, asn) in self.ttl.items():
                     copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder, asn,
                                     1 if day == self.days[0] else 2))
-            with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, role, packets, first_at, last_at,"
-                             " traits, src_region, src_asn) FROM STDIN") as copy:
-                for (sensor, day, name, src, role), (packets, traits) in self.source.items():
-                    copy.write_row((sensor, day, name, src, role, packets, at[day], at[day], traits, self.region[src],
+            with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, traits, initial_ttl, packets, first_at,"
+                             " last_at, src_region, src_asn) FROM STDIN") as copy:
+                for (*key, src, traits, initial), packets in self.source.items():
+                    copy.write_row((*key, src, traits, initial, packets, at[key[1]], at[key[1]], self.region[src],
                                     self.asn[src]))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
                              " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior,"
@@ -213,7 +212,8 @@ class Count:
         self.world, self.days, self.filter = world, days, dict(filter)
         self.home = self.filter.get("home", home)
         self.traits = defaultdict(int)
-        for (sensor, day, name, src, role), (_, mask) in world.source.items():
+        for sensor, day, name, src, mask, _ in world.source:
+            role = "response" if mask & RESPONSE else "probe"
             self.traits[sensor, day, src, role, name if role == "probe" else None] |= mask
 
     def _list(self, key: str):

@@ -55,6 +55,17 @@ def service(row) -> str:
             None: "unknown"}.get(row.protocol, f"protocol-{row.protocol}")
 
 
+def ack_kind(row) -> str | None:
+    flags = row.tcp_flags or 0
+    if row.protocol != 6 or not flags & 0x10:
+        return None
+    return "rstack" if flags & 4 else "synack" if flags & 2 else "ack"
+
+
+def initial_ttl(ttl: int | None) -> int | None:
+    return None if ttl is None else 32 if ttl <= 26 else 64 if ttl <= 64 else 128 if ttl <= 128 else 255
+
+
 def bucket_of(t: datetime.datetime) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(t.timestamp() // 900 * 900, UTC)
 
@@ -63,28 +74,28 @@ def greater(a, b):
     return max((x for x in (a, b) if x is not None), default=None)
 
 
-def expected(connection) -> tuple[dict, dict, dict]:
-    """ttl_day, source_day, coverage: key -> values."""
+def expected(connection) -> tuple[dict, dict, dict, dict]:
+    """ttl_day, source_day, service_day, coverage: key -> values."""
     zone = zoneinfo.ZoneInfo(connection.execute(
         "SELECT value FROM hirundo.setting WHERE name = 'reporting_zone'").fetchone()[0])
     ttls, sources = {}, {}
-    packets, seconds = collections.Counter(), collections.defaultdict(list)
+    services, packets, seconds = collections.Counter(), collections.Counter(), collections.defaultdict(list)
     cursor = connection.cursor(row_factory=psycopg.rows.namedtuple_row)
     for row in cursor.execute("SELECT * FROM hirundo.observation"):
         packets[row.sensor_id, bucket_of(row.observed_at)] += row.packets
-        if row.src is None:
-            continue
         day = row.observed_at.astimezone(zone).date()
         last = row.last_at or row.observed_at
-        if row.ttl is not None:
-            key = (row.sensor_id, day, str(row.src), signature(row), row.ttl)
+        src = None if row.src is None else str(row.src)
+        if src is not None and row.ttl is not None:
+            key = (row.sensor_id, day, src, signature(row), row.ttl)
             old = ttls.get(key, (0, row.observed_at, last, None, None))
             ttls[key] = (old[0] + row.packets, min(old[1], row.observed_at), max(old[2], last),
                          greater(old[3], row.src_region), greater(old[4], row.src_asn))
-        key = (row.sensor_id, day, service(row), str(row.src), "response" if row.traits & RESPONSE else "probe")
-        old = sources.get(key, (0, row.observed_at, last, 0, None, None))
-        sources[key] = (old[0] + row.packets, min(old[1], row.observed_at), max(old[2], last), old[3] | row.traits,
-                        greater(old[4], row.src_region), greater(old[5], row.src_asn))
+        key = (row.sensor_id, day, service(row), src, row.traits, initial_ttl(row.ttl), ack_kind(row))
+        old = sources.get(key, (0, row.observed_at, last, None, None))
+        sources[key] = (old[0] + row.packets, min(old[1], row.observed_at), max(old[2], last),
+                        greater(old[3], row.src_region), greater(old[4], row.src_asn))
+        services[row.sensor_id, day, service(row), "response" if row.traits & RESPONSE else "probe"] += row.packets
     for sensor_id, begin, end in connection.execute(
             "SELECT sensor_id, covered_from, covered_to FROM hirundo.sensor_status"
             " WHERE covered_to - covered_from <= '400 days'"):
@@ -101,22 +112,24 @@ def expected(connection) -> tuple[dict, dict, dict]:
                 covered, until = covered + (end - begin).total_seconds(), end
         if packets[key] or covered:
             coverage[key] = (packets[key], round(covered, 6))
-    return ttls, sources, coverage
+    return ttls, sources, {key: (n,) for key, n in services.items()}, coverage
 
 
-def found(connection) -> tuple[dict, dict, dict]:
+def found(connection) -> tuple[dict, dict, dict, dict]:
     return tuple({row[:keys]: row[keys:] for row in connection.execute(sql)} for keys, sql in (
         (5, "SELECT sensor_id, day, host(src), signature, ttl, packets, first_at, last_at, src_region, src_asn"
             " FROM hirundo.ttl_day"),
-        (5, "SELECT sensor_id, day, service, host(src), role, packets, first_at, last_at, traits, src_region, src_asn"
-            " FROM hirundo.source_day"),
+        (7, "SELECT sensor_id, day, service, host(src), traits, initial_ttl, ack_kind, packets, first_at, last_at,"
+            " src_region, src_asn FROM hirundo.source_day"),
+        (4, "SELECT sensor_id, day, service, role, packets FROM hirundo.service_day"),
         (2, "SELECT sensor_id, bucket, packets, round(seconds::numeric, 6)::float8 FROM hirundo.coverage"
             " WHERE packets > 0 OR seconds > 0")))
 
 
 def compare(connection) -> None:
     """Fails with the first differences unless the rollups are what raw rows and books say, to the last packet."""
-    for name, want, got in zip(("ttl_day", "source_day", "coverage"), expected(connection), found(connection)):
+    for name, want, got in zip(("ttl_day", "source_day", "service_day", "coverage"),
+                               expected(connection), found(connection)):
         wrong = sorted((key for key in {*want, *got} if want.get(key) != got.get(key)), key=str)
         assert not wrong, f"{name}: {len(wrong)} of {len(want)} rows differ: " + "; ".join(
             f"{key}: {got.get(key)}, should be {want.get(key)}" for key in wrong[:3])

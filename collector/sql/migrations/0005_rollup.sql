@@ -38,6 +38,13 @@ COMMENT ON FUNCTION hirundo.service IS
     'Service of a row: TCP and UDP by destination port (23/TCP), without one TCP/frag and UDP/frag, else the '
     'protocol''s name.';
 
+CREATE FUNCTION hirundo.ack_kind(tcp_flags smallint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN tcp_flags & 16 <> 0 THEN
+    CASE WHEN tcp_flags & 4 <> 0 THEN 'rstack' WHEN tcp_flags & 2 <> 0 THEN 'synack' ELSE 'ack' END END;
+COMMENT ON FUNCTION hirundo.ack_kind IS
+    'What a TCP segment with ACK is: rstack (RST is set), synack (SYN, no RST) or ack; NULL without ACK.';
+
 CREATE FUNCTION hirundo.signature(
     protocol smallint, tcp_flags smallint, tcp_header_length smallint, dst_port int, tcp_window int, icmp_type smallint,
     traits int) RETURNS bigint
@@ -123,24 +130,41 @@ CREATE TABLE hirundo.source_day (
     sensor_id int NOT NULL,
     day date NOT NULL,
     traits int NOT NULL,
-    src inet NOT NULL,
+    initial_ttl smallint,
+    src inet,
     src_region char(2),
-    role text NOT NULL CHECK (role IN ('probe', 'response')),
     service text NOT NULL,
-    PRIMARY KEY (sensor_id, day, service, src, role)
+    ack_kind text,
+    UNIQUE NULLS NOT DISTINCT (sensor_id, day, service, src, traits, initial_ttl, ack_kind)
 ) PARTITION BY RANGE (day);
-COMMENT ON TABLE hirundo.source_day IS 'Rollup of sources: what each sent to each service of each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
+COMMENT ON TABLE hirundo.source_day IS 'Rollup of sources: what each sent to each service of each sensor on each reporting day. Its packets are those of observation. Partitioned by month.';
 COMMENT ON COLUMN hirundo.source_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.source_day.last_at IS 'time of the last packet';
 COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
-COMMENT ON COLUMN hirundo.source_day.traits IS 'bits of hirundo.trait that any of the rows has';
-COMMENT ON COLUMN hirundo.source_day.src IS 'source address';
+COMMENT ON COLUMN hirundo.source_day.traits IS 'observation.traits; hirundo.role() tells response from probe';
+COMMENT ON COLUMN hirundo.source_day.initial_ttl IS 'hirundo.initial_ttl() of the TTL: with it the verdict''s track; NULL where the TTL is';
+COMMENT ON COLUMN hirundo.source_day.src IS 'source address; NULL where it was the sensor''s own (trait land)';
 COMMENT ON COLUMN hirundo.source_day.src_region IS 'observation.src_region; where new address data changed it within the day, the greater';
-COMMENT ON COLUMN hirundo.source_day.role IS 'probe or response: hirundo.role()';
 COMMENT ON COLUMN hirundo.source_day.service IS 'service: hirundo.service()';
+COMMENT ON COLUMN hirundo.source_day.ack_kind IS 'hirundo.ack_kind() of the TCP flags; NULL without ACK';
+
+CREATE TABLE hirundo.service_day (
+    packets bigint NOT NULL,
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    service text NOT NULL,
+    role text NOT NULL CHECK (role IN ('probe', 'response')),
+    PRIMARY KEY (sensor_id, day, service, role)
+) PARTITION BY RANGE (day);
+COMMENT ON TABLE hirundo.service_day IS 'Rollup of services: source_day added up over its sources, so that what counts packets alone need not read them. Partitioned by month.';
+COMMENT ON COLUMN hirundo.service_day.packets IS 'packets, exact';
+COMMENT ON COLUMN hirundo.service_day.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.service_day.day IS 'reporting day (setting reporting_zone) of observed_at';
+COMMENT ON COLUMN hirundo.service_day.service IS 'service: hirundo.service()';
+COMMENT ON COLUMN hirundo.service_day.role IS 'probe or response: hirundo.role()';
 
 CREATE TABLE hirundo.coverage (
     sensor_id int NOT NULL,
@@ -185,7 +209,7 @@ CREATE TABLE hirundo.rollup_dropped (
     month date PRIMARY KEY,
     dropped_at timestamptz NOT NULL
 );
-COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day and source_day that were dropped: what may be there again since then, of late data, is not all of them.';
+COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day and service_day that were dropped: what may be there again since then, of late data, is not all of them.';
 COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
 
@@ -200,7 +224,7 @@ BEGIN
     IF p_day IS NULL OR p_day NOT BETWEEN '1969-12-31' AND '2201-01-01' THEN
         RAISE EXCEPTION 'day % is out of range', p_day USING ERRCODE = '22008';
     END IF;
-    FOREACH parent IN ARRAY ARRAY['ttl_day', 'source_day'] LOOP
+    FOREACH parent IN ARRAY ARRAY['ttl_day', 'source_day', 'service_day'] LOOP
         partition := parent || to_char(month, '_YYYYMM');
         -- to_regclass sees what others committed, whatever our snapshot.
         IF to_regclass('hirundo.' || partition) IS NULL THEN
@@ -271,24 +295,34 @@ BEGIN
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
             src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
         RETURNING t.day
-    ), sources AS (
-        INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, role, packets, first_at, last_at, traits,
-            src_region, src_asn)
-        SELECT p_sensor_id, g.day, hirundo.service(g.protocol, g.dst_port), g.src, g.role, g.packets, g.first_at,
-            g.last_at, g.traits, g.src_region, g.src_asn
+    ), counted AS MATERIALIZED (
+        SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
+            g.packets, g.first_at, g.last_at, g.src_region, g.src_asn
         FROM (
             SELECT f.day, f.src, f.protocol, CASE WHEN f.protocol IN (6, 17) THEN f.dst_port END AS dst_port,
-                hirundo.role(f.traits) AS role, sum(f.packets) AS packets, min(f.observed_at) AS first_at,
-                max(f.last_at) AS last_at, bit_or(f.traits) AS traits, max(f.src_region) AS src_region,
-                max(f.src_asn) AS src_asn
+                f.traits, hirundo.initial_ttl(f.ttl) AS initial_ttl,
+                CASE WHEN f.protocol = 6 THEN hirundo.ack_kind(f.tcp_flags) END AS ack_kind,
+                sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
+                max(f.src_region) AS src_region, max(f.src_asn) AS src_asn
             FROM fresh f
-            WHERE f.src IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
+            WHERE f.day BETWEEN p_first_day AND p_last_day
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
-            GROUP BY 1, 2, 3, 4, 5) AS g
-        ON CONFLICT (sensor_id, day, service, src, role) DO UPDATE
+            GROUP BY 1, 2, 3, 4, 5, 6, 7) AS g
+    ), sources AS (
+        INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
+            first_at, last_at, src_region, src_asn)
+        SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
+            c.last_at, c.src_region, c.src_asn
+        FROM counted c
+        ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
-            last_at = greatest(t.last_at, excluded.last_at), traits = t.traits | excluded.traits,
-            src_region = greatest(t.src_region, excluded.src_region), src_asn = greatest(t.src_asn, excluded.src_asn)
+            last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
+            src_asn = greatest(t.src_asn, excluded.src_asn)
+    ), services AS (
+        INSERT INTO hirundo.service_day AS t (sensor_id, day, service, role, packets)
+        SELECT p_sensor_id, c.day, c.service, hirundo.role(c.traits), sum(c.packets)
+        FROM counted c GROUP BY 2, 3, 4
+        ON CONFLICT (sensor_id, day, service, role) DO UPDATE SET packets = t.packets + excluded.packets
     ), buckets AS (
         INSERT INTO hirundo.coverage AS c (sensor_id, bucket, packets, lost, seconds)
         SELECT p_sensor_id, date_bin('15 minutes', f.observed_at, '1970-01-01 00:00:00+00'), sum(f.packets), 0, 0
@@ -418,6 +452,7 @@ BEGIN
     days := last_day - first_day + 1;
     DELETE FROM hirundo.ttl_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     DELETE FROM hirundo.source_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    DELETE FROM hirundo.service_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     UPDATE hirundo.coverage c SET packets = 0
         WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
     -- Hour by hour, so that memory has a bound.
@@ -536,7 +571,8 @@ BEGIN
             AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month'
                 <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
     LOOP
-        EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month);
+        EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month,
+            'service_day_' || month);
         INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
             ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
         dropped := dropped + 1;
@@ -545,14 +581,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.drop_rollup_months IS
-    'Drops months of ttl_day and source_day that ended more than setting rollup_retention_days ago (not set: none), '
+    'Drops months of ttl_day, source_day and service_day that ended more than setting rollup_retention_days ago (not set: none), '
     'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
 
-GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
+GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
-REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.signature,
-    hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
+REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.signature,
-    hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;
+GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;
 GRANT EXECUTE ON FUNCTION hirundo.rollup, hirundo.drop_rollup_months TO hirundo_ingest;

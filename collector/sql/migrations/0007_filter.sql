@@ -124,12 +124,14 @@ CREATE TYPE hirundo.report_filter AS (
     traits int,
     role text,
     without_spoofed boolean,
-    without_bogon boolean
+    without_bogon boolean,
+    plain boolean
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
     'sensor_region, grp with home); whole: verdict tells which sources count, each with all its packets (no key picks '
-    'among sensors, ASNs, services, traits or roles); networks: of keys networks and sources; traits: bits, any of them.';
+    'among sensors, ASNs, services, traits or roles); plain: service_day tells what the filter takes (no key asks for '
+    'sources, traits or verdicts); networks: of keys networks and sources; traits: bits, any of them.';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE
@@ -320,6 +322,8 @@ BEGIN
 
         result.whole := NOT filter ?| '{sensors,sensor_region,grp,asn,services,traits}' AND NOT result.ports_only
             AND result.role IS NULL;
+        result.plain := NOT filter ?| '{src_region,asn,organization,networks,network_group,sources,traits}'
+            AND list <@ '{response}';
     EXCEPTION WHEN data_exception THEN
         RAISE EXCEPTION 'filter: %: %', key, SQLERRM USING ERRCODE = '22023';
     END;
@@ -449,8 +453,8 @@ BEGIN ATOMIC
     SELECT c.*
     FROM hirundo.report_rows(period, f) c
     LEFT JOIN (
-        SELECT DISTINCT d.sensor_id, d.day, d.src, d.role, CASE d.role WHEN 'probe' THEN d.service ELSE '' END
-        FROM hirundo.source_day d
+        SELECT DISTINCT d.sensor_id, d.day, d.src, r.role, CASE r.role WHEN 'probe' THEN d.service ELSE '' END
+        FROM hirundo.source_day d CROSS JOIN LATERAL (SELECT hirundo.role(d.traits)) AS r (role)
         WHERE d.day >= lower(period) AND d.day < upper(period) AND d.traits & (f).traits <> 0
     ) AS marked (sensor_id, day, src, role, service)
         ON (f).traits IS NOT NULL AND marked.sensor_id = c.sensor_id AND marked.day = c.day AND marked.src = c.src
@@ -474,6 +478,54 @@ COMMENT ON FUNCTION hirundo.report_cells IS
     'ports_only: TCP and UDP, responses too, because these have ports. traits: rows whose source, service and role '
     '(responses: source and role) showed one of them at that sensor on that day. exclude spoofed: rows of tracks that '
     'are called so.';
+
+CREATE FUNCTION hirundo.report_sources(period daterange, f hirundo.report_filter) RETURNS SETOF hirundo.source_day
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT c.*
+    FROM hirundo.source_day c
+    WHERE c.day >= lower(period) AND c.day < upper(period)
+        AND c.sensor_id = ANY ((f).sensors)
+        AND ((f).src_regions IS NULL OR coalesce(c.src_region, 'ZZ') = ANY ((f).src_regions))
+        AND ((f).asns IS NULL OR c.src_asn = ANY ((f).asns))
+        AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))
+        AND ((f).services IS NULL OR c.service = ANY ((f).services))
+        -- Digits come before the colon, letters behind it.
+        AND (NOT (f).ports_only OR c.service < ':' COLLATE "C")
+        AND ((f).traits IS NULL OR c.traits & (f).traits <> 0)
+        AND ((f).role IS NULL OR hirundo.role(c.traits) = (f).role)
+        AND NOT ((f).without_bogon AND c.traits & 16 <> 0)
+        AND (NOT (f).without_spoofed OR NOT EXISTS (
+            SELECT FROM hirundo.verdict v
+            WHERE v.verdict = 'spoofed' AND v.day = c.day AND v.src = c.src
+                AND (v.track = 0 OR v.track = c.initial_ttl)
+                AND v.day >= lower(period) AND v.day < upper(period)));
+END;
+COMMENT ON FUNCTION hirundo.report_sources IS
+    'Rows of source_day in a period that a filter leaves. exclude spoofed: rows of tracks that are called so on their '
+    'day.';
+
+CREATE FUNCTION hirundo.report_services(period daterange, f hirundo.report_filter)
+RETURNS TABLE (sensor_id int, day date, service text, packets bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- One of the two falls away.
+    SELECT c.sensor_id, c.day, c.service, c.packets
+    FROM hirundo.service_day c
+    WHERE (f).plain
+        AND c.day >= lower(period) AND c.day < upper(period)
+        AND c.sensor_id = ANY ((f).sensors)
+        AND ((f).services IS NULL OR c.service = ANY ((f).services))
+        AND (NOT (f).ports_only OR c.service < ':' COLLATE "C")
+        AND ((f).role IS NULL OR c.role = (f).role)
+    UNION ALL
+    SELECT c.sensor_id, c.day, c.service, c.packets
+    FROM hirundo.report_sources(period, f) c
+    WHERE NOT (f).plain;
+END;
+COMMENT ON FUNCTION hirundo.report_services IS
+    'Packets in a period that a filter leaves, by sensor, day and service, in one row or more: from service_day where '
+    'that is enough, else from source_day.';
 
 CREATE FUNCTION hirundo.open_days(period daterange, f hirundo.report_filter) RETURNS date[]
 LANGUAGE sql STABLE

@@ -486,34 +486,47 @@ COMMENT ON FUNCTION report.coverage IS
     'no single sensors gets one row for all of a region (sensor NULL), seconds added up. Keys of the filter: sensors, '
     'sensor_region, grp, home.';
 
+CREATE TABLE hirundo.report_example (
+    function text PRIMARY KEY,
+    analysis text NOT NULL,
+    example text NOT NULL
+);
+COMMENT ON TABLE hirundo.report_example IS 'What report.catalog() lists beside the functions'' comments.';
+COMMENT ON COLUMN hirundo.report_example.function IS 'name of the function, with its schema';
+COMMENT ON COLUMN hirundo.report_example.analysis IS 'what it answers: R1 to R21 as the published reports have them, or words';
+COMMENT ON COLUMN hirundo.report_example.example IS 'a call that runs';
+
 CREATE FUNCTION report.catalog()
 RETURNS TABLE (analysis text, function text, definition text, example text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT c.analysis, c.name::regproc::regprocedure::text, obj_description(c.name::regproc, 'pg_proc'), c.example
-    FROM (VALUES
-        ('R19', 'report.ttl_by_region',
-            $x$SELECT * FROM report.ttl_by_region(daterange(current_date - 30, current_date), '{"services": "22/TCP"}')$x$),
-        ('is it real', 'report.spoof_verdict',
-            $x$SELECT * FROM report.spoof_verdict(daterange(current_date - 7, current_date), '{"src_region": "JP"}', 20)$x$),
-        ('is it real', 'report.spoof_campaigns',
-            $x$SELECT * FROM report.spoof_campaigns(daterange(current_date - 7, current_date))$x$),
-        ('is it real', 'report.verdict_share',
-            $x$SELECT * FROM report.verdict_share(daterange(current_date - 30, current_date), '{"exclude": "bogon"}', 'week')$x$),
-        ('is it real', 'report.response_sources_called_spoofed',
-            $x$SELECT * FROM report.response_sources_called_spoofed(daterange(current_date - 30, current_date))$x$),
-        ('source page', 'report.source',
-            $x$SELECT * FROM report.source(daterange(current_date - 30, current_date), '192.0.2.1')$x$),
-        ('all', 'report.coverage',
-            $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
-        ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$)
-    ) AS c (analysis, name, example)
-    WHERE has_function_privilege(session_user, c.name::regproc, 'EXECUTE')
-    ORDER BY c.analysis, 2;
+    SELECT c.analysis, c.function::regproc::regprocedure::text, obj_description(c.function::regproc, 'pg_proc'),
+        c.example
+    FROM hirundo.report_example c
+    WHERE has_function_privilege(session_user, c.function::regproc, 'EXECUTE')
+    -- R2 before R10.
+    ORDER BY substring(c.analysis FROM '^R([0-9]+)')::int, c.analysis, 2;
 END;
 COMMENT ON FUNCTION report.catalog IS
     'The reports that the caller may call: which analysis each answers, what exactly it counts (its COMMENT), and an '
     'example that runs.';
+
+INSERT INTO hirundo.report_example (analysis, function, example) VALUES
+    ('R19', 'report.ttl_by_region',
+        $x$SELECT * FROM report.ttl_by_region(daterange(current_date - 30, current_date), '{"services": "22/TCP"}')$x$),
+    ('is it real', 'report.spoof_verdict',
+        $x$SELECT * FROM report.spoof_verdict(daterange(current_date - 7, current_date), '{"src_region": "JP"}', 20)$x$),
+    ('is it real', 'report.spoof_campaigns',
+        $x$SELECT * FROM report.spoof_campaigns(daterange(current_date - 7, current_date))$x$),
+    ('is it real', 'report.verdict_share',
+        $x$SELECT * FROM report.verdict_share(daterange(current_date - 30, current_date), '{"exclude": "bogon"}', 'week')$x$),
+    ('is it real', 'report.response_sources_called_spoofed',
+        $x$SELECT * FROM report.response_sources_called_spoofed(daterange(current_date - 30, current_date))$x$),
+    ('source page', 'report.source',
+        $x$SELECT * FROM report.source(daterange(current_date - 30, current_date), '192.0.2.1')$x$),
+    ('all', 'report.coverage',
+        $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
+    ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$);
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
