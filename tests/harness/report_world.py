@@ -43,6 +43,8 @@ def signature(protocol: int, port, role: str) -> int:
 
 def host(src: str):
     """What counts as one: an IPv4 address, an IPv6 /64. Not for None: who sent that is not known."""
+    if src is None:
+        return None
     address = ipaddress.ip_address(src)
     return src if address.version == 4 else int(address) >> 64 << 64
 
