@@ -533,7 +533,7 @@ FROM regexp_matches($iana$
 3651=xrpc-registry 3652=vxcrnbuport 3653=tsp 3654=vaprtm 3655=abatemgr 3656=abatjss 3657=immedianet-bcn 3658=ps-ams
 3659=apple-sasl 3660=can-nds-ssl 3661=can-ferret-ssl 3662=pserver 3663=dtp 3664=ups-engine 3665=ent-engine
 3666=eserver-pap 3667=infoexch 3668=dell-rm-port 3669=casanswmgmt 3670=smile 3671=efcp 3672=lispworks-orb
-3673=mediavault-gui 3674=wininstall-ipc 3675=calltrax 3676=va-pacbase 3677=roverlog 3678=ipr-dglt 3679=Escale-(Newton
+3673=mediavault-gui 3674=wininstall-ipc 3675=calltrax 3676=va-pacbase 3677=roverlog 3678=ipr-dglt 3679=newton-dock
 3680=npds-tracker 3681=bts-x73 3682=cas-mapi 3683=bmc-ea 3684=faxstfx-port 3685=dsx-agent 3686=tnmpv2 3687=simple-push
 3688=simple-push-s 3689=daap 3690=svn 3691=magaya-network 3692=intelsync 3693t=easl 3695=bmc-data-coll 3696=telnetcpcd
 3697=nw-license 3698=sagectlpanel 3699=kpn-icw 3700=lrs-paging 3701=netcelera 3702=ws-discovery 3703=adobeserver-3
