@@ -117,6 +117,7 @@ CREATE TABLE hirundo.ttl_day (
     sensor_id int NOT NULL,
     day date NOT NULL,
     dataset_id int,
+    organization_id int,
     ttl smallint NOT NULL,
     src inet NOT NULL,
     src_region char(2),
@@ -132,6 +133,7 @@ COMMENT ON COLUMN hirundo.ttl_day.src_asn IS 'observation.src_asn; where new add
 COMMENT ON COLUMN hirundo.ttl_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
+COMMENT ON COLUMN hirundo.ttl_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
 COMMENT ON COLUMN hirundo.ttl_day.ttl IS 'time to live, IPv6 hop limit, as received';
 COMMENT ON COLUMN hirundo.ttl_day.src IS 'source address';
 COMMENT ON COLUMN hirundo.ttl_day.src_region IS 'observation.src_region, or where it is NULL, what was known when it was rolled up; where new address data changed it within the day, the greater';
@@ -144,6 +146,7 @@ CREATE TABLE hirundo.source_day (
     src_asn bigint,
     sensor_id int NOT NULL,
     day date NOT NULL,
+    organization_id int,
     traits int NOT NULL,
     initial_ttl smallint,
     src inet,
@@ -159,6 +162,7 @@ COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
+COMMENT ON COLUMN hirundo.source_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
 COMMENT ON COLUMN hirundo.source_day.traits IS 'observation.traits; hirundo.role() tells response from probe';
 COMMENT ON COLUMN hirundo.source_day.initial_ttl IS 'hirundo.initial_ttl() of the TTL: with it the verdict''s track; NULL where the TTL is';
 COMMENT ON COLUMN hirundo.source_day.src IS 'source address; NULL where it was the sensor''s own (trait land)';
@@ -228,6 +232,17 @@ COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day and se
 COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
 
+CREATE TABLE hirundo.dataset_day (
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    dataset_id int NOT NULL,
+    PRIMARY KEY (sensor_id, day, dataset_id)
+);
+COMMENT ON TABLE hirundo.dataset_day IS 'Rollup of address data: states of it that the regions and ASNs of a day''s rows come from (ingest_batch.dataset_id).';
+COMMENT ON COLUMN hirundo.dataset_day.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.dataset_day.day IS 'reporting day (setting reporting_zone)';
+COMMENT ON COLUMN hirundo.dataset_day.dataset_id IS 'state of the address data: enrichment_dataset';
+
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -292,9 +307,9 @@ BEGIN
         SELECT count(*) AS n FROM fresh
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
-            src_asn, holder, dataset_id)
+            src_asn, holder, dataset_id, organization_id)
         SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id
+            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id, h.organization_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
@@ -305,10 +320,12 @@ BEGIN
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
             GROUP BY 1, 2, 3, 4) AS g
         CROSS JOIN LATERAL hirundo.address_info(g.src) AS i
+        CROSS JOIN LATERAL hirundo.organization_of(g.src) AS h
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
+            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id,
+            organization_id = coalesce(t.organization_id, excluded.organization_id)
         RETURNING t.day
     ), counted AS MATERIALIZED (
         SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
@@ -325,14 +342,16 @@ BEGIN
             GROUP BY 1, 2, 3, 4, 5, 6, 7) AS g
     ), sources AS (
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
-            first_at, last_at, src_region, src_asn)
+            first_at, last_at, src_region, src_asn, organization_id)
         SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
-            c.last_at, c.src_region, c.src_asn
+            c.last_at, c.src_region, c.src_asn, h.organization_id
         FROM counted c
+        CROSS JOIN LATERAL hirundo.organization_of(c.src) AS h
         ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            src_asn = greatest(t.src_asn, excluded.src_asn)
+            src_asn = greatest(t.src_asn, excluded.src_asn),
+            organization_id = coalesce(t.organization_id, excluded.organization_id)
     ), services AS (
         INSERT INTO hirundo.service_day AS t (sensor_id, day, service, role, packets)
         SELECT p_sensor_id, c.day, c.service, hirundo.role(c.traits), sum(c.packets)
@@ -455,7 +474,15 @@ BEGIN
     WITH gone AS (
         DELETE FROM hirundo.dirty_mark m
         WHERE m.sensor_id = p_sensor_id AND m.bucket >= lower(hull) AND m.bucket < upper(hull) AND m.rows > 0
-        RETURNING m.rows)
+        RETURNING m.epoch, m.seq, m.rows, m.first_at, m.last_at
+    ), known AS (
+        INSERT INTO hirundo.dataset_day (sensor_id, day, dataset_id)
+        SELECT DISTINCT p_sensor_id, (a.at AT TIME ZONE zone)::date, b.dataset_id
+        FROM gone g CROSS JOIN LATERAL (VALUES (g.first_at), (g.last_at)) AS a (at)
+        JOIN hirundo.ingest_batch b ON b.sensor_id = p_sensor_id AND b.epoch = g.epoch AND b.seq = g.seq
+        WHERE b.dataset_id IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
     SELECT count(*), coalesce(sum(g.rows), 0) INTO marks, unresolved FROM gone g;
     IF EXISTS (SELECT FROM hirundo.ingest_day_frozen f WHERE f.sensor_id = p_sensor_id
         AND f.day BETWEEN (lower(hull) AT TIME ZONE 'UTC')::date AND ((upper(hull) - interval '1 microsecond') AT TIME ZONE 'UTC')::date)
@@ -465,8 +492,13 @@ BEGIN
     END IF;
     unresolved := 0;
     days := last_day - first_day + 1;
-    DELETE FROM hirundo.ttl_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
-    DELETE FROM hirundo.source_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    -- Emptied, not deleted: who held an address stays as it was.
+    UPDATE hirundo.ttl_day t
+        SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    UPDATE hirundo.source_day t
+        SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     DELETE FROM hirundo.service_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     UPDATE hirundo.coverage c SET packets = 0
         WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
@@ -476,6 +508,10 @@ BEGIN
             tstzmultirange(tstzrange(hour, least(hour + interval '1 hour', upper(hull)))), NULL, first_day, last_day,
             NULL);
     END LOOP;
+    DELETE FROM hirundo.ttl_day t
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
+    DELETE FROM hirundo.source_day t
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
     -- What is no more is a change, too.
     INSERT INTO hirundo.verdict_due (day, rollup)
         SELECT first_day + d, hashtextextended(gen_random_uuid()::text, 0)
@@ -531,7 +567,15 @@ BEGIN
     WITH gone AS (
         DELETE FROM hirundo.dirty_mark m
         WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at AND m.xmin = ANY (xmins)
-        RETURNING m.rows, m.first_at, m.last_at)
+        RETURNING m.epoch, m.seq, m.rows, m.first_at, m.last_at
+    ), known AS (
+        INSERT INTO hirundo.dataset_day (sensor_id, day, dataset_id)
+        SELECT DISTINCT p_sensor_id, (a.at AT TIME ZONE zone)::date, b.dataset_id
+        FROM gone g CROSS JOIN LATERAL (VALUES (g.first_at), (g.last_at)) AS a (at)
+        JOIN hirundo.ingest_batch b ON b.sensor_id = p_sensor_id AND b.epoch = g.epoch AND b.seq = g.seq
+        WHERE g.rows > 0 AND b.dataset_id IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
     SELECT count(*), coalesce(sum(g.rows), 0),
         -- Each span is a scan: those less than 15 minutes apart are one. Between them, within the day, these
         -- transactions have no rows.
@@ -603,7 +647,7 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
     'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
 
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
-    hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
+    hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.ensure_rollup_month,
     hirundo.rollup_merge,
