@@ -12,7 +12,7 @@ import pytest
 from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
-from harness.reports import DAYS, FIRST, FUNCTIONS, LISTS, PEOPLE, call, period
+from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, PEOPLE, RANKINGS, call, period
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -35,6 +35,11 @@ FILTERS = [
     {"sensors": [1, 2, 3], "src_region": ["CN", "US"], "services": ["23/TCP", "22/TCP"], "exclude": "spoofed"},
     {"networks": "0.0.0.0/1", "sources": ["10.1.2.3", "192.168.7.7"]},
     {"traits": "mirai", "ports_only": True, "grp": "overseas"},
+    {"organization": "Example K.K."}, {"organization": ['"Other", Ltd.', "AS4713"]}, {"organization": "AS64500"},
+    {"network_group": "low"}, {"network_group": ["part", "six"]}, {"network_group": "all"},
+    {"exclude": ["scanner_org", "spoofed", "bogon"]},
+    {"network_group": ["part", "low"], "networks": "0.0.0.0/2", "organization": ["Example K.K.", "AS4713"]},
+    {"network_group": "low", "sources": ["10.1.2.3", "192.168.7.7"], "exclude": "scanner_org"},
 ]
 SPANS = [DAYS, DAYS[:2], DAYS[2:3], DAYS[3:]]
 
@@ -356,6 +361,13 @@ COLUMNS = {
     "source": "day, sensor_region, sensor",
     "coverage": "step_start, sensor, region, covered_seconds, packets, lost",
     "catalog": "analysis, function, definition, example",
+    "top_services": "rank, service, name, common_name, packets, hosts, share, previous_rank, previous_covered",
+    "top_services_by_sensor": "sensor, public_label, region, domestic, rank, service, packets",
+    "common_services": "service, sensors_in_top_n, of_sensors, best_rank, worst_rank",
+    "top_source_regions": "rank, region, name, packets, hosts, share, previous_rank, previous_covered",
+    "mirai_hosts": "day, region, hosts, total_hosts, top_hosts",
+    "hosts_per_day": "day, service, network, hosts, packets, covered",
+    "activity_calendar": "day, weekday, packets, hosts, active",
 }
 
 
@@ -369,7 +381,8 @@ def test_columns_are_stable(filled):
 
 # Reports that count packets or sources, and what they need beside a period.
 COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
-            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1")]
+            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
+            *[(name,) for name in RANKINGS + ACTIVITY]]
 
 
 def test_counting_reports_are_all_there_are(filled):
@@ -574,7 +587,10 @@ def test_reports_read_no_raw_rows(filled):
 
 def test_keys_that_are_absent_cost_nothing(filled):
     """The row set becomes part of the query, and conditions of keys that are not given fall away."""
-    plan = "\n".join(row[0] for row in filled(
-        "EXPLAIN SELECT * FROM hirundo.report_cells('[2026-01-30,2026-02-01)', hirundo.report_filter('{}'))",
-        role="postgres"))
-    assert "ttl_day_202601" in plan and "ttl_day_202602" not in plan and "report_cells" not in plan
+    f = filled("SELECT hirundo.report_filter('{}')::text", role="postgres")[0][0]
+    for rows, table in (("report_cells", "ttl_day"), ("report_sources", "source_day")):
+        plan = "\n".join(row[0] for row in filled(
+            f"EXPLAIN SELECT * FROM hirundo.{rows}('[2026-01-30,2026-02-01)', '{f}'::hirundo.report_filter)",
+            role="postgres"))
+        assert f"{table}_202601" in plan and f"{table}_202602" not in plan and rows not in plan
+        assert not re.search("InitPlan|SubPlan|verdict|organization|scanner|within|width_bucket|Join", plan), plan
