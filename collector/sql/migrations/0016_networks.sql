@@ -18,8 +18,8 @@ BEGIN ATOMIC
         FROM hirundo.organization i) o ON o.organization_id = c.organization_id
     WHERE by = 'organization'
     UNION ALL
-    SELECT coalesce(CASE WHEN family(c.src) = 4 THEN hirundo.host(c.src) & -256 ELSE hirundo.host(c.src) & -65536 END, 1),
-        c.organization_id, hirundo.host(c.src), c.packets
+    SELECT coalesce(hirundo.host(c.src) & CASE WHEN family(c.src) = 4 THEN -256 ELSE -65536 END, 1), c.organization_id,
+        hirundo.host(c.src), c.packets
     FROM hirundo.report_sources(period, f) c
     WHERE by = 'prefix';
 END;
