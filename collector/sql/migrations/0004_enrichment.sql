@@ -213,12 +213,24 @@ RETURN ARRAY(
 COMMENT ON FUNCTION hirundo.scanners IS
     'Prefixes of research scanners in a period: whole: on all its days; not whole: on some of them.';
 
+CREATE FUNCTION hirundo.scans(src inet, day date) RETURNS boolean
+-- Not a part of the query that asks: a subquery would keep it from being run in parallel.
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM hirundo.scanner s
+        WHERE s.network >>= scans.src AND scans.day <@ daterange(s.valid_from, s.valid_to, '[]'));
+END
+$$;
+COMMENT ON FUNCTION hirundo.scans IS 'Whether an address is a research scanner''s on a reporting day.';
+
 GRANT SELECT ON hirundo.enrichment_dataset, hirundo.address_range TO hirundo_ingest, hirundo_analyst;
 GRANT SELECT ON hirundo.organization, hirundo.organization_range, hirundo.scanner, hirundo.network_group
     TO hirundo_analyst;
 GRANT SELECT ON hirundo.enrichment_range TO hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.address_info, hirundo.address_kind, hirundo.organization_of, hirundo.organization_label,
-    hirundo.bounds4, hirundo.bounds6, hirundo.within, hirundo.scanners FROM PUBLIC;
+    hirundo.bounds4, hirundo.bounds6, hirundo.within, hirundo.scanners, hirundo.scans FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.address_info, hirundo.address_kind TO hirundo_ingest, hirundo_analyst;
 GRANT EXECUTE ON FUNCTION hirundo.organization_of, hirundo.organization_label, hirundo.bounds4, hirundo.bounds6,
-    hirundo.within, hirundo.scanners TO hirundo_analyst;
+    hirundo.within, hirundo.scanners, hirundo.scans TO hirundo_analyst;

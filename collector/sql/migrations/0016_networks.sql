@@ -42,26 +42,6 @@ RETURN CASE
         FROM (SELECT lpad(to_hex(key), 16, '0')) AS x (hex)) END;
 COMMENT ON FUNCTION hirundo.network_label IS 'What reports call a network, by its number in network_cells().';
 
-CREATE FUNCTION hirundo.counted_networks(period daterange, f hirundo.report_filter, by text, with_hosts boolean)
-RETURNS TABLE (key bigint, packets bigint, hosts bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    -- One of the two falls away.
-    SELECT c.key, sum(c.packets)::bigint, NULL::bigint
-    FROM hirundo.network_cells(period, f, by) c
-    WHERE NOT with_hosts
-    GROUP BY c.key
-    UNION ALL
-    SELECT h.key, sum(h.packets)::bigint, count(h.host)
-    FROM (
-        SELECT c.key, c.host, sum(c.packets) AS packets FROM hirundo.network_cells(period, f, by) c
-        WHERE with_hosts
-        GROUP BY 1, 2) h
-    GROUP BY h.key;
-END;
-COMMENT ON FUNCTION hirundo.counted_networks IS
-    'All networks of a period that a filter leaves, with their packets and, if asked, hosts.';
-
 CREATE FUNCTION report.top_networks(period daterange, filter jsonb DEFAULT '{}', by text DEFAULT 'asn',
     n int DEFAULT 10, rank_by text DEFAULT 'packets')
 RETURNS TABLE (rank bigint, network text, name text, packets bigint, hosts bigint, share double precision, dataset text,
@@ -76,6 +56,8 @@ DECLARE
     kind text := by;
     keys bigint[];
     packets bigint[];
+    hosts bigint[];
+    names text[];
     of_all numeric;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
@@ -85,50 +67,55 @@ BEGIN
     ELSIF by <> 'asn' AND NOT hirundo.shows_sensors() THEN
         RAISE EXCEPTION 'by is %: single networks are not shown, only asn', quote_literal(by) USING ERRCODE = '22023';
     END IF;
-    WITH counted AS MATERIALIZED (
-        SELECT * FROM hirundo.counted_networks(period, f, kind, by_hosts)
-    ), chosen AS (
+    -- Packets and hosts are read one after the other: a sum for each host and network takes longer.
+    WITH part AS MATERIALIZED (
+        SELECT c.key, c.organization_id, sum(c.packets) AS packets
+        FROM hirundo.network_cells(period, f, kind) c GROUP BY 1, 2
+    ), cell AS MATERIALIZED (
+        SELECT c.key, c.host FROM hirundo.network_cells(period, f, kind) c
+        WHERE by_hosts AND c.host IS NOT NULL GROUP BY 1, 2
+    ), counted AS (
+        SELECT t.key, t.packets, CASE WHEN by_hosts THEN coalesce(h.hosts, 0) END AS hosts
+        FROM (SELECT p.key, sum(p.packets)::bigint AS packets FROM part p GROUP BY p.key) t
+        LEFT JOIN (SELECT c.key, count(*) AS hosts FROM cell c GROUP BY c.key) h USING (key)
+    ), chosen AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC,
             CASE WHEN kind = 'organization' THEN hirundo.network_label(c.key, kind) END COLLATE "C",
             -- IPv4 before IPv6; of that, the upper half is below zero.
             CASE WHEN kind = 'prefix' AND c.key NOT BETWEEN -4294967296 AND -1 THEN c.key < 0 END NULLS FIRST, c.key)
-            AS rank, c.key, c.packets
+            AS rank, c.key, c.packets, c.hosts
         FROM (
             SELECT a.* FROM counted a ORDER BY a.hosts DESC, a.packets DESC
             FETCH FIRST coalesce(n, 9223372036854775807) ROWS WITH TIES) c
-    )
-    SELECT array_agg(c.key ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank),
-        CASE WHEN NOT by_hosts THEN (SELECT sum(a.packets) FROM counted a) END
-        INTO keys, packets, of_all
-        FROM chosen c WHERE n IS NULL OR c.rank <= n;
-    IF by_hosts THEN
-        SELECT count(h.host) INTO of_all FROM (
-            SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
-    END IF;
-    RETURN QUERY
-    WITH cell AS MATERIALIZED (
-        SELECT c.key, c.organization_id, c.host, sum(c.packets) AS packets
-        FROM hirundo.network_cells(period, f, kind) c
-        WHERE c.key = ANY (keys)
-        GROUP BY 1, 2, 3
-    ), counted AS (
-        SELECT h.key, count(h.host) AS hosts FROM (SELECT c.key, c.host FROM cell c GROUP BY 1, 2) h GROUP BY h.key
     ), named AS (
-        SELECT DISTINCT ON (p.key) p.key, p.name
+        SELECT DISTINCT ON (g.key) g.key, g.name
         FROM (
-            SELECT c.key, o.name, sum(c.packets) AS packets
-            FROM (SELECT e.key, e.organization_id, sum(e.packets) AS packets FROM cell e GROUP BY 1, 2) c
-            LEFT JOIN hirundo.organization o USING (organization_id)
-            GROUP BY 1, 2) p
-        ORDER BY p.key, p.packets DESC, p.name COLLATE "C"
+            SELECT p.key, o.name, sum(p.packets) AS packets
+            FROM part p JOIN chosen c USING (key) LEFT JOIN hirundo.organization o USING (organization_id)
+            WHERE n IS NULL OR c.rank <= n
+            GROUP BY 1, 2) g
+        ORDER BY g.key, g.packets DESC, g.name COLLATE "C"
     )
-    SELECT r.rank, hirundo.network_label(r.key, kind), m.name, r.packets, c.hosts,
-        (CASE WHEN by_hosts THEN c.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, d.dataset, d.as_of
-    FROM unnest(keys, packets) WITH ORDINALITY AS r (key, packets, rank)
+    SELECT array_agg(c.key ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank), array_agg(c.hosts ORDER BY c.rank),
+        array_agg(m.name ORDER BY c.rank),
+        CASE WHEN by_hosts THEN (SELECT count(*) FROM (SELECT e.host FROM cell e GROUP BY 1) d)
+            ELSE (SELECT sum(p.packets) FROM part p) END
+        INTO keys, packets, hosts, names, of_all
+        FROM chosen c JOIN named m USING (key);
+    RETURN QUERY
+    SELECT r.rank, hirundo.network_label(r.key, kind), r.name, r.packets, x.hosts,
+        (CASE WHEN by_hosts THEN x.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, d.dataset, d.as_of
+    FROM unnest(keys, packets, hosts, names) WITH ORDINALITY AS r (key, packets, hosts, name, rank)
     CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
         AS d (dataset, as_of)
-    LEFT JOIN counted c ON c.key = r.key
-    LEFT JOIN named m ON m.key = r.key
+    LEFT JOIN (
+        SELECT g.key, count(*) AS hosts
+        FROM (
+            SELECT c.key, c.host FROM hirundo.network_cells(period, f, kind) c
+            WHERE NOT by_hosts AND c.key = ANY (keys) AND c.host IS NOT NULL
+            GROUP BY 1, 2) g
+        GROUP BY g.key) h ON h.key = r.key
+    CROSS JOIN LATERAL (SELECT coalesce(r.hosts, h.hosts, 0)) AS x (hosts)
     ORDER BY r.rank;
 END
 $$;
@@ -202,8 +189,8 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R6', 'report.ack_organizations',
         $x$SELECT * FROM report.ack_organizations(daterange(current_date - 90, current_date), '{"src_region": "JP"}')$x$);
 
-REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_label, hirundo.counted_networks, report.top_networks,
-    report.ack_organizations FROM PUBLIC;
+REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_label, report.top_networks, report.ack_organizations
+    FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.top_networks, report.ack_organizations TO hirundo_analyst;
 -- Not ack_organizations: they are victims.
 GRANT EXECUTE ON FUNCTION report.top_networks TO hirundo_dashboard;
