@@ -4,7 +4,7 @@ import datetime
 import psycopg
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
-LISTS = {"spoof_verdict", "source"}  # of sources: not for the dashboard
+LISTS = {"spoof_verdict", "source", "ack_organizations"}  # of sources, of victims: not for the dashboard
 FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 
@@ -12,7 +12,8 @@ DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 OF_TTLS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
 RANKINGS = ["top_services", "top_services_by_sensor", "common_services", "top_source_regions"]
 ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
-FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY]
+NETWORKS = ["top_networks", "ack_organizations"]
+FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NETWORKS]
 
 
 def period(days) -> str:

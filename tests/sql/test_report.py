@@ -12,7 +12,7 @@ import pytest
 from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
-from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, PEOPLE, RANKINGS, call, period
+from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NETWORKS, PEOPLE, RANKINGS, call, period
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -368,6 +368,8 @@ COLUMNS = {
     "mirai_hosts": "day, region, hosts, total_hosts, top_hosts",
     "hosts_per_day": "day, service, network, hosts, packets, covered",
     "activity_calendar": "day, weekday, packets, hosts, active",
+    "top_networks": "rank, network, name, packets, hosts, share",
+    "ack_organizations": "rank, organization, kind, packets, hosts, share",
 }
 
 
@@ -382,7 +384,7 @@ def test_columns_are_stable(filled):
 # Reports that count packets or sources, and what they need beside a period.
 COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
             ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
-            *[(name,) for name in RANKINGS + ACTIVITY]]
+            *[(name,) for name in RANKINGS + ACTIVITY + NETWORKS]]
 
 
 def test_counting_reports_are_all_there_are(filled):

@@ -151,7 +151,7 @@ CREATE TYPE hirundo.report_filter AS (
     plain boolean,
     organizations int[],
     organization_asns bigint[],
-    group4 bigint[],
+    group4 double precision[],
     group6 uuid[],
     without_scanners boolean
 );
@@ -483,8 +483,7 @@ BEGIN ATOMIC
         AND NOT ((f).without_scanners AND hirundo.within(c.src,
             (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
             (SELECT hirundo.bounds6(hirundo.scanners(period, false))))
-            AND EXISTS (SELECT FROM hirundo.scanner s
-                WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]')))
+            AND hirundo.scans(c.src, c.day))
         AND ((f).services IS NULL OR hirundo.signature_key(c.signature) = ANY (ARRAY(
             SELECT hirundo.service_key(s.service) FROM unnest((f).services) AS s (service))))
         AND (NOT (f).ports_only OR (c.signature >> 32) & 767 IN (6, 17))
@@ -549,8 +548,7 @@ BEGIN ATOMIC
         AND NOT ((f).without_scanners AND coalesce(
             hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
                 (SELECT hirundo.bounds6(hirundo.scanners(period, false)))), false)
-            AND EXISTS (SELECT FROM hirundo.scanner s
-                WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]')))
+            AND hirundo.scans(c.src, c.day))
         AND ((f).services IS NULL OR c.service = ANY ((f).services))
         -- Digits come before the colon, letters behind it.
         AND (NOT (f).ports_only OR c.service < ':' COLLATE "C")
