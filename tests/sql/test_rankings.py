@@ -11,7 +11,9 @@ from test_report import FILTERS
 
 ZONES = ["Asia/Tokyo", "Asia/Colombo", "UTC"]
 DAY = datetime.timedelta(days=1)
-SPANS = [DAYS, DAYS[1:2], DAYS[2:]]
+# All days and some of them, in turn.
+SPANS = [DAYS, DAYS[2:], DAYS[1:2]]
+CASES = [({}, span) for span in SPANS] + [(filter, SPANS[i % 3]) for i, filter in enumerate(FILTERS[1:])]
 TOP = "rank, {}, packets, hosts, share, previous_rank, previous_covered, previous_packets"
 
 # Years, quarters, months, and days that are none of them.
@@ -36,15 +38,13 @@ def close(rows):
     return [tuple(pytest.approx(v) if isinstance(v, float) else v for v in row) for row in rows]
 
 
-@pytest.mark.parametrize("by", ["packets", "hosts"])
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
-def test_top(filled, world, filter, by):
-    for days in SPANS:
-        count = ranking(world, days, filter)
+@pytest.mark.parametrize("filter,days", CASES, ids=str)
+def test_top(filled, world, filter, days):
+    count = ranking(world, days, filter)
+    for by in ("packets", "hosts"):
         for name, key, want in [("top_services", "service", count.top_services(by)),
                                 ("top_source_regions", "region", count.top_regions(by))]:
             assert call(filled, name, days, filter, None, by, columns=TOP.format(key)) == close(want), name
-            assert call(filled, name, days, filter, 3, by, columns=TOP.format(key)) == close(want[:3]), name
 
 
 def test_top_by_default(filled, world):
@@ -55,52 +55,54 @@ def test_top_by_default(filled, world):
     assert "ZZ" in [row[1] for row in count.top_regions()]
 
 
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
-def test_by_sensor(filled, world, filter):
+@pytest.mark.parametrize("by", ["packets", "hosts"])
+@pytest.mark.parametrize("n", [1, 3, 99])
+def test_top_n(filled, world, by, n):
+    """Shares are of all, and ranks before are among all."""
+    count = ranking(world, DAYS[2:], {})
+    for name, key, want in [("top_services", "service", count.top_services(by)),
+                            ("top_source_regions", "region", count.top_regions(by))]:
+        assert call(filled, name, DAYS[2:], {}, n, by, columns=TOP.format(key)) == close(want[:n])
+
+
+@pytest.mark.parametrize("filter,days", CASES, ids=str)
+def test_by_sensor(filled, world, filter, days):
     home = filter.get("home", "JP")
-    for days in SPANS:
-        count = ranking(world, days, filter)
-        for n in (2, None):
-            want = []
-            for sensor in sorted(count.sensors, key=lambda s: (SENSORS[s] != home, SENSORS[s], s)):
-                rows = count.by_sensor(n)[sensor] or [(None, None, 0 if count.heard([sensor]) else None)]
-                want += [(f"s{sensor}", "x", SENSORS[sensor], SENSORS[sensor] == home, *row) for row in rows]
-            assert call(filled, "top_services_by_sensor", days, filter, n, columns="sensor, public_label, region,"
-                        " domestic, rank, service, packets") == want
-            assert call(filled, "common_services", days, filter, n, columns="service, sensors_in_top_n, of_sensors,"
-                        " best_rank, worst_rank, sensors_seen, packets") == count.common(n)
+    count = ranking(world, days, filter)
+    n = 2 if days == DAYS else None
+    want = []
+    for sensor in sorted(count.sensors, key=lambda s: (SENSORS[s] != home, SENSORS[s], s)):
+        rows = count.by_sensor(n)[sensor] or [(None, None, 0 if count.heard([sensor]) else None)]
+        want += [(f"s{sensor}", "x", SENSORS[sensor], SENSORS[sensor] == home, *row) for row in rows]
+    assert call(filled, "top_services_by_sensor", days, filter, n, columns="sensor, public_label, region, domestic, rank,"
+                " service, packets") == want
+    assert call(filled, "common_services", days, filter, n, columns="service, sensors_in_top_n, of_sensors, best_rank,"
+                " worst_rank, sensors_seen, packets") == count.common(n)
 
 
-@pytest.mark.parametrize("filter", FILTERS, ids=str)
-def test_activity(filled, world, filter):
-    for days in SPANS:
-        count = ranking(world, days, filter)
-        for n in (1, 2, None):
-            assert call(filled, "mirai_hosts", days, filter, n, columns="day, region, hosts, total_hosts, top_hosts,"
-                        " rank, packets") == count.mirai(n)
-        networks = filter.get("networks")
-        networks = [networks] if isinstance(networks, str) else networks
-        assert call(filled, "hosts_per_day", days, filter, columns="day, service, network, hosts, packets") == \
-            count.per_day(networks)
-        for least in (1, 40):
-            rows = call(filled, "activity_calendar", days, filter, least,
-                        columns="day, weekday, packets, hosts, active, covered")
-            assert [row[:5] for row in rows] == count.calendar(least)
-            for name in ACTIVITY:
-                assert dict(call(filled, name, days, filter, columns="day, covered")) == \
-                    {day: pytest.approx(count.covered(day)) for day in days}
+@pytest.mark.parametrize("filter,days", CASES, ids=str)
+def test_activity(filled, world, filter, days):
+    count = ranking(world, days, filter)
+    n, least = (2, 1) if days == DAYS else (None, 40)
+    covered = [pytest.approx(count.covered(day)) for day in days]
+    rows = call(filled, "mirai_hosts", days, filter, n, columns="day, region, hosts, total_hosts, top_hosts, rank, packets,"
+                " covered")
+    assert [row[:7] for row in rows] == count.mirai(n) and dict(row[::7] for row in rows) == dict(zip(days, covered))
+    rows = call(filled, "hosts_per_day", days, filter, columns="day, service, network, hosts, packets, covered")
+    assert [row[:5] for row in rows] == count.per_day() and dict(row[::5] for row in rows) == dict(zip(days, covered))
+    rows = call(filled, "activity_calendar", days, filter, least, columns="day, weekday, packets, hosts, active, covered")
+    assert [row[:5] for row in rows] == count.calendar(least) and [row[5] for row in rows] == covered
 
 
 def test_hosts_per_day_of_networks(filled, world):
     """They may overlap; services and networks are crossed."""
     filter = {"services": ["ICMP", "23/TCP", "TCP/frag"], "exclude": "bogon",
               "networks": ["2001:db8::/32", "0.0.0.0/0", "128.0.0.0/2", "0.0.0.0/1"]}
-    count = ranking(world, DAYS, filter)
-    networks = ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/2", "2001:db8::/32"]
     rows = call(filled, "hosts_per_day", DAYS, filter, columns="day, service, network, hosts, packets")
-    assert rows == count.per_day(networks)
-    assert len(rows) == 4 * 3 * 4 and [row[1:3] for row in rows[:12:4]] == [
-        (name, "0.0.0.0/0") for name in ("ICMP", "23/TCP", "TCP/frag")]
+    assert rows == ranking(world, DAYS, filter).per_day()
+    assert len(rows) == 4 * 3 * 4 and [row[1:3] for row in rows[:12]] == [
+        (name, net) for name in ("ICMP", "23/TCP", "TCP/frag")
+        for net in ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/2", "2001:db8::/32")]
 
 
 def test_outage(filled, world):
@@ -160,10 +162,10 @@ def long(request, server, template):
     server.drop(name)
 
 
-@pytest.mark.parametrize("filter", [{}, {"ports_only": True, "src_region": ["CN", "ZZ"]}, {"sensors": 3}], ids=str)
 @pytest.mark.parametrize("text", PERIODS)
-def test_previous(long, text, filter):
+def test_previous(long, text):
     world, ask = long
+    filter = [{}, {"ports_only": True, "src_region": ["CN", "ZZ"]}, {"sensors": 3}][PERIODS.index(text) % 3]
     first, end = map(datetime.date.fromisoformat, text.split())
     count = Ranking(world, first, end, filter)
     days = [first, end - DAY]
@@ -279,3 +281,21 @@ def test_empty_database(installation):
                 rows = call(ask, name, DAYS, columns=columns[name])
                 assert [row[0] for row in rows] == DAYS
                 assert {v for row in rows for v in row[1:]} <= {None, "all"}
+
+
+# Names.
+
+def test_names(filled, world):
+    filled("SELECT hirundo.set_region_name('CN', 'Middle') IS NULL", role="postgres")
+    try:
+        regions = dict(call(filled, "top_source_regions", DAYS, columns="region, name"))
+        assert (regions["CN"], regions["JP"], regions["US"]) == ("Middle", "Japan", "United States")
+        mirai = dict(call(filled, "mirai_hosts", DAYS, columns="DISTINCT region, name"))
+        assert mirai.keys() == regions.keys() and all(mirai[r] == regions[r] for r in mirai)
+    finally:
+        filled("SELECT hirundo.set_region_name('CN', NULL) IS NULL", role="postgres")
+    have = {row[0]: row[1:] for row in call(filled, "top_services", DAYS, {}, None, columns="service, name, common_name")}
+    assert have["22/TCP"][0] == "ssh" and have["53/UDP"][0] == "domain" and have["23/TCP"][0] == "telnet"
+    assert have["GRE"] == have["TCP/frag"] == (None, None)
+    known = {row[0]: row[1:] for row in filled("SELECT * FROM hirundo.service_name")}
+    assert have == {service: known.get(service, (None, None)) for service in have}

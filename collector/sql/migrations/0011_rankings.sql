@@ -120,22 +120,32 @@ DECLARE
     ranks bigint[];
     before bigint[];
     of_all numeric;
+    -- Not within the queries: they would not run in parallel.
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
+    -- There are tens of thousands of services: ties are told apart only where somebody asks.
     WITH counted AS MATERIALIZED (
-        SELECT * FROM hirundo.counted_services(period, f, by_hosts)
-    ), chosen AS (
-        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
+        SELECT c.*, CASE WHEN by_hosts THEN c.hosts ELSE c.packets END AS weight
+        FROM hirundo.counted_services(period, f, by_hosts) c
+    ), chosen AS MATERIALIZED (
+        SELECT row_number() OVER (ORDER BY c.weight DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
             AS rank, c.*
         FROM counted c
+        WHERE c.weight >= (SELECT min(b.weight) FROM (SELECT a.weight FROM counted a ORDER BY 1 DESC LIMIT n) b)
         ORDER BY 1 LIMIT n
-    ), earlier AS (
-        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
-            AS rank, c.*
+    ), ranked AS MATERIALIZED (
+        SELECT rank() OVER (ORDER BY CASE WHEN by_hosts THEN c.hosts END DESC, c.packets DESC) AS rank, c.*
         FROM hirundo.counted_services(previous, f, by_hosts) c
         WHERE has_previous
+    ), earlier AS (
+        SELECT r.service, r.packets, r.rank - 1 + row_number() OVER (
+            PARTITION BY r.rank ORDER BY hirundo.service_order(r.service), r.service) AS rank
+        FROM ranked r
+        WHERE r.rank IN (SELECT o.rank FROM ranked o JOIN chosen USING (service))
     )
     SELECT array_agg(c.service ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank),
         array_agg(c.hosts ORDER BY c.rank), array_agg(e.rank ORDER BY c.rank), array_agg(e.packets ORDER BY c.rank),
@@ -147,13 +157,11 @@ BEGIN
             SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
     END IF;
     RETURN QUERY
-    SELECT r.rank, r.service, NULL, NULL, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
+    SELECT r.rank, r.service, e.name, e.common_name, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
         (CASE WHEN by_hosts THEN r.hosts ELSE r.packets END / nullif(of_all, 0))::double precision,
-        r.previous_rank, has_previous, r.previous_packets, d.dataset, d.as_of
+        r.previous_rank, has_previous, r.previous_packets, dataset, as_of
     FROM unnest(services, packets, hosts, ranks, before) WITH ORDINALITY
         AS r (service, packets, hosts, previous_rank, previous_packets, rank)
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS d (dataset, as_of)
     LEFT JOIN (
         SELECT g.service, count(g.host) AS hosts
         FROM (
@@ -161,6 +169,7 @@ BEGIN
             WHERE NOT by_hosts AND c.service = ANY (services)
             GROUP BY 1, 2) g
         GROUP BY g.service) h ON h.service = r.service
+    LEFT JOIN hirundo.service_name e ON e.service = r.service
     ORDER BY r.rank;
 END
 $$;
@@ -176,29 +185,27 @@ COMMENT ON FUNCTION report.top_services IS
     'dataset: address data that regions and ASNs come from. as_of: all that was received before is counted. All keys '
     'of the filter.';
 
-CREATE FUNCTION hirundo.sensor_services(period daterange, f hirundo.report_filter, n int, by_region boolean)
+CREATE FUNCTION hirundo.first_services(period daterange, f hirundo.report_filter, places int[], n int)
 RETURNS TABLE (place int, rank bigint, service text, packets bigint)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT r.place, r.rank, r.service, r.packets
+    SELECT t.place, t.rank, t.service, t.packets
     FROM (
-        SELECT g.place, g.service, g.packets, row_number() OVER (
-            PARTITION BY g.place ORDER BY g.packets DESC, hirundo.service_order(g.service), g.service) AS rank
+        -- Most services are no sensor's first: ties are told apart only among those that may be.
+        SELECT r.place, r.service, r.packets, r.rank - 1 + row_number() OVER (
+            PARTITION BY r.place, r.rank ORDER BY hirundo.service_order(r.service), r.service) AS rank
         FROM (
-            SELECT p.place, c.service, sum(c.packets)::bigint AS packets
-            FROM (
-                SELECT r.sensor_id, r.service, sum(r.packets) AS packets
-                FROM hirundo.report_services(period, f) r GROUP BY 1, 2) c
-            JOIN (
-                SELECT s.sensor_id, CASE WHEN by_region THEN min(s.sensor_id) OVER (PARTITION BY s.region)
-                    ELSE s.sensor_id END AS place
-                FROM hirundo.sensor s WHERE s.sensor_id = ANY ((f).sensors)) p USING (sensor_id)
-            GROUP BY 1, 2) g) r
-    WHERE n IS NULL OR r.rank <= n;
+            SELECT p.place, c.service, sum(c.packets)::bigint AS packets,
+                rank() OVER (PARTITION BY p.place ORDER BY sum(c.packets)::bigint DESC) AS rank
+            FROM hirundo.report_services(period, f) c
+            JOIN unnest((f).sensors, places) AS p (sensor_id, place) ON p.sensor_id = c.sensor_id
+            GROUP BY p.place, c.service) r
+        WHERE n IS NULL OR r.rank <= n) t
+    WHERE n IS NULL OR t.rank <= n;
 END;
-COMMENT ON FUNCTION hirundo.sensor_services IS
-    'The first n services (NULL: all) of each sensor by packets, ties by protocol and port; or those of all sensors '
-    'of a region together, place being the first of these.';
+COMMENT ON FUNCTION hirundo.first_services IS
+    'The first n services (NULL: all) of each place by packets, ties by protocol and port. places: to which each of '
+    'the filter''s sensors belongs.';
 
 CREATE FUNCTION hirundo.listeners(period daterange, f hirundo.report_filter) RETURNS int[]
 LANGUAGE sql STABLE
@@ -215,7 +222,7 @@ CREATE FUNCTION report.top_services_by_sensor(period daterange, filter jsonb DEF
 RETURNS TABLE (sensor text, public_label text, region char(2), domestic boolean, rank bigint, service text,
     packets bigint, dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -223,20 +230,24 @@ DECLARE
     home text := coalesce(filter ->> 'home', (SELECT s.value FROM hirundo.setting s WHERE s.name = 'home_region'));
     by_region boolean := NOT hirundo.shows_sensors();
     heard int[];
+    places int[];
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     heard := hirundo.listeners(period, f);
+    -- A place is a sensor, or the first one of a region.
+    places := ARRAY(
+        SELECT CASE WHEN by_region THEN min(s.sensor_id) OVER (PARTITION BY s.region) ELSE s.sensor_id END
+        FROM hirundo.sensor s WHERE s.sensor_id = ANY (f.sensors) ORDER BY s.sensor_id);
     RETURN QUERY
     SELECT CASE WHEN NOT by_region THEN s.name END, CASE WHEN NOT by_region THEN s.public_label END, s.region,
-        s.region = home, t.rank, t.service, coalesce(t.packets, CASE WHEN p.heard THEN 0 END), d.dataset, d.as_of
+        s.region = home, t.rank, t.service, coalesce(t.packets, CASE WHEN p.heard THEN 0 END), dataset, as_of
     FROM (
-        SELECT min(i.id) AS place, bool_or(i.id = ANY (heard)) AS heard
-        FROM unnest(f.sensors) AS i (id) JOIN hirundo.sensor s ON s.sensor_id = i.id
-        GROUP BY CASE WHEN by_region THEN s.region ELSE i.id::text END) p
+        SELECT i.place, bool_or(i.id = ANY (heard)) AS heard
+        FROM unnest(f.sensors, places) AS i (id, place) GROUP BY i.place) p
     JOIN hirundo.sensor s ON s.sensor_id = p.place
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS d (dataset, as_of)
-    LEFT JOIN hirundo.sensor_services(period, f, n, by_region) t ON t.place = p.place
+    LEFT JOIN hirundo.first_services(period, f, places, n) t ON t.place = p.place
     ORDER BY s.region <> home, s.region, s.sensor_id, t.rank;
 END
 $$;
@@ -252,23 +263,37 @@ CREATE FUNCTION report.common_services(period daterange, filter jsonb DEFAULT '{
 RETURNS TABLE (service text, sensors_in_top_n int, of_sensors int, best_rank bigint, worst_rank bigint,
     sensors_seen int, packets bigint, dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     of_all int;
+    services text[];
+    counts int[];
+    bests bigint[];
+    worsts bigint[];
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     of_all := cardinality(hirundo.listeners(period, f));
+    SELECT array_agg(t.service), array_agg(t.sensors), array_agg(t.best), array_agg(t.worst)
+        INTO services, counts, bests, worsts
+        FROM (
+            SELECT r.service, count(*)::int AS sensors, min(r.rank) AS best, max(r.rank) AS worst
+            FROM hirundo.first_services(period, f, f.sensors, n) r GROUP BY r.service) t;
     RETURN QUERY
-    SELECT t.service, (count(*) FILTER (WHERE n IS NULL OR t.rank <= n))::int, of_all, min(t.rank),
-        max(t.rank) FILTER (WHERE n IS NULL OR t.rank <= n), count(*)::int, sum(t.packets)::bigint,
-        hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors)
-    FROM hirundo.sensor_services(period, f, NULL, false) t
-    GROUP BY t.service
-    HAVING n IS NULL OR min(t.rank) <= n
-    ORDER BY 2 DESC, 4, 5, 7 DESC, hirundo.service_order(t.service), t.service;
+    SELECT t.service, t.sensors, of_all, t.best, t.worst, c.sensors, c.packets, dataset, as_of
+    FROM unnest(services, counts, bests, worsts) AS t (service, sensors, best, worst)
+    JOIN (
+        SELECT g.service, count(*)::int AS sensors, sum(g.packets)::bigint AS packets
+        FROM (
+            SELECT r.service, r.sensor_id, sum(r.packets) AS packets FROM hirundo.report_services(period, f) r
+            WHERE r.service = ANY (services)
+            GROUP BY 1, 2) g
+        GROUP BY g.service) c USING (service)
+    ORDER BY t.sensors DESC, t.best, t.worst, c.packets DESC, hirundo.service_order(t.service), t.service;
 END
 $$;
 COMMENT ON FUNCTION report.common_services IS
@@ -316,6 +341,8 @@ DECLARE
     previous daterange;
     has_previous boolean;
     of_all numeric;
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     previous := hirundo.previous_period(period);
@@ -334,14 +361,13 @@ BEGIN
         FROM hirundo.counted_regions(previous, f, by_hosts) c
         WHERE has_previous
     )
-    SELECT c.rank, c.region::char(2), NULL, c.packets, c.hosts,
+    SELECT c.rank, c.region::char(2), coalesce(m.name, c.region), c.packets, c.hosts,
         (CASE WHEN by_hosts THEN c.hosts / nullif(of_all, 0)
             ELSE c.packets / (SELECT sum(a.packets) FROM counted a) END)::double precision,
-        e.rank, has_previous, e.packets, d.dataset, d.as_of
+        e.rank, has_previous, e.packets, dataset, as_of
     FROM counted c
     LEFT JOIN earlier e USING (region)
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS d (dataset, as_of)
+    LEFT JOIN hirundo.region_name m ON m.region = c.region
     WHERE n IS NULL OR c.rank <= n
     ORDER BY c.rank;
 END
@@ -369,7 +395,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     '{"grp": "domestic"}', 5)$x$);
 
 REVOKE ALL ON FUNCTION hirundo.check_rank_by, hirundo.previous_period, hirundo.period_counted, hirundo.covered_days,
-    hirundo.service_order, hirundo.counted_services, hirundo.sensor_services, hirundo.listeners,
+    hirundo.service_order, hirundo.counted_services, hirundo.first_services, hirundo.listeners,
     hirundo.counted_regions, report.top_services, report.top_services_by_sensor, report.common_services,
     report.top_source_regions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.service_order TO hirundo_analyst;

@@ -1,4 +1,6 @@
 -- Activity by day: who sent what Mirai sends, hosts of services and networks, days of activity.
+--
+-- What a query can not run in parallel with (settings, books) is asked for before it.
 
 CREATE FUNCTION report.mirai_hosts(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 5)
 RETURNS TABLE (day date, region char(2), hosts bigint, total_hosts bigint, top_hosts bigint, name text, rank bigint,
@@ -10,8 +12,14 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     mirai int := (SELECT 1 << t.bit FROM hirundo.trait t WHERE t.name = 'mirai');
+    days date[];
+    shares double precision[];
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
+        FROM hirundo.covered_days(period, f.sensors) d;
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         SELECT c.day, coalesce(c.src_region, 'ZZ')::char(2) AS region, hirundo.host(c.src) AS host,
@@ -34,16 +42,15 @@ BEGIN
         SELECT e.day, e.region, count(e.host) AS hosts, sum(e.packets)::bigint AS packets
         FROM cell e JOIN top USING (region) GROUP BY 1, 2
     )
-    SELECT d.day, t.region, coalesce(p.hosts, z.zero), coalesce(a.hosts, z.zero), coalesce(a.in_top, z.zero), NULL,
-        t.rank, coalesce(p.packets, z.zero), d.covered, o.dataset, o.as_of
-    FROM hirundo.covered_days(period, f.sensors) d
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS o (dataset, as_of)
+    SELECT d.day, t.region, coalesce(p.hosts, z.zero), coalesce(a.hosts, z.zero), coalesce(a.in_top, z.zero),
+        coalesce(m.name, t.region), t.rank, coalesce(p.packets, z.zero), d.covered, dataset, as_of
+    FROM unnest(days, shares) AS d (day, covered)
     LEFT JOIN total a ON a.day = d.day
     -- What a region has of which nothing came: 0 where that is known.
     CROSS JOIN LATERAL (SELECT CASE WHEN d.covered > 0 OR a.day IS NOT NULL THEN 0 END) AS z (zero)
     LEFT JOIN top t ON true
     LEFT JOIN part p ON p.day = d.day AND p.region = t.region
+    LEFT JOIN hirundo.region_name m ON m.region = t.region
     ORDER BY d.day, t.rank;
 END
 $$;
@@ -67,9 +74,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
-    networks cidr[] := hirundo.filter_list(filter, 'networks', 'string')::cidr[];
+    networks cidr[];
+    days date[];
+    shares double precision[];
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    SELECT array_agg(w.network) INTO networks FROM (
+        SELECT unnest(hirundo.filter_list(filter, 'networks', 'string'))::cidr
+        UNION
+        SELECT g.network FROM hirundo.network_group g
+        WHERE g.name = ANY (hirundo.filter_list(filter, 'network_group', 'string'))) AS w (network);
+    SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
+        FROM hirundo.covered_days(period, f.sensors) d;
     RETURN QUERY
     WITH counted AS (
         SELECT h.day, h.service, h.network, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
@@ -82,10 +100,8 @@ BEGIN
         GROUP BY 1, 2, 3
     )
     SELECT d.day, s.service, coalesce(w.network::text, 'all'), coalesce(c.hosts, z.zero), coalesce(c.packets, z.zero),
-        d.covered, o.dataset, o.as_of
-    FROM hirundo.covered_days(period, f.sensors) d
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS o (dataset, as_of)
+        d.covered, dataset, as_of
+    FROM unnest(days, shares) AS d (day, covered)
     CROSS JOIN unnest(coalesce(f.services, '{all}')) AS s (service)
     CROSS JOIN unnest(coalesce(networks, '{NULL}')) AS w (network)
     LEFT JOIN counted c ON c.day = d.day AND c.service = s.service AND c.network IS NOT DISTINCT FROM w.network
@@ -95,11 +111,11 @@ END
 $$;
 COMMENT ON FUNCTION report.hosts_per_day IS
     'Hosts by reporting day (R17, R20): a row for each day, each service of the filter (all: the filter names none, '
-    'and all count together), and each network of its key networks (all: it names none). hosts: distinct sources '
-    '(IPv6: /64) of that day, service and network, over all sensors; packets: sum. Rows don''t add up: a host may use'
-    ' several services, and networks may overlap. 0 where nothing came, NULL where no sensor of the filter listened '
-    'that day. covered: share of the day (today: until now) in which its sensors listened. dataset, as_of: as in '
-    'report.top_services. All keys of the filter.';
+    'and all count together), and each network of its keys networks and network_group (all: it names none). hosts: '
+    'distinct sources (IPv6: /64) of that day, service and network, over all sensors; packets: sum. Rows don''t add '
+    'up: a host may use several services, and networks may overlap. 0 where nothing came, NULL where no sensor of the'
+    ' filter listened that day. covered: share of the day (today: until now) in which its sensors listened. dataset, '
+    'as_of: as in report.top_services. All keys of the filter.';
 
 CREATE FUNCTION report.activity_calendar(period daterange, filter jsonb DEFAULT '{}', min_hosts int DEFAULT 1)
 RETURNS TABLE (day date, weekday text, packets bigint, hosts bigint, active boolean, covered double precision,
@@ -110,19 +126,23 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    days date[];
+    shares double precision[];
+    dataset text := hirundo.rollup_dataset(period, f.sensors);
+    as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     IF min_hosts IS NULL OR min_hosts < 1 THEN
         RAISE EXCEPTION 'min_hosts is %, not 1 or more', coalesce(min_hosts::text, 'NULL') USING ERRCODE = '22023';
     END IF;
+    SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
+        FROM hirundo.covered_days(period, f.sensors) d;
     RETURN QUERY
     SELECT d.day, (ARRAY['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'])[extract(isodow FROM d.day)::int],
         coalesce(c.packets, z.zero), coalesce(c.hosts, z.zero),
         CASE WHEN coalesce(c.hosts, 0) >= min_hosts THEN true WHEN d.covered > 0 THEN false END,
-        d.covered, o.dataset, o.as_of
-    FROM hirundo.covered_days(period, f.sensors) d
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS o (dataset, as_of)
+        d.covered, dataset, as_of
+    FROM unnest(days, shares) AS d (day, covered)
     CROSS JOIN LATERAL (SELECT CASE WHEN d.covered > 0 THEN 0 END) AS z (zero)
     LEFT JOIN (
         SELECT h.day, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
