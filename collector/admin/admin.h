@@ -38,6 +38,7 @@ int command_sensor_disable(struct admin *a, int argc, char **argv);
 int command_sensor_renew(struct admin *a, int argc, char **argv);
 int command_enrich_import(struct admin *a, int argc, char **argv);
 int command_enrich_lookup(struct admin *a, int argc, char **argv);
+int command_report_quarter(struct admin *a, int argc, char **argv);
 int command_verify(struct admin *a, int argc, char **argv);
 
 /** Prints "hirundo-admin: what" to stderr. @return code */

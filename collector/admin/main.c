@@ -1,6 +1,6 @@
 /*
- * hirundo-admin: database, certificates, sensors, address data, verification. Short-lived; reads
- * what it needs, does one thing, says what it did.
+ * hirundo-admin: database, certificates, sensors, address data, publications, verification.
+ * Short-lived; reads what it needs, does one thing, says what it did.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -52,6 +52,11 @@ static const struct command commands[] = {
 		"show region, ASN, holder, organization and contact of an address, whether it\n"
 		"scans for research, and which data say so",
 		command_enrich_lookup},
+	{"report", "quarter", "QUARTER [--output DIR] [--new-edition] [--single-sensor-regions]",
+		"publish a quarter, such as 2023Q1, as HTML and Markdown. What was published "
+		"stays:\n"
+		"again, it shows what would be different now; --new-edition publishes that",
+		command_report_quarter},
 	{"verify", NULL, "[--json]",
 		"check that the books balance: every packet that sensors sealed is stored,\n"
 		"quarantined, rejected, lost or open; exit 1 and the difference where not",
