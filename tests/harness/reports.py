@@ -12,7 +12,8 @@ DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 OF_TTLS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
 RANKINGS = ["top_services", "top_services_by_sensor", "common_services", "top_source_regions"]
 ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
-FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY]
+SERIES = ["packets_per_sensor_day", "service_trend", "source_region_trend", "ack_packets"]
+FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *SERIES]
 
 
 def period(days) -> str:

@@ -217,6 +217,22 @@ BEGIN ATOMIC
         AND ((f).src_regions IS NULL OR coalesce(r.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR r.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR r.src <<= ANY ((f).networks))
+        -- Whose a source was is kept by the day.
+        AND ((f).organizations IS NULL OR EXISTS (
+            SELECT FROM hirundo.source_day o
+            WHERE o.sensor_id = r.sensor_id AND o.day = d.day AND o.service = d.service AND o.src = r.src
+                AND (o.organization_id = ANY ((f).organizations)
+                    OR (o.organization_id IS NULL AND o.src_asn = ANY ((f).organization_asns)))
+                AND o.day >= lower(period) AND o.day < upper(period)))
+        AND ((f).group4 IS NULL OR hirundo.within(r.src, (f).group4, (f).group6))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(r.src, (SELECT hirundo.bounds4(hirundo.scanners(period, true))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, true)))), false))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(r.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, false)))), false)
+            AND EXISTS (SELECT FROM hirundo.scanner s
+                WHERE s.network >>= r.src AND d.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR d.service = ANY ((f).services))
         AND (NOT (f).ports_only OR (r.protocol IN (6, 17) AND r.dst_port IS NOT NULL))
         AND ((f).traits IS NULL OR r.traits & (f).traits <> 0)
@@ -230,7 +246,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hirundo.report_raw IS
     'Rows of observation in a period that a filter leaves: report_sources() with the time. Region and ASN are those of '
-    'the row, not of its source''s day.';
+    'the row, not of its source''s day; the organization is that of the day.';
 
 CREATE FUNCTION hirundo.series_rows(period daterange, f hirundo.report_filter, s hirundo.series)
 RETURNS TABLE (step int, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
