@@ -1,9 +1,13 @@
 """How fresh the rollups stay at 20,000 observations a second: scans of ten sensors from many sources, most packets from
-few of them (Zipf), written as ingest writes them, while a collector rolls them up. Everything shares the machine."""
+few of them (Zipf), written as ingest writes them, while a collector rolls them up. Everything shares the machine.
+
+Promised are 60 s on two cores. On a machine that does other things, too, the lag tells little; what the rollup takes of a
+core is told apart from it."""
 import bisect
 import datetime
 import itertools
 import os
+import pathlib
 import random
 import threading
 import time
@@ -12,11 +16,16 @@ import pytest
 
 RATE = int(os.environ.get("HIRUNDO_BENCH_RATE", 20000))
 SECONDS = int(os.environ.get("HIRUNDO_BENCH_SECONDS", 75))
-LIMIT = float(os.environ.get("HIRUNDO_BENCH_LAG", 60))
+# Promised: 60 s, at 20,000 rows/s on less than a core. What fails is three times worse.
+LAG, CORE = 60 * 3, 20000 / 3
 SENSORS, SOURCES = 10, 300_000
 UTC = datetime.timezone.utc
 COLUMNS = ("observed_at, sensor_id, target, src, src_port, dst_port, ip_length, ip_id, tcp_seq, tcp_window,"
            " tcp_header_length, tcp_mss, tcp_flags, ttl, protocol, ip_flags, traits, packets, src_region, src_asn")
+
+
+SIZES = ("SELECT (SELECT count(*) FROM hirundo.ttl_day) || ' rows of ttl_day, ' || (SELECT count(*) FROM hirundo.source_day)"
+         " || ' of source_day, ' || (SELECT count(DISTINCT src) FROM hirundo.source_day) || ' sources'")
 
 
 class Scans:
@@ -28,7 +37,7 @@ class Scans:
         self.tools = []
         for _ in range(SOURCES):
             ports = rnd.choice([[23], [23], [445], [22], [80, 443, 8080], [3389], [5555], [6379, 2375, 8545],
-                                list(range(1, 1025)), list(range(1, 65536))])
+                                range(1, 1025), range(1, 65536)])
             self.tools.append((f"{rnd.randrange(1, 224)}.{rnd.randrange(256)}.{rnd.randrange(256)}.{rnd.randrange(256)}",
                                ports, rnd.choice([1024, 14600, 64240, 65535]), rnd.choice([64, 64, 128, 255]) - rnd.randrange(6, 25),
                                rnd.choice(["JP", "CN", "US", "BR", "RU"]), rnd.randrange(1, 70000)))
@@ -73,6 +82,12 @@ def write(connection, batch) -> None:
                        " FROM (SELECT date_bin('15 min', %s, 'epoch')) x (b)", (sensor, seq, n, begin, end, begin))
 
 
+def cpu_seconds(pid: int) -> float:
+    """Of a process until now."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.timeout(1200)
 def test_freshness(private_installation):
     installation = private_installation
@@ -82,7 +97,7 @@ def test_freshness(private_installation):
     # A record of a quarter second from each of four sensors in turn, made before, because making them is not what is
     # measured.
     n, batches = RATE // 4, []
-    start = datetime.datetime.now(UTC) + datetime.timedelta(seconds=25)
+    start = datetime.datetime.now(UTC) + datetime.timedelta(seconds=15 + RATE * SECONDS * 30e-6)
     for i in range(SECONDS * 4):
         begin = start + datetime.timedelta(seconds=i / 4)
         batches.append((i % SENSORS + 1, i // SENSORS + 1, begin, 0.25, scans.rows(i % SENSORS + 1, begin, 0.25, n), n))
@@ -116,10 +131,14 @@ def test_freshness(private_installation):
     age, waiting = installation.query(lag)[0]
     installation.wait_query("SELECT count(*) FROM hirundo.dirty_mark", 0, timeout=600)
     drained = time.monotonic() - begin
-    rows, cpu = collector.metrics()["hirundo_rollup_rows_total"], os.times()
-    print(f"{RATE * SECONDS:,} rows in {fed:.1f} s (at most {late[0]:.1f} s late), rolled up while they came:"
-          f" {(RATE * SECONDS - waiting) / fed:,.0f} rows/s, at their end the oldest mark was {age:.1f} s old, {waiting:,} rows"
-          f" waited, {drained - fed:.1f} s more took the rest; {rows:,.0f} rows")
-    (total,), = installation.query("SELECT sum(packets) FROM hirundo.service_day")
-    assert total == RATE * SECONDS == installation.query("SELECT sum(packets) FROM hirundo.source_day")[0][0]
-    assert max(lag[0] for lag in lags) <= LIMIT
+    total = RATE * SECONDS
+    (backend,), = installation.query("SELECT pid FROM pg_stat_activity WHERE query LIKE '%%hirundo.dirty_mark m LEFT JOIN%%'"
+                                     " AND pid <> pg_backend_pid() AND datname = current_database()")
+    core = total / cpu_seconds(backend)
+    print(f"{total:,} rows in {fed:.1f} s (at most {late[0]:.1f} s late); {(total - waiting) / fed:,.0f} rows/s rolled up while"
+          f" they came; then the oldest mark was {age:.1f} s old, {waiting:,} rows waited, and {drained - fed:.1f} s more took"
+          f" the rest. {core:,.0f} rows in a second of a core. {installation.query(SIZES)[0]}")
+    assert installation.query("SELECT sum(packets) FROM hirundo.service_day")[0][0] == total
+    assert installation.query("SELECT sum(packets) FROM hirundo.source_day")[0][0] == total
+    assert core >= CORE
+    assert max(lag[0] for lag in lags) <= LAG

@@ -111,6 +111,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     by_hosts boolean := hirundo.check_rank_by(rank_by);
     previous daterange;
     has_previous boolean;
@@ -122,6 +123,12 @@ DECLARE
     of_all numeric;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('top_services', period,
+        jsonb_build_object('filter', filter, 'n', n, 'rank_by', rank_by));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('top_services') USING stored;
+        RETURN;
+    END IF;
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
     WITH counted AS MATERIALIZED (
@@ -312,12 +319,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     by_hosts boolean := hirundo.check_rank_by(rank_by);
     previous daterange;
     has_previous boolean;
     of_all numeric;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('top_source_regions', period,
+        jsonb_build_object('filter', filter, 'n', n, 'rank_by', rank_by));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('top_source_regions') USING stored;
+        RETURN;
+    END IF;
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
     IF by_hosts THEN

@@ -406,12 +406,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('service_trend', period,
+        jsonb_build_object('filter', filter, 'n', n, 'step', step));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('service_trend') USING stored;
+        RETURN;
+    END IF;
     s := hirundo.series(period, unit);
     IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -472,12 +479,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('source_region_trend', period,
+        jsonb_build_object('filter', filter, 'n', n, 'step', step));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('source_region_trend') USING stored;
+        RETURN;
+    END IF;
     s := hirundo.series(period, unit);
     IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -523,12 +537,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    stored := hirundo.stored_answer('ack_packets', period,
+        jsonb_build_object('filter', filter, 'step', step));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('ack_packets') USING stored;
+        RETURN;
+    END IF;
     s := hirundo.series(period, unit);
     IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);

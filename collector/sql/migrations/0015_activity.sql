@@ -9,9 +9,15 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     mirai int := (SELECT 1 << t.bit FROM hirundo.trait t WHERE t.name = 'mirai');
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('mirai_hosts', period, jsonb_build_object('filter', filter, 'n', n));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('mirai_hosts') USING stored;
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         SELECT c.day, coalesce(c.src_region, 'ZZ')::char(2) AS region, hirundo.host(c.src) AS host,
@@ -67,9 +73,15 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     networks cidr[] := hirundo.filter_list(filter, 'networks', 'string')::cidr[];
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    stored := hirundo.stored_answer('hosts_per_day', period, jsonb_build_object('filter', filter));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('hosts_per_day') USING stored;
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH counted AS (
         SELECT h.day, h.service, h.network, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
@@ -110,10 +122,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     IF min_hosts IS NULL OR min_hosts < 1 THEN
         RAISE EXCEPTION 'min_hosts is %, not 1 or more', coalesce(min_hosts::text, 'NULL') USING ERRCODE = '22023';
+    END IF;
+    stored := hirundo.stored_answer('activity_calendar', period,
+        jsonb_build_object('filter', filter, 'min_hosts', min_hosts));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('activity_calendar') USING stored;
+        RETURN;
     END IF;
     RETURN QUERY
     SELECT d.day, (ARRAY['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'])[extract(isodow FROM d.day)::int],
