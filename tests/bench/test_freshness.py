@@ -97,7 +97,10 @@ def test_freshness(private_installation):
     # A record of a quarter second from each of four sensors in turn, made before, because making them is not what is
     # measured.
     n, batches = RATE // 4, []
-    start = datetime.datetime.now(UTC) + datetime.timedelta(seconds=15 + RATE * SECONDS * 30e-6)
+    begin = time.monotonic()
+    scans.rows(1, datetime.datetime.now(UTC), 0.25, n)
+    each = time.monotonic() - begin
+    start = datetime.datetime.now(UTC) + datetime.timedelta(seconds=10 + 2 * each * SECONDS * 4)
     for i in range(SECONDS * 4):
         begin = start + datetime.timedelta(seconds=i / 4)
         batches.append((i % SENSORS + 1, i // SENSORS + 1, begin, 0.25, scans.rows(i % SENSORS + 1, begin, 0.25, n), n))

@@ -54,9 +54,11 @@ BEGIN
     s.raw := unit IN ('15min', 'hour');
     s.zone := hirundo.reporting_zone();
     s.starts := hirundo.step_starts(period, unit);
-    s.days := ARRAY(SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.starts) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.days := ARRAY(
+        SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.starts) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
     s.slots := CASE WHEN s.raw THEN s.starts ELSE hirundo.step_starts(period, 'day') END;
-    s.slot_days := ARRAY(SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.slot_days := ARRAY(
+        SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
     s.till := hirundo.day_start(upper(period));
     RETURN s;
 END
@@ -397,9 +399,10 @@ COMMENT ON FUNCTION report.packets_per_sensor_day IS
     'of the rows. as_of: all that was received before is counted. All keys of the filter; grp leaves the other group '
     'NULL.';
 
-CREATE FUNCTION report.service_trend(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day', n int DEFAULT 5)
-RETURNS TABLE (step_start timestamptz, service text, packets bigint, hosts bigint, packets_per_address_day double precision,
-    covered double precision, dataset text, as_of timestamptz)
+CREATE FUNCTION report.service_trend(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day',
+    n int DEFAULT 5)
+RETURNS TABLE (step_start timestamptz, service text, packets bigint, hosts bigint,
+    packets_per_address_day double precision, covered double precision, dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
 AS $$
@@ -426,7 +429,8 @@ BEGIN
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     IF f.services IS NOT NULL THEN
-        f.services := ARRAY(SELECT s.service FROM unnest(f.services) AS s (service) ORDER BY hirundo.service_order(s.service));
+        f.services := ARRAY(
+            SELECT k.service FROM unnest(f.services) AS k (service) ORDER BY hirundo.service_order(k.service));
     ELSIF s.raw THEN
         f.services := ARRAY(
             SELECT c.service FROM hirundo.report_raw(period, f, s) c GROUP BY c.service
@@ -506,8 +510,8 @@ BEGIN
         SELECT h.step, h.region, sum(h.packets)::bigint AS packets, sum(h.packets_mean) AS packets_mean,
             count(h.host) AS hosts
         FROM (
-            SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
-                sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
+            SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host,
+                sum(c.packets) AS packets, sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
             FROM hirundo.series_rows(period, f, s) c
             LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
             GROUP BY 1, 2, 3) h
@@ -584,7 +588,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R7, R8', 'report.packets_per_sensor_day',
         $x$SELECT * FROM report.packets_per_sensor_day(daterange(current_date - 90, current_date), '{}', 'month')$x$),
     ('R2, R17', 'report.service_trend',
-        $x$SELECT * FROM report.service_trend(daterange(current_date - 30, current_date), '{"services": ["22/TCP", "5900/TCP"]}', 'day')$x$),
+        $x$SELECT * FROM report.service_trend(daterange(current_date - 30, current_date), '{"services": "22/TCP"}')$x$),
     ('R4', 'report.source_region_trend',
         $x$SELECT * FROM report.source_region_trend(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 5, 'week')$x$),
     ('R5', 'report.ack_packets',

@@ -93,7 +93,7 @@ CREATE FUNCTION hirundo.answer_query(function text) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
     SELECT format('SELECT * FROM jsonb_to_recordset($1) AS r (%s)',
-        string_agg(format('%I %s', a.name, format_type(a.type, NULL)), ', ' ORDER BY a.place))
+        string_agg(format('%I %s', a.name, format_type(a.type, -1)), ', ' ORDER BY a.place))
     FROM pg_proc p
     CROSS JOIN unnest(p.proargnames, p.proallargtypes, p.proargmodes) WITH ORDINALITY AS a (name, type, mode, place)
     WHERE p.oid = ('report.' || function)::regproc AND a.mode = 't');
