@@ -13,7 +13,8 @@ OF_TTLS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share",
 RANKINGS = ["top_services", "top_services_by_sensor", "common_services", "top_source_regions"]
 ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
 NETWORKS = ["top_networks", "ack_organizations"]
-FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NETWORKS]
+SERIES = ["packets_per_sensor_day", "service_trend", "source_region_trend", "ack_packets"]
+FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NETWORKS, *SERIES]
 
 
 def period(days) -> str:

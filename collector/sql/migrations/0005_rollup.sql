@@ -244,6 +244,14 @@ COMMENT ON COLUMN hirundo.dataset_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.dataset_day.day IS 'reporting day (setting reporting_zone)';
 COMMENT ON COLUMN hirundo.dataset_day.dataset_id IS 'state of the address data: enrichment_dataset';
 
+CREATE TABLE hirundo.answer_mark (
+    mark bigint PRIMARY KEY,
+    days daterange NOT NULL
+);
+COMMENT ON TABLE hirundo.answer_mark IS 'Reporting days whose rollups changed; append-only, deleted together with the stored answers that depend on them (stored_answer). While it is there, these are not given.';
+COMMENT ON COLUMN hirundo.answer_mark.mark IS 'random number of the change';
+COMMENT ON COLUMN hirundo.answer_mark.days IS 'days that may have changed';
+
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -275,10 +283,21 @@ COMMENT ON FUNCTION hirundo.ensure_rollup_month IS
 
 -- The steps. Not for others: they trust their arguments.
 
+CREATE FUNCTION hirundo.mark_answers(p_days daterange) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO hirundo.answer_mark (mark, days) VALUES (hashtextextended(gen_random_uuid()::text, 0), p_days);
+END;
+COMMENT ON FUNCTION hirundo.mark_answers IS
+    'Notes that rollups of these days change. In the transaction that changes them, whatever the days: which months are '
+    'closed when it commits, it can not know.';
+
 CREATE FUNCTION hirundo.rollup_merge(
     p_sensor_id int, p_spans tstzmultirange, p_xmins xid[], p_first_day date, p_last_day date, p_expected bigint)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
+SET enable_nestloop = off SET enable_mergejoin = off SET enable_sort = off
+-- The planner can not know how many rows there are, takes them for few, and would sort and loop: hashes are faster.
 AS $$
 DECLARE
     zone text := hirundo.reporting_zone();
@@ -306,11 +325,20 @@ BEGIN
             OFFSET 0) AS o
     ), total AS MATERIALIZED (
         SELECT count(*) AS n FROM fresh
+    ), place AS MATERIALIZED (
+        -- Each source once, whatever it sent.
+        SELECT s.src, i.region, i.holder, i.dataset_id, h.organization_id
+        FROM (
+            SELECT DISTINCT f.src FROM fresh f
+            WHERE f.src IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
+                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)) AS s
+        CROSS JOIN LATERAL hirundo.address_info(s.src) AS i
+        CROSS JOIN LATERAL hirundo.organization_of(s.src) AS h
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
             src_asn, holder, dataset_id, organization_id)
         SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id, h.organization_id
+            coalesce(g.src_region, p.region), g.src_asn, p.holder, p.dataset_id, p.organization_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
@@ -320,8 +348,7 @@ BEGIN
             WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
             GROUP BY 1, 2, 3, 4) AS g
-        CROSS JOIN LATERAL hirundo.address_info(g.src) AS i
-        CROSS JOIN LATERAL hirundo.organization_of(g.src) AS h
+        JOIN place p USING (src)
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
@@ -345,9 +372,8 @@ BEGIN
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
             first_at, last_at, src_region, src_asn, organization_id)
         SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
-            c.last_at, c.src_region, c.src_asn, h.organization_id
-        FROM counted c
-        CROSS JOIN LATERAL hirundo.organization_of(c.src) AS h
+            c.last_at, c.src_region, c.src_asn, p.organization_id
+        FROM counted c LEFT JOIN place p USING (src)
         ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
@@ -513,6 +539,8 @@ BEGIN
         WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
     DELETE FROM hirundo.source_day t
         WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
+    PERFORM hirundo.mark_answers(daterange(least(first_day, (lower(hull) AT TIME ZONE zone)::date),
+        greatest(last_day, (upper(hull) AT TIME ZONE zone)::date), '[]'));
     -- What is no more is a change, too.
     INSERT INTO hirundo.verdict_due (day, rollup)
         SELECT first_day + d, hashtextextended(gen_random_uuid()::text, 0)
@@ -588,6 +616,9 @@ BEGIN
                 + interval '15 minutes'))
             FILTER (WHERE g.rows = 0), '{}')
         INTO marks, expected, spans, told FROM gone g;
+    PERFORM hirundo.mark_answers(daterange((lower(s.hull) AT TIME ZONE zone)::date,
+        (upper(s.hull) AT TIME ZONE zone)::date, '[]'))
+        FROM (SELECT range_merge(spans + told)) AS s (hull) WHERE NOT isempty(s.hull);
     rows := expected;
     recounted := 0;
     unresolved := 0;
@@ -638,6 +669,8 @@ BEGIN
             'service_day_' || month);
         INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
             ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
+        PERFORM hirundo.mark_answers(daterange(to_date(month, 'YYYYMM'),
+            (to_date(month, 'YYYYMM') + interval '1 month')::date));
         dropped := dropped + 1;
     END LOOP;
     RETURN dropped;

@@ -76,6 +76,7 @@ BEGIN
     TRUNCATE hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.rollup_gap, hirundo.hop_model,
         hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder, hirundo.hop_holder_offset, hirundo.campaign,
         hirundo.campaign_cell, hirundo.verdict, hirundo.verdict_history, hirundo.verdict_due, hirundo.verdict_touched;
+    PERFORM hirundo.mark_answers('[1970-01-01,2201-01-01)');
     INSERT INTO hirundo.rollup_gap (sensor_id, day, rows, noted_at)
         SELECT f.sensor_id, d.day, sum(f.rows), now()
         FROM hirundo.ingest_day_frozen f CROSS JOIN LATERAL hirundo.zone_days(f.day, zone) AS d (day)
