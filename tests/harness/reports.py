@@ -4,12 +4,13 @@ import datetime
 import psycopg
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
-LISTS = {"spoof_verdict", "source"}  # of sources: not for the dashboard
+LISTS = {"spoof_verdict", "source", "notification", "notification_excluded", "payload_samples"}  # of sources: not for the dashboard
 FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 
 # Those that take a filter.
-FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
+FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage", "notification",
+             "notification_excluded", "payload_samples"]
 
 
 def period(days) -> str:
