@@ -102,6 +102,7 @@ CREATE TABLE hirundo.ttl_day (
     sensor_id int NOT NULL,
     day date NOT NULL,
     dataset_id int,
+    organization_id int,
     ttl smallint NOT NULL,
     src inet NOT NULL,
     src_region char(2),
@@ -117,6 +118,7 @@ COMMENT ON COLUMN hirundo.ttl_day.src_asn IS 'observation.src_asn; where new add
 COMMENT ON COLUMN hirundo.ttl_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
+COMMENT ON COLUMN hirundo.ttl_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
 COMMENT ON COLUMN hirundo.ttl_day.ttl IS 'time to live, IPv6 hop limit, as received';
 COMMENT ON COLUMN hirundo.ttl_day.src IS 'source address';
 COMMENT ON COLUMN hirundo.ttl_day.src_region IS 'observation.src_region, or where it is NULL, what was known when it was rolled up; where new address data changed it within the day, the greater';
@@ -129,6 +131,7 @@ CREATE TABLE hirundo.source_day (
     src_asn bigint,
     sensor_id int NOT NULL,
     day date NOT NULL,
+    organization_id int,
     traits int NOT NULL,
     initial_ttl smallint,
     src inet,
@@ -144,6 +147,7 @@ COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
+COMMENT ON COLUMN hirundo.source_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
 COMMENT ON COLUMN hirundo.source_day.traits IS 'observation.traits; hirundo.role() tells response from probe';
 COMMENT ON COLUMN hirundo.source_day.initial_ttl IS 'hirundo.initial_ttl() of the TTL: with it the verdict''s track; NULL where the TTL is';
 COMMENT ON COLUMN hirundo.source_day.src IS 'source address; NULL where it was the sensor''s own (trait land)';
@@ -277,9 +281,9 @@ BEGIN
         SELECT count(*) AS n FROM fresh
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
-            src_asn, holder, dataset_id)
+            src_asn, holder, dataset_id, organization_id)
         SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id
+            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id, h.organization_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
@@ -290,10 +294,12 @@ BEGIN
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
             GROUP BY 1, 2, 3, 4) AS g
         CROSS JOIN LATERAL hirundo.address_info(g.src) AS i
+        CROSS JOIN LATERAL hirundo.organization_of(g.src) AS h
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
+            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id,
+            organization_id = coalesce(t.organization_id, excluded.organization_id)
         RETURNING t.day
     ), counted AS MATERIALIZED (
         SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
@@ -310,14 +316,16 @@ BEGIN
             GROUP BY 1, 2, 3, 4, 5, 6, 7) AS g
     ), sources AS (
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
-            first_at, last_at, src_region, src_asn)
+            first_at, last_at, src_region, src_asn, organization_id)
         SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
-            c.last_at, c.src_region, c.src_asn
+            c.last_at, c.src_region, c.src_asn, h.organization_id
         FROM counted c
+        CROSS JOIN LATERAL hirundo.organization_of(c.src) AS h
         ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            src_asn = greatest(t.src_asn, excluded.src_asn)
+            src_asn = greatest(t.src_asn, excluded.src_asn),
+            organization_id = coalesce(t.organization_id, excluded.organization_id)
     ), services AS (
         INSERT INTO hirundo.service_day AS t (sensor_id, day, service, role, packets)
         SELECT p_sensor_id, c.day, c.service, hirundo.role(c.traits), sum(c.packets)

@@ -260,7 +260,7 @@ BEGIN
             SELECT v.day, bool_or(v.verdict = 'spoofed') AS spoofed
             FROM hirundo.verdict v
             WHERE v.day >= lower(period) AND v.day < upper(period) AND (v.signature >> 40) & 1 = 1
-                AND v.kind NOT IN ('unlisted', 'bogon')
+                AND v.log_claimed IS NOT NULL
             GROUP BY v.day, hirundo.host(v.src)) h
         GROUP BY h.day
     )
@@ -275,9 +275,9 @@ END
 $$;
 COMMENT ON FUNCTION report.response_sources_called_spoofed IS
     'A live check of the verdicts that needs no labels: who answers (SYN-ACK, RST, ICMP replies and errors, known UDP '
-    'services) to packets that carried our addresses is hardly ever spoofed itself. n: hosts (IPv6: /64) with a judged '
-    'track whose main signature is a response''s, without special-purpose and unallocated addresses (those are not '
-    'judged by TTL); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval '
+    'services) to packets that carried our addresses is hardly ever spoofed itself. n: hosts (IPv6: /64) with a '
+    'track whose main signature is a response''s and that was judged by its TTLs (special-purpose and unallocated '
+    'addresses are not, nor what too little is known of); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval '
     '(from, to), NULL where n is 0. One row a reporting day; n NULL: not judged yet. It is not the false-alarm rate of '
     'scanners: responses are exempt from the campaign test, come from other networks and machines, and may be forged '
     'after all.';
@@ -316,13 +316,19 @@ BEGIN
         AND h.picked
         AND (f.services IS NULL OR c.service = ANY (f.services))
         AND (NOT f.ports_only OR c.service ~ '^[0-9]+/')
-        AND ((f.src_regions IS NULL AND f.asns IS NULL AND f.networks IS NULL) OR EXISTS (
+        AND ((f.src_regions IS NULL AND f.asns IS NULL AND f.networks IS NULL AND f.organizations IS NULL
+            AND f.group4 IS NULL) OR EXISTS (
             SELECT FROM hirundo.verdict v
             WHERE v.day = c.day AND v.campaign = c.campaign
                 AND (f.src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY (f.src_regions))
                 AND (f.asns IS NULL OR EXISTS (
                     SELECT FROM hirundo.sensor s JOIN hirundo.ttl_day t USING (sensor_id)
                     WHERE t.day = v.day AND t.src = v.src AND t.src_asn = ANY (f.asns)))
+                AND (f.organizations IS NULL OR EXISTS (
+                    SELECT FROM hirundo.sensor s JOIN hirundo.ttl_day t USING (sensor_id)
+                    WHERE t.day = v.day AND t.src = v.src AND (t.organization_id = ANY (f.organizations)
+                        OR (t.organization_id IS NULL AND t.src_asn = ANY (f.organization_asns)))))
+                AND (f.group4 IS NULL OR hirundo.within(v.src, f.group4, f.group6))
                 AND (f.networks IS NULL OR v.src <<= ANY (f.networks))))
     ORDER BY c.claimed_holders DESC, c.packets DESC, c.day, c.campaign;
 END
@@ -333,9 +339,9 @@ COMMENT ON FUNCTION report.spoof_campaigns IS
     'service, signature: what its packets have in common. hops: by sensor region, the hop counts it arrives with. '
     'claimed_sources, claimed_holders: addresses and networks that it claims (probably real hosts elsewhere). '
     'likely_region: region whose paths fit its hops best; NULL: seen by too few sensors to say. Keys on sources '
-    '(src_region, asn, networks, sources) pick campaigns that claim at least one such source, keys on sensors those '
-    'that one of them saw; the numbers stay those of the whole campaign. first_seen, last_seen: by the hour for those '
-    'who are shown no exact times. as_of, dataset: as in report.spoof_verdict.';
+    '(src_region, asn, organization, networks, network_group, sources) pick campaigns that claim at least one such '
+    'source, keys on sensors those that one of them saw; the numbers stay those of the whole campaign. first_seen, '
+    'last_seen: by the hour for those who are shown no exact times. as_of, dataset: as in report.spoof_verdict.';
 
 CREATE FUNCTION report.source(period daterange, src inet)
 RETURNS TABLE (day date, sensor_region char(2), sensor text, track smallint, packets bigint, responses bigint,
