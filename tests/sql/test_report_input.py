@@ -6,6 +6,9 @@ import pytest
 
 from harness.reports import DAYS, FUNCTIONS, askers, call, period
 
+# They know the ports of responses.
+BY_SERVICE = {"notification", "notification_excluded", "payload_samples"}
+
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("text,message", [
@@ -35,6 +38,8 @@ from harness.reports import DAYS, FUNCTIONS, askers, call, period
     ('{"organization": "x"}', "organization"), ('{"network_group": "x"}', "network_group"),
 ])
 def test_bad_filters(filled, name, text, message):
+    if "23/TCP" in text and name in BY_SERVICE:
+        return
     for role in askers(name):
         with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.InvalidTextRepresentation),
                            match=message):
@@ -65,10 +70,11 @@ def test_period_of_today(filled):
         call(filled, "ttl_by_region", DAYS[:2], columns=columns)
 
 
+@pytest.mark.parametrize("name", ["spoof_verdict", "notification", "payload_samples"])
 @pytest.mark.parametrize("n", [0, -1])
-def test_bad_n(filled, n):
+def test_bad_n(filled, name, n):
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is"):
-        call(filled, "spoof_verdict", DAYS, {}, n)
+        call(filled, name, DAYS, {}, n)
 
 
 @pytest.mark.parametrize("name,step", [("verdict_share", "hour"), ("verdict_share", "15min"), ("verdict_share", None),

@@ -36,15 +36,25 @@ COMMENT ON FUNCTION hirundo.notification_exclude IS
 
 CREATE FUNCTION hirundo.notification_rows(period daterange, f hirundo.report_filter, without text[])
 RETURNS TABLE (src inet, service text, sensor_id int, day date, packets bigint, first_at timestamptz,
-    last_at timestamptz, traits int, src_asn bigint, regions smallint, score real, reason text)
+    last_at timestamptz, traits int, src_region char(2), src_asn bigint, organization_id int, regions smallint,
+    score real, reason text)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT c.src, c.service, c.sensor_id, c.day, c.packets, c.first_at, c.last_at, c.traits, c.src_asn,
-        v.source_regions, v.score,
+    SELECT c.src, c.service, c.sensor_id, c.day, c.packets, c.first_at, c.last_at, c.traits, c.src_region, c.src_asn,
+        c.organization_id, v.source_regions, v.score,
         CASE WHEN c.src IS NULL THEN 'no_source'
             WHEN 'response' = ANY (without) AND hirundo.role(c.traits) = 'response' THEN 'response'
             WHEN 'bogon' = ANY (without) AND c.traits & 16 <> 0 THEN 'bogon'
-            WHEN 'spoofed' = ANY (without) AND v.verdict = 'spoofed' THEN 'spoofed' END
+            WHEN 'spoofed' = ANY (without) AND v.verdict = 'spoofed' THEN 'spoofed'
+            WHEN 'scanner_org' = ANY (without) AND (
+                hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, true))),
+                    (SELECT hirundo.bounds6(hirundo.scanners(period, true))))
+                -- Those that were scanners on some of the days only.
+                OR (hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
+                        (SELECT hirundo.bounds6(hirundo.scanners(period, false))))
+                    AND EXISTS (SELECT FROM hirundo.scanner s
+                        WHERE s.network >>= c.src AND c.day BETWEEN s.valid_from AND s.valid_to)))
+                THEN 'scanner_org' END
     FROM hirundo.report_sources(period, f) c
     LEFT JOIN hirundo.verdict v ON v.day = c.day AND v.src = c.src AND (v.track = 0 OR v.track = c.initial_ttl)
         AND v.day >= lower(period) AND v.day < upper(period);
@@ -96,6 +106,7 @@ BEGIN
         SELECT r.src, r.service, sum(r.packets)::bigint AS packets, min(r.first_at) AS first_at,
             max(r.last_at) AS last_at, bit_or(r.traits) AS traits, bit_or(set_bit(none, p.bit, 1)) AS sensors,
             bool_or(hirundo.role(r.traits) = 'probe') AS probes, max(r.src_asn) AS asn,
+            max(ARRAY[r.day - origin, r.organization_id]) FILTER (WHERE r.organization_id IS NOT NULL) AS organization,
             max(ARRAY[coalesce(r.regions, -1), -coalesce(r.score, 10), r.day - origin]::double precision[]) AS best
         FROM hirundo.notification_rows(period, f, without) r JOIN place p USING (sensor_id)
         WHERE r.reason IS NULL AND (few IS NULL OR r.src = ANY (few))
@@ -104,7 +115,7 @@ BEGIN
         SELECT c.src, min(c.first_at) AS first_at, max(c.last_at) AS last_at, sum(c.packets)::bigint AS packets,
             jsonb_object_agg(c.service, c.packets) AS services, bit_count(bit_or(c.sensors))::int AS sensors,
             bit_or(c.traits) AS traits, bool_or(c.probes) AS probes, max(c.asn) AS asn,
-            origin + (max(c.best))[3]::int AS day
+            (max(c.organization))[2] AS organization_id, origin + (max(c.best))[3]::int AS day
         FROM cell c GROUP BY c.src
         ORDER BY sum(c.packets) DESC, c.src LIMIT n
     ), ever AS (
@@ -126,7 +137,10 @@ BEGIN
         CASE WHEN m.missing IS NULL THEN coalesce(p.ports, '{}') END, s.sensors,
         ARRAY(SELECT t.name FROM hirundo.trait t WHERE s.traits & (1 << t.bit) <> 0 ORDER BY t.name),
         CASE WHEN hirundo.role(s.traits) = 'probe' THEN 'probe' WHEN s.probes THEN 'both' ELSE 'response' END, s.asn,
-        NULL::text, NULL::text, NULL::text, (
+        coalesce(o.name, 'AS' || s.asn), o.contact, (
+            SELECT i.organization FROM hirundo.scanner i
+            WHERE i.network >>= s.src AND i.valid_from < upper(period) AND i.valid_to >= lower(period)
+            ORDER BY masklen(i.network) DESC, i.entry LIMIT 1), (
             SELECT CASE WHEN bool_or(v.verdict = 'spoofed') THEN
                     CASE WHEN bool_or(v.verdict = 'genuine') THEN 'mixed' ELSE 'spoofed' END
                 WHEN bool_or(v.verdict = 'genuine') THEN 'genuine' ELSE 'undetermined' END
@@ -136,6 +150,7 @@ BEGIN
     FROM source s
     JOIN ever e USING (src)
     LEFT JOIN port p USING (src)
+    LEFT JOIN hirundo.organization o USING (organization_id)
     CROSS JOIN LATERAL (
         SELECT CASE WHEN few IS NULL THEN format('more than %s sources', ports_max)
             WHEN EXISTS (SELECT FROM unnest(dropped) AS d (day)
@@ -152,6 +167,8 @@ COMMENT ON FUNCTION report.notification IS
     'any packet of it first, as far back as rollups are kept. src_ports: its 5 most frequent source ports, ties by '
     'port, empty where it showed none; NULL where src_ports_missing says why: raw rows of a day that it may have been '
     'seen on were dropped, or more than 20,000 sources are listed. asn: where it changed in the period, the greater. '
+    'organization, contact: who held it on the latest day for which that is known; without one, AS and the number, and '
+    'no contact. scanner_org: research scanner in whose networks it was on a day of the period. '
     'verdict: of the day on which it was seen from most regions, ties by lowest score, then the latest: mixed where a '
     'track of that day is genuine and another spoofed; tracks left out as spoofed aside; undetermined also where it is '
     'not judged yet. dataset: address data behind the verdicts. as_of: all that was received before is counted.';
