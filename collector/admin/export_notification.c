@@ -99,7 +99,7 @@ int export_check_xarf(const struct admin *a)
 {
 	const char *contact = a->conf.export_contact, *at = contact ? strchr(contact, '@') : NULL;
 
-	if (!a->conf.export_organization || !*a->conf.export_organization)
+	if (!a->conf.export_organization)
 		return fail(
 			EX_CONFIG, "option export_organization: has to say who reports, for XARF");
 	if (!at || at == contact || !at[1] || strpbrk(contact, " \t\n,;"))
