@@ -35,8 +35,7 @@ static const struct {
 		{"INSERT INTO hirundo.scanner"
 		 " (entry, network, organization, source, valid_from, valid_to)"
 		 " SELECT row_number() OVER (ORDER BY s.lo, s.hi, s.organization, s.valid_from),"
-		 " inet_merge(s.lo, s.hi), s.organization, s.source,"
-		 " coalesce(s.valid_from, '-infinity'), coalesce(s.valid_to, 'infinity')"
+		 " inet_merge(s.lo, s.hi), s.organization, s.source, s.valid_from, s.valid_to"
 		 " FROM pg_temp.staged s"}},
 	[KIND_GROUPS - KINDS_N] = {"hirundo.network_group", "name text",
 		{"INSERT INTO hirundo.network_group (name, network)"

@@ -10,7 +10,7 @@
 static const char answer_sql[] =
 	"SELECT i.region, i.asn, i.holder, i.dataset_id, hirundo.address_kind(), o.name, o.contact,"
 	" (SELECT string_agg(concat(s.organization, ' (' || s.source || ')',"
-	" ' from ' || nullif(s.valid_from, '-infinity'), ' to ' || nullif(s.valid_to, 'infinity')),"
+	" ' from ' || s.valid_from, ' to ' || s.valid_to),"
 	" '; ' ORDER BY s.entry) FROM hirundo.scanner s WHERE s.network >>= $1::inet),"
 	" (SELECT string_agg(DISTINCT g.name, '; ' ORDER BY g.name) FROM hirundo.network_group g"
 	" WHERE g.network >>= $1::inet)"

@@ -30,7 +30,7 @@ enum column {
 /* 0 where the field does not exist. */
 static long number(const PGresult *row, enum column c)
 {
-	return atol(PQgetvalue(row, 0, (int)c));
+	return strtol(PQgetvalue(row, 0, (int)c), NULL, 10);
 }
 
 static bool read_address(const PGresult *row, struct export_packet *p)
@@ -62,7 +62,7 @@ static bool read_payload(const PGresult *row, struct export_packet *p)
 static bool read_packet(const PGresult *row, struct export_packet *p)
 {
 	*p = (struct export_packet){
-		.time_us = atoll(PQgetvalue(row, 0, TIME_US)),
+		.time_us = strtoll(PQgetvalue(row, 0, TIME_US), NULL, 10),
 		.sensor = (uint32_t)number(row, SENSOR),
 		.protocol = (uint8_t)number(row, PROTOCOL),
 		.ttl = (uint8_t)number(row, TTL),

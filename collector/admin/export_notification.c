@@ -37,8 +37,9 @@ static void put_cell(struct export *x, const char *text)
 /* Columns that are not for the file stand behind the others: reason, sources, packets. */
 static bool counted(struct export *x, const PGresult *row, int columns)
 {
-	return export_count(x, PQgetvalue(row, 0, columns), atoll(PQgetvalue(row, 0, columns + 1)),
-		atoll(PQgetvalue(row, 0, columns + 2)));
+	return export_count(x, PQgetvalue(row, 0, columns),
+		strtoll(PQgetvalue(row, 0, columns + 1), NULL, 10),
+		strtoll(PQgetvalue(row, 0, columns + 2), NULL, 10));
 }
 
 static void put_header(struct export *x, const PGresult *res, int columns)

@@ -136,8 +136,9 @@ CREATE TABLE hirundo.scanner (
     network cidr NOT NULL,
     organization text NOT NULL,
     source text,
-    valid_from date NOT NULL,
-    valid_to date NOT NULL CHECK (valid_from <= valid_to)
+    valid_from date,
+    valid_to date,
+    CHECK (valid_from <= valid_to)
 );
 CREATE INDEX scanner_network ON hirundo.scanner USING gist (network inet_ops);
 COMMENT ON TABLE hirundo.scanner IS 'Who scans for research and says so: what filter exclude scanner_org leaves out. Of the active import of kind scanners; prefixes may overlap.';
@@ -145,8 +146,8 @@ COMMENT ON COLUMN hirundo.scanner.entry IS 'number within the import';
 COMMENT ON COLUMN hirundo.scanner.network IS 'prefix that it scans from';
 COMMENT ON COLUMN hirundo.scanner.organization IS 'who it is';
 COMMENT ON COLUMN hirundo.scanner.source IS 'where that is published; NULL: not told';
-COMMENT ON COLUMN hirundo.scanner.valid_from IS 'first reporting day that it is so; -infinity: not told';
-COMMENT ON COLUMN hirundo.scanner.valid_to IS 'last reporting day that it is so; infinity: not told';
+COMMENT ON COLUMN hirundo.scanner.valid_from IS 'first reporting day that it is so; NULL: not told, any';
+COMMENT ON COLUMN hirundo.scanner.valid_to IS 'last reporting day that it is so; NULL: not told, any';
 
 -- Groups of networks.
 
@@ -207,8 +208,8 @@ CREATE FUNCTION hirundo.scanners(period daterange, whole boolean) RETURNS inet[]
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN ARRAY(
     SELECT s.network::inet FROM hirundo.scanner s
-    WHERE s.valid_from < upper(period) AND s.valid_to >= lower(period)
-        AND (s.valid_from <= lower(period) AND s.valid_to >= upper(period) - 1) = whole);
+    CROSS JOIN LATERAL (SELECT daterange(s.valid_from, s.valid_to, '[]')) AS v (days)
+    WHERE v.days && period AND (v.days @> period) = whole);
 COMMENT ON FUNCTION hirundo.scanners IS
     'Prefixes of research scanners in a period: whole: on all its days; not whole: on some of them.';
 

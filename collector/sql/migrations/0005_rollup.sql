@@ -458,8 +458,13 @@ BEGIN
     END IF;
     unresolved := 0;
     days := last_day - first_day + 1;
-    DELETE FROM hirundo.ttl_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
-    DELETE FROM hirundo.source_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    -- Emptied, not deleted: who held an address stays as it was.
+    UPDATE hirundo.ttl_day t
+        SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    UPDATE hirundo.source_day t
+        SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     DELETE FROM hirundo.service_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     UPDATE hirundo.coverage c SET packets = 0
         WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
@@ -469,6 +474,10 @@ BEGIN
             tstzmultirange(tstzrange(hour, least(hour + interval '1 hour', upper(hull)))), NULL, first_day, last_day,
             NULL);
     END LOOP;
+    DELETE FROM hirundo.ttl_day t
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
+    DELETE FROM hirundo.source_day t
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
     -- What is no more is a change, too.
     INSERT INTO hirundo.verdict_due (day, rollup)
         SELECT first_day + d, hashtextextended(gen_random_uuid()::text, 0)

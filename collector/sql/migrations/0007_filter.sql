@@ -473,7 +473,7 @@ BEGIN ATOMIC
             (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
             (SELECT hirundo.bounds6(hirundo.scanners(period, false))))
             AND EXISTS (SELECT FROM hirundo.scanner s
-                WHERE s.network >>= c.src AND c.day BETWEEN s.valid_from AND s.valid_to))
+                WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR hirundo.signature_key(c.signature) = ANY (ARRAY(
             SELECT hirundo.service_key(s.service) FROM unnest((f).services) AS s (service))))
         AND (NOT (f).ports_only OR (c.signature >> 32) & 767 IN (6, 17))
@@ -539,7 +539,7 @@ BEGIN ATOMIC
             hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
                 (SELECT hirundo.bounds6(hirundo.scanners(period, false)))), false)
             AND EXISTS (SELECT FROM hirundo.scanner s
-                WHERE s.network >>= c.src AND c.day BETWEEN s.valid_from AND s.valid_to))
+                WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR c.service = ANY ((f).services))
         -- Digits come before the colon, letters behind it.
         AND (NOT (f).ports_only OR c.service < ':' COLLATE "C")
