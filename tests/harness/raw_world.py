@@ -59,8 +59,8 @@ class Raw:
         self.c.execute("INSERT INTO hirundo.organization_range VALUES ('198.51.100.0', '198.51.100.7', 1),"
                        " ('198.51.100.8', '198.51.100.8', 3)")
         self.c.execute("INSERT INTO hirundo.scanner VALUES (1, '198.51.100.0/24', 'Wide', NULL, '2026-03-11', '2026-03-11'),"
-                       " (2, '198.51.100.9/32', 'Study', NULL, '-infinity', 'infinity'),"
-                       " (3, '2001:db8::/32', 'Then', NULL, '-infinity', '2026-03-09')")
+                       " (2, '198.51.100.9/32', 'Study', NULL, NULL, NULL),"
+                       " (3, '2001:db8::/32', 'Then', NULL, NULL, '2026-03-09')")
 
     def drop(self):
         self.c.close()

@@ -267,6 +267,7 @@ BAD = [
     (dict(tlp="AMBER"), 64, "--tlp"), (dict(tlp=None), 64, "needed"),
     (("--recipient", "nobody@example.org"), 65, "no registered contact"), (("--recipient", ""), 64, "--recipient"),
     (("--recipient", "internal"), 64, "internal"), (("--region", "jp"), 64, "--region"), (("--region", "Japan"), 64, "--region"),
+    (("--region", "QQ"), 65, "no region is called QQ"),
     (("--asn", "0"), 64, "--asn"), (("--asn", "AS1"), 64, "--asn"), (("--organization", "No Such"), 65, "organization"),
     (("--organization", ""), 65, "organization"), (("--group", "none"), 65, "network_group"),
     (("--networks", "203.0.113.1/24"), 65, "networks"), (("--networks", ""), 65, "networks"), (("--networks", "/etc"), 66, "/etc"),

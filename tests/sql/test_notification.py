@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import psycopg
 import pytest
 
-from harness import report_world
+from harness import report_names, report_world
 from harness.raw_world import ANSWERER, DAY, FORGER, LATE, SCANNER, UTC, Raw
 from harness.report_world import Count
 from harness.reports import DAYS, call, period
@@ -20,26 +20,10 @@ FILTERS = [
     {"ports_only": True}, {"traits": "mirai"}, {"role": "probe"}, {"role": "response"},
     {"services": "23/TCP", "role": "response"},
     {"exclude": "bogon"}, {"exclude": ["response"]}, {"exclude": ["spoofed"]}, {"exclude": ["spoofed", "bogon", "response"]},
-    {"exclude": "scanner_org"}, {"asn": 4713, "services": "23/TCP", "exclude": ["spoofed"]},
+    {"exclude": "scanner_org"}, {"organization": "Example K.K."}, {"organization": ["AS4713", '"Other", Ltd.']},
+    {"network_group": "low"}, {"network_group": ["part", "six"], "exclude": ["spoofed", "response"]}, {"asn": 4713, "services": "23/TCP", "exclude": ["spoofed"]},
 ]
 SPANS = [DAYS, DAYS[:2], DAYS[3:]]
-
-
-def matches(world, count: Count, key) -> bool:
-    """Whether the filter, its key exclude aside, leaves a row of source_day."""
-    f, (sensor, day, name, src, mask, _) = count.filter, key
-    address = ipaddress.ip_address(src)
-    return (day in count.days and sensor in count.sensors()
-            and ("src_region" not in f or (world.region[src] or "ZZ") in count._list("src_region"))
-            and ("asn" not in f or world.asn[src] in count._list("asn"))
-            and ("networks" not in f or any(address in net for net in map(ipaddress.ip_network, count._list("networks"))
-                                            if net.version == address.version))
-            and ("sources" not in f or src in count._list("sources"))
-            and ("services" not in f or name in count._list("services"))
-            and (not f.get("ports_only") or name[0].isdigit())
-            and ("traits" not in f or any(mask >> report_world.TRAITS[t] & 1 for t in count._list("traits")))
-            and f.get("role", "response" if mask & report_world.RESPONSE else "probe")
-            == ("response" if mask & report_world.RESPONSE else "probe"))
 
 
 def excluded(filter) -> list[str]:
@@ -50,26 +34,28 @@ def excluded(filter) -> list[str]:
 
 def rows(world, days, filter):
     """(key, packets, reason) of the rows that the filter leaves but for exclude."""
-    count, without = Count(world, days, filter), excluded(filter)
-    for key, packets in world.source.items():
-        if not matches(world, count, key):
-            continue
-        sensor, day, name, src, mask, initial = key
+    without = excluded(filter)
+    for key, packets in Count(world, days, {k: v for k, v in filter.items() if k != "exclude"}).source_cells():
+        _, day, _, src, mask, initial, _ = key
         verdict = world.verdict.get((day, src, 0)) or world.verdict.get((day, src, initial))
         reason = None
-        if "response" in without and mask & report_world.RESPONSE:
+        if src is None:
+            reason = "no_source"
+        elif "response" in without and mask & report_world.RESPONSE:
             reason = "response"
         elif "bogon" in without and src in world.bogons:
             reason = "bogon"
         elif "spoofed" in without and verdict and verdict["verdict"] == "spoofed":
             reason = "spoofed"
+        elif "scanner_org" in without and world.names.scans(src, day):
+            reason = "scanner_org"
         yield key, packets, reason
 
 
 def verdict_of(world, src, listed, without) -> str:
     """Of the day seen from most regions, then with the lowest score, then the latest."""
     days = {}
-    for _, day, _, _, _, initial in listed:
+    for _, day, _, _, _, initial, _ in listed:
         row = world.verdict.get((day, src, 0)) or world.verdict.get((day, src, initial))
         found = (row["source_regions"], -row["score"], day) if row else (-1, -10, day)
         days[day] = max(days.get(day, found), found)
@@ -78,6 +64,13 @@ def verdict_of(world, src, listed, without) -> str:
     seen -= {"spoofed"} if "spoofed" in without else set()
     return ("mixed" if {"spoofed", "genuine"} <= seen else "spoofed" if "spoofed" in seen
             else "genuine" if "genuine" in seen else "undetermined")
+
+
+def holder(world, src, listed, days) -> tuple:
+    """Organization and contact of the latest day that has one; who scans from there on a day of the period."""
+    known = [world.names.by_day[src, day] for day in sorted({key[1] for key in listed}) if world.names.by_day[src, day]]
+    name, contact = report_names.ORGANIZATIONS[known[-1]] if known else (world.asn[src] and f"AS{world.asn[src]}", None)
+    return name, contact, "Survey" if any(world.names.scans(src, day) for day in days) else None
 
 
 @pytest.mark.parametrize("filter", FILTERS, ids=str)
@@ -97,9 +90,9 @@ def test_notification(filled, world, filter):
             roles = {"response" if key[4] & report_world.RESPONSE else "probe" for key in listed[src]}
             want.append((src, total[src], dict(services), len({key[0] for key in listed[src]}),
                          sorted(t for t, bit in report_world.TRAITS.items() if mask >> bit & 1),
-                         "both" if len(roles) == 2 else roles.pop(), world.asn[src],
+                         "both" if len(roles) == 2 else roles.pop(), world.asn[src], *holder(world, src, listed[src], days),
                          verdict_of(world, src, listed[src], excluded(filter))))
-        columns = "host(src), packets, services, sensors, traits, role, asn, verdict"
+        columns = "host(src), packets, services, sensors, traits, role, asn, organization, contact, scanner_org, verdict"
         assert call(filled, "notification", days, filter, columns=columns) == want
         assert call(filled, "notification", days, filter, 3, columns=columns) == want[:3]
 
@@ -116,7 +109,8 @@ def test_notification_excluded(filled, world, filter):
         packets, reasons = Counter(), defaultdict(set)
         for key, n, reason in rows(world, days, filter):
             packets[reason] += n
-            reasons[key[3]].add(reason)
+            if key[3]:
+                reasons[key[3]].add(reason)
         first = Counter(next(reason for reason in REASONS if reason in found)
                         for found in reasons.values() if None not in found)
         want = [(reason, first[reason], packets[reason]) for reason in REASONS
@@ -126,7 +120,7 @@ def test_notification_excluded(filled, world, filter):
         listed = call(filled, "notification", days, filter, columns="count(*), coalesce(sum(packets), 0)")[0]
         everything = list(rows(world, days, filter))
         assert (listed[0] + sum(row[1] for row in got), listed[1] + sum(row[2] for row in got)) == \
-            (len({key[3] for key, _, _ in everything}), sum(n for _, n, _ in everything))
+            (len({key[3] for key, _, _ in everything} - {None}), sum(n for _, n, _ in everything))
 
 
 def test_world_has_it_all(world):
@@ -136,6 +130,7 @@ def test_world_has_it_all(world):
         reasons[key[3]].add(reason)
     for found in ({"response"}, {"bogon"}, {"response", "spoofed"}, {None, "spoofed"}, {None, "response"}):
         assert found in reasons.values()
+    assert any(reason == "scanner_org" for _, _, reason in rows(world, DAYS, {}))
 
 
 # Raw rows.

@@ -31,6 +31,7 @@ AS $$
 DECLARE
     today date := (now() AT TIME ZONE hirundo.reporting_zone())::date;
 BEGIN
+    PERFORM hirundo.check_zone();
     IF period IS NULL THEN
         RAISE EXCEPTION 'period is NULL' USING ERRCODE = '22004';
     ELSIF isempty(period) THEN
@@ -46,7 +47,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.check_period IS
-    'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days).';
+    'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days), which the '
+    'rollups have, too.';
 
 CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -86,6 +88,27 @@ RETURN coalesce((
     ), now());
 COMMENT ON FUNCTION hirundo.rollup_as_of IS
     'All that the collector received from these sensors for the period before this time is in the rollups.';
+
+CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT last_id || ': ' || string_agg(format('%s %s of %s', s.kind, s.name, s.source_date), ', ' ORDER BY s.kind)
+        || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
+    FROM (
+        SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
+        -- No row is looked up in the others.
+        WHERE d.dataset_id <= last_id AND d.kind NOT IN ('scanners', 'groups') ORDER BY d.kind, d.dataset_id DESC) s);
+COMMENT ON FUNCTION hirundo.dataset_text IS
+    'For people: the address data that rows stamped with these ids were looked up in, newest state, with its dates.';
+
+CREATE FUNCTION hirundo.rollup_dataset(period daterange, sensors int[]) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT hirundo.dataset_text(min(d.dataset_id), max(d.dataset_id)) FROM hirundo.dataset_day d
+    WHERE d.sensor_id = ANY (sensors) AND d.day >= lower(period) AND d.day < upper(period));
+COMMENT ON FUNCTION hirundo.rollup_dataset IS
+    'For people: the address data that regions and ASNs of all rows of these sensors in the period come from; NULL: '
+    'none was loaded, or there are no rows.';
 
 CREATE FUNCTION hirundo.check_n(n int) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
@@ -437,18 +460,6 @@ BEGIN ATOMIC
     CROSS JOIN LATERAL (SELECT sqrt(a.zz * (a.p * (1 - a.p) / a.m + a.zz / (4 * a.m * a.m)))) AS b (half);
 END;
 COMMENT ON FUNCTION hirundo.wilson IS 'Share hits / n and its 95 % interval by Wilson (from, to); NULL where n is 0.';
-
-CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
-LANGUAGE sql STABLE
-RETURN (
-    SELECT last_id || ': ' || string_agg(format('%s %s of %s', s.kind, s.name, s.source_date), ', ' ORDER BY s.kind)
-        || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
-    FROM (
-        SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
-        -- No row is looked up in the others.
-        WHERE d.dataset_id <= last_id AND d.kind NOT IN ('scanners', 'groups') ORDER BY d.kind, d.dataset_id DESC) s);
-COMMENT ON FUNCTION hirundo.dataset_text IS
-    'For people: the address data that rows stamped with these ids were looked up in, newest state, with its dates.';
 
 -- The rows that a filter leaves.
 

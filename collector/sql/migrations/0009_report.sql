@@ -534,6 +534,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
         $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
     ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$);
 
+GRANT SELECT ON hirundo.report_example TO hirundo_analyst;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
 -- But those that tell of single sources: nothing yet says which a viewer may see.

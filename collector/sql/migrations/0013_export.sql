@@ -53,7 +53,7 @@ BEGIN ATOMIC
                 OR (hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
                         (SELECT hirundo.bounds6(hirundo.scanners(period, false))))
                     AND EXISTS (SELECT FROM hirundo.scanner s
-                        WHERE s.network >>= c.src AND c.day BETWEEN s.valid_from AND s.valid_to)))
+                        WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]'))))
                 THEN 'scanner_org' END
     FROM hirundo.report_sources(period, f) c
     LEFT JOIN hirundo.verdict v ON v.day = c.day AND v.src = c.src AND (v.track = 0 OR v.track = c.initial_ttl)
@@ -90,7 +90,7 @@ BEGIN
     f := hirundo.report_filter(filter - 'exclude');
     origin := lower(period);
     as_of := hirundo.rollup_as_of(period, f.sensors);
-    dataset := hirundo.verdict_dataset(period);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
     SELECT repeat('0', greatest(count(*), 1)::int)::bit varying INTO none FROM unnest(f.sensors);
     -- Who is listed; further work is about them alone, where they are few.
     listed := ARRAY(
@@ -139,7 +139,7 @@ BEGIN
         CASE WHEN hirundo.role(s.traits) = 'probe' THEN 'probe' WHEN s.probes THEN 'both' ELSE 'response' END, s.asn,
         coalesce(o.name, 'AS' || s.asn), o.contact, (
             SELECT i.organization FROM hirundo.scanner i
-            WHERE i.network >>= s.src AND i.valid_from < upper(period) AND i.valid_to >= lower(period)
+            WHERE i.network >>= s.src AND daterange(i.valid_from, i.valid_to, '[]') && period
             ORDER BY masklen(i.network) DESC, i.entry LIMIT 1), (
             SELECT CASE WHEN bool_or(v.verdict = 'spoofed') THEN
                     CASE WHEN bool_or(v.verdict = 'genuine') THEN 'mixed' ELSE 'spoofed' END
@@ -171,7 +171,7 @@ COMMENT ON FUNCTION report.notification IS
     'no contact. scanner_org: research scanner in whose networks it was on a day of the period. '
     'verdict: of the day on which it was seen from most regions, ties by lowest score, then the latest: mixed where a '
     'track of that day is genuine and another spoofed; tracks left out as spoofed aside; undetermined also where it is '
-    'not judged yet. dataset: address data behind the verdicts. as_of: all that was received before is counted.';
+    'not judged yet. dataset: address data of the rows. as_of: all that was received before is counted.';
 
 CREATE FUNCTION report.notification_excluded(period daterange, filter jsonb DEFAULT '{}')
 RETURNS TABLE (reason text, sources bigint, packets bigint, dataset text, as_of timestamptz)
@@ -192,7 +192,7 @@ BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     f := hirundo.report_filter(filter - 'exclude');
     as_of := hirundo.rollup_as_of(period, f.sensors);
-    dataset := hirundo.verdict_dataset(period);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
     RETURN QUERY
     WITH part AS MATERIALIZED (
         SELECT r.src, array_position(reasons, r.reason) AS number, sum(r.packets) AS packets
@@ -305,7 +305,7 @@ BEGIN
     since := hirundo.day_start(lower(period));
     till := hirundo.day_start(upper(period));
     as_of := hirundo.rollup_as_of(period, f.sensors);
-    dataset := hirundo.verdict_dataset(period);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
     RETURN QUERY
     WITH content AS (
         SELECT p.sensor_id, p.content, min(p.observed_at) AS observed_at,
@@ -338,7 +338,7 @@ COMMENT ON FUNCTION report.payload_samples IS
     'the first. Keys pick by these: sensors and services those of the row, the others by what source_day has of that '
     'sensor, reporting day, service and source, so a source whose content another brought first in an hour may be '
     'missed. Above its limit for new contents a sensor keeps no sample (sensor_status.samples_dropped). Error where '
-    'raw rows of the period were dropped. dataset: address data behind the verdicts. as_of: all that was received '
+    'raw rows of the period were dropped. dataset: address data of the rows. as_of: all that was received '
     'before is there.';
 
 -- Exports: what hirundo-admin writes to files.
@@ -431,7 +431,7 @@ COMMENT ON FUNCTION hirundo.export_period IS
     'A period as people write it on a command line: a year, quarter, month or day, or first/last day, both in it.';
 
 CREATE FUNCTION hirundo.export_filter(filter jsonb, more jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     key text;
@@ -444,10 +444,14 @@ BEGIN
             RAISE EXCEPTION 'filter: % is given twice', key USING ERRCODE = '22023';
         END IF;
     END LOOP;
+    IF more ? 'src_region' AND NOT EXISTS (SELECT FROM hirundo.region_name r WHERE r.region = more ->> 'src_region') THEN
+        RAISE EXCEPTION 'no region is called %', more ->> 'src_region' USING ERRCODE = '22023';
+    END IF;
     RETURN filter || more;
 END
 $$;
-COMMENT ON FUNCTION hirundo.export_filter IS 'A filter with the keys that options gave; error where one is in both.';
+COMMENT ON FUNCTION hirundo.export_filter IS
+    'A filter with the keys that options gave; error where one is in both, or gives a region that there is not.';
 
 CREATE FUNCTION hirundo.export_protocol(service text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -729,7 +733,7 @@ BEGIN
     note.period := period;
     note.zone := hirundo.reporting_zone();
     note.filter := filter;
-    note.dataset := hirundo.verdict_dataset(period);
+    note.dataset := hirundo.rollup_dataset(period, f.sensors);
     note.as_of := hirundo.rollup_as_of(period, f.sensors);
     note.rows := rows;
     note.sources := sources;
