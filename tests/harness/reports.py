@@ -4,13 +4,16 @@ import datetime
 import psycopg
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
-LISTS = {"spoof_verdict", "source", "notification", "notification_excluded", "payload_samples"}  # of sources: not for the dashboard
 FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 
 # Those that take a filter.
-FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage", "notification",
-             "notification_excluded", "payload_samples"]
+OF_TTLS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
+RANKINGS = ["top_services", "top_services_by_sensor", "common_services", "top_source_regions"]
+ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
+NOTICES = ["notification", "notification_excluded", "payload_samples"]
+LISTS = {"spoof_verdict", "source", *NOTICES}  # of sources: not for the dashboard
+FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NOTICES]
 
 
 def period(days) -> str:

@@ -483,6 +483,6 @@ def test_capture_of_a_contact(world):
 def test_capture_beyond_retention(world):
     world.c.execute("INSERT INTO hirundo.ingest_day_frozen (sensor_id, day, rows, packets) VALUES (1, %s, 1, 1)", (DAY,))
     run, _, _ = capture(world, check=False)
-    nothing_left(world, run, 65, "raw rows of 2026-03-10 were dropped")
+    nothing_left(world, run, 65, "rows of 2026-03-10 .UTC. are not kept any more")
     run, _, _ = export(world, kind="capture", format="csv", name="out.pcap", check=False)
     nothing_left(world, run, 64, "format")

@@ -232,10 +232,20 @@ def test_dropped_days(raw):
     assert raw.ask("notification", days, columns=columns) == [
         (SCANNER, 2, None, "raw rows were dropped"), (ANSWERER, 1, [3333], None)]
     assert raw.ask("notification", days[2:], columns=columns) == [(SCANNER, 1, [2222], None), (ANSWERER, 1, [3333], None)]
-    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="raw rows of 2026-03-.* were dropped"):
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="rows of 2026-03-.* are not kept any more"):
         raw.ask("payload_samples", days)
     assert len(raw.ask("payload_samples", days[2:])) == 1
     assert raw.ask("payload_samples", days, {"sensors": 2}) == []  # nothing of that sensor was dropped
+
+
+def test_payload_samples_of_what_is_not_complete(raw):
+    raw.c.execute("INSERT INTO hirundo.rollup_gap VALUES (2, %s, 7, now())", (DAY,))
+    raw.c.execute("INSERT INTO hirundo.rollup_dropped VALUES ('2026-02-01', now())")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="7 rows"):
+        raw.ask("payload_samples", [DAY])
+    assert raw.ask("payload_samples", [DAY], {"sensors": 1}) == []
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="rollups of 2026-02 were dropped"):
+        raw.ask("payload_samples", [datetime.date(2026, 2, 28)])
 
 
 def test_payload_samples(raw):

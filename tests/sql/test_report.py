@@ -12,7 +12,7 @@ import pytest
 from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
-from harness.reports import DAYS, FIRST, FUNCTIONS, LISTS, PEOPLE, call, period
+from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NOTICES, PEOPLE, RANKINGS, call, period
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -365,6 +365,13 @@ COLUMNS = {
     "payload_samples": "observed_at, sensor, src, service, payload, packets",
     "coverage": "step_start, sensor, region, covered_seconds, packets, lost",
     "catalog": "analysis, function, definition, example",
+    "top_services": "rank, service, name, common_name, packets, hosts, share, previous_rank, previous_covered",
+    "top_services_by_sensor": "sensor, public_label, region, domestic, rank, service, packets",
+    "common_services": "service, sensors_in_top_n, of_sensors, best_rank, worst_rank",
+    "top_source_regions": "rank, region, name, packets, hosts, share, previous_rank, previous_covered",
+    "mirai_hosts": "day, region, hosts, total_hosts, top_hosts",
+    "hosts_per_day": "day, service, network, hosts, packets, covered",
+    "activity_calendar": "day, weekday, packets, hosts, active",
 }
 
 
@@ -378,14 +385,14 @@ def test_columns_are_stable(filled):
 
 # Reports that count packets or sources, and what they need beside a period.
 COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
-            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"), ("notification",),
-            ("notification_excluded",), ("payload_samples",)]
+            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
+            *[(name,) for name in RANKINGS + ACTIVITY + NOTICES if name != "payload_samples"]]
 
 
 def test_counting_reports_are_all_there_are(filled):
     """No function escapes the checks of what is complete."""
     names = {row[0] for row in filled("SELECT proname FROM pg_proc WHERE pronamespace = 'report'::regnamespace")}
-    assert {name for name, *_ in COUNTING} == names - {"coverage", "catalog"}
+    assert {name for name, *_ in COUNTING} == names - {"coverage", "catalog", "payload_samples"}
 
 
 def test_what_is_in_no_rollup_is_an_error(filled):
@@ -465,7 +472,7 @@ def test_both_roles_get_the_same_counts(filled):
 
 def test_dashboard_gets_no_lists_of_sources(filled):
     role = "hirundo_dashboard"
-    for name, *more in [("spoof_verdict",), ("source", None, "192.0.2.1")]:
+    for name, *more in [("spoof_verdict",), ("source", None, "192.0.2.1"), *[(name,) for name in NOTICES]]:
         assert name in LISTS
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             call(filled, name, DAYS, *more, role=role)
@@ -574,7 +581,8 @@ def test_examples_of_the_documentation(filled):
 # How it is made.
 
 # What payloads came, and from which ports, is in no rollup; each takes its days only (test_notification.py).
-RAW = {"report.payload_samples(daterange,jsonb,integer)": ["payload_sample"]}
+RAW = {"report.payload_samples(daterange,jsonb,integer)": ["payload_sample"],
+       "hirundo.report_raw(daterange,hirundo.report_filter,hirundo.series)": ["observation"]}
 
 
 def test_reports_read_no_raw_rows(filled):

@@ -409,7 +409,7 @@ RETURN CASE
     WHEN service = 'UDP/frag' THEN (17::bigint << 32) | (1::bigint << 41)
     WHEN service = 'unknown' THEN 255::bigint << 32
     ELSE (SELECT min(p)::bigint << 32 FROM generate_series(0, 255) AS p
-        WHERE p NOT IN (6, 17) AND hirundo.service(p::smallint, NULL) = service_key.service)
+        WHERE p NOT IN (6, 17) AND hirundo.protocol_name(p::smallint) = service_key.service)
     END;
 COMMENT ON FUNCTION hirundo.service_key IS 'The number of a service as signature_key() gives it; NULL: no service is called so.';
 

@@ -3,26 +3,6 @@
 -- Notices go out about sources that are real and mean it: not about victims of floods, forged addresses, or
 -- research. What is left out is counted, so that nobody takes a short list for little traffic.
 
-CREATE FUNCTION hirundo.check_raw(period daterange, sensors int[]) RETURNS void
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-    -- UTC days that the reporting days lie in.
-    first date := (hirundo.day_start(lower(period)) AT TIME ZONE 'UTC')::date;
-    last date := ((hirundo.day_start(upper(period)) - interval '1 microsecond') AT TIME ZONE 'UTC')::date;
-    dropped date := (SELECT max(f.day) FROM hirundo.ingest_day_frozen f
-        WHERE f.sensor_id = ANY (sensors) AND f.day BETWEEN first AND last);
-BEGIN
-    IF dropped IS NOT NULL THEN
-        RAISE EXCEPTION 'raw rows of % were dropped', dropped USING ERRCODE = '55000',
-            HINT = 'Setting raw_retention_days; ask for a period that begins later.';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION hirundo.check_raw IS
-    'Error where raw rows of these sensors in the period were dropped: a report that reads them would give part of its '
-    'numbers.';
-
 -- Notices.
 
 CREATE FUNCTION hirundo.notification_exclude(filter jsonb) RETURNS text[]
@@ -300,8 +280,8 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
-        hirundo.check_raw(period, f.sensors), hirundo.check_n(n);
+    PERFORM hirundo.check_period(period), hirundo.check_n(n), hirundo.check_complete(period, f.sensors),
+        hirundo.check_raw(period, f.sensors);
     since := hirundo.day_start(lower(period));
     till := hirundo.day_start(upper(period));
     as_of := hirundo.rollup_as_of(period, f.sensors);
@@ -338,7 +318,7 @@ COMMENT ON FUNCTION report.payload_samples IS
     'the first. Keys pick by these: sensors and services those of the row, the others by what source_day has of that '
     'sensor, reporting day, service and source, so a source whose content another brought first in an hour may be '
     'missed. Above its limit for new contents a sensor keeps no sample (sensor_status.samples_dropped). Error where '
-    'raw rows of the period were dropped. dataset: address data of the rows. as_of: all that was received '
+    'rows of the period are not kept any more. dataset: address data of the rows. as_of: all that was received '
     'before is there.';
 
 -- Exports: what hirundo-admin writes to files.
