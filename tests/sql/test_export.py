@@ -28,10 +28,8 @@ OWN = "abuse@example.net"
 REASONS = ["no_source", "response", "spoofed", "scanner_org"]
 
 
-@pytest.fixture
-def world(server, template, tmp_path):
+def fill(raw):
     """One source with several services, five that share one, and some that are left out."""
-    raw = Raw(server, template, "hirundo_export", "Asia/Colombo")
     raw.name_networks()
     raw.c.execute("UPDATE hirundo.organization_range SET organization_id = 2 WHERE lo = '198.51.100.0'")
     for i in range(4):
@@ -45,12 +43,37 @@ def world(server, template, tmp_path):
     raw.observe(30, LATE, None, None, protocol=58)
     raw.observe(40, None, 23, 42000, packets=5)
     raw.roll_up()
-    raw.admin = Admin(tmp_path, server.dsn("hirundo_export"), export_organization="=Example CSIRT, \"JP\"",
+
+
+def settle(raw, folder):
+    """Where its exports go."""
+    raw.admin = Admin(folder, raw.server.dsn(raw.name), export_organization="=Example CSIRT, \"JP\"",
                       export_contact="csirt@example.jp")
-    raw.folder = tmp_path / "out"
+    raw.folder = folder / "out"
     raw.folder.mkdir()
+    return raw
+
+
+@pytest.fixture
+def world(server, template, tmp_path):
+    raw = Raw(server, template, "hirundo_export", "Asia/Colombo")
+    fill(raw)
+    yield settle(raw, tmp_path)
+    raw.drop()
+
+
+@pytest.fixture(scope="module")
+def filled(server, template):
+    raw = Raw(server, template, "hirundo_export_errors", "Asia/Colombo")
+    fill(raw)
     yield raw
     raw.drop()
+
+
+@pytest.fixture
+def unchanged(filled, tmp_path):
+    """A world for tests that leave nothing there."""
+    return settle(filled, tmp_path)
 
 
 def export(world, *more, kind="notification", name="out.csv", check=True, format="csv", period=None, tlp="amber"):
@@ -279,45 +302,45 @@ BAD = [
 
 
 @pytest.mark.parametrize("what,code,message", BAD, ids=str)
-def test_bad_input(world, what, code, message):
+def test_bad_input(unchanged, what, code, message):
     options, more = (what, ()) if isinstance(what, dict) else ({}, what)
-    run, _, _ = export(world, *more, check=False, **options)
-    nothing_left(world, run, code, message)
-    assert list(world.folder.iterdir()) == []
+    run, _, _ = export(unchanged, *more, check=False, **options)
+    nothing_left(unchanged, run, code, message)
+    assert list(unchanged.folder.iterdir()) == []
 
 
-def test_exact_times_are_not_for_everybody(world):
+def test_exact_times_are_not_for_everybody(unchanged):
     for tlp in ("clear", "green"):
-        run, _, _ = export(world, "--recipient", OWN, tlp=tlp, check=False)
-        nothing_left(world, run, 64, "--recipient")
+        run, _, _ = export(unchanged, "--recipient", OWN, tlp=tlp, check=False)
+        nothing_left(unchanged, run, 64, "--recipient")
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.about.json"])
-def test_output_is_there(world, name):
-    (world.folder / name).write_text("precious")
-    run, _, _ = export(world, check=False)
-    nothing_left(world, run, 73, "is there already")
-    assert [path.name for path in world.folder.iterdir()] == [name]
-    assert (world.folder / name).read_text() == "precious"
+def test_output_is_there(unchanged, name):
+    (unchanged.folder / name).write_text("precious")
+    run, _, _ = export(unchanged, check=False)
+    nothing_left(unchanged, run, 73, "is there already")
+    assert [path.name for path in unchanged.folder.iterdir()] == [name]
+    assert (unchanged.folder / name).read_text() == "precious"
 
 
-def test_no_folder(world):
-    run, _, _ = export(world, name="none/out.csv", check=False)
-    nothing_left(world, run, 73, "none/out.csv: No such file")
-    for output in ("", str(world.folder) + "/"):
-        run = world.admin.run("export", "capture", "--period", DAY, "--output", output, check=False)
-        nothing_left(world, run, 64, "--output")
+def test_no_folder(unchanged):
+    run, _, _ = export(unchanged, name="none/out.csv", check=False)
+    nothing_left(unchanged, run, 73, "none/out.csv: No such file")
+    for output in ("", str(unchanged.folder) + "/"):
+        run = unchanged.admin.run("export", "capture", "--period", DAY, "--output", output, check=False)
+        nothing_left(unchanged, run, 64, "--output")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else")
-def test_no_permission(world, open_folder):
+def test_no_permission(unchanged, open_folder):
     config = open_folder / "admin.conf"
-    config.write_text(world.admin.config.read_text())
+    config.write_text(unchanged.admin.config.read_text())
     from harness.paths import program
     run = subprocess.run([program("hirundo-admin"), "--config", config, "export", "notification", "--period", str(DAY), "--format",
                           "csv", "--tlp", "amber", "--output", open_folder / "out.csv"], capture_output=True, text=True,
                          user="nobody", cwd="/")
-    nothing_left(world, run, 73, "out.csv: Permission denied")
+    nothing_left(unchanged, run, 73, "out.csv: Permission denied")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
