@@ -73,7 +73,8 @@ def test_period_of_today(filled):
 
 
 @pytest.mark.parametrize("n", [0, -1])
-@pytest.mark.parametrize("name", ["spoof_verdict", *RANKINGS, "mirai_hosts", "source_region_trend"])
+@pytest.mark.parametrize("name", ["spoof_verdict", "notification", "payload_samples", *RANKINGS, "mirai_hosts",
+                                  "source_region_trend"])
 def test_bad_n(filled, name, n):
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is"):
         call(filled, name, DAYS, {}, n)

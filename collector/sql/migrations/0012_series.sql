@@ -93,7 +93,7 @@ BEGIN
     ) d
     ORDER BY d.day DESC LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'rows of % (UTC) are not kept any more, and steps below a day are counted from them', gone
+        RAISE EXCEPTION 'rows of % (UTC) are not kept any more, and steps below a day and samples are made from them', gone
             USING ERRCODE = '55000', HINT = format('Ask by day, week or month, or for days from %L on '
                 '(setting raw_retention_days).', gone + 2);
     END IF;
