@@ -2,23 +2,70 @@
 different reporting days, with and without each key of the filter, row for row."""
 import datetime
 import itertools
+import math
+from fractions import Fraction
+from typing import Callable, NamedTuple
 
 import psycopg
 import pytest
 
 from harness import recount_reports as reports
-from harness.hirundo import Installation
 from harness.recount_world import AFTER, FIRST, World
+from harness.world import wait_for_verdicts
 
-ZONES = ["Asia/Tokyo", "Asia/Colombo", "UTC"]
 DAY = datetime.timedelta(days=1)
+JUNE = datetime.date(2024, 6, 1)
 
-pytestmark = pytest.mark.xdist_group("recount")
+FILTERS = {
+    "none": {}, "grp domestic": {"grp": "domestic"}, "grp overseas": {"grp": "overseas"},
+    "home": {"grp": "domestic", "home": "KR"}, "home alone": {"home": "MY"},
+    "sensor_region": {"sensor_region": ["JP", "TW", "NZ"]}, "silent": {"sensor_region": "NZ"},
+    "takes everything": {"sensor_region": "MY"}, "src_region": {"src_region": ["CN", "JP"]},
+    "src_region ZZ": {"src_region": "ZZ"}, "asn": {"asn": 64511}, "networks": {"networks": ["64.0.0.0/2", "2001:4860::/32"]},
+    "sources": {"sources": ["9.9.9.9", "2001:4860:0:1::1"]}, "services": {"services": ["23/TCP", "22/TCP", "ICMP"]},
+    "services odd": {"services": ["TCP/frag", "UDP/frag", "GRE"]}, "ports_only": {"ports_only": True},
+    "traits": {"traits": ["mirai", "zmap"]}, "traits land": {"traits": "land"}, "role probe": {"role": "probe"},
+    "role response": {"role": "response"}, "without response": {"exclude": ["response"]},
+    "without bogon": {"exclude": "bogon"}, "without spoofed": {"exclude": "spoofed"},
+    "without all": {"exclude": ["spoofed", "response", "bogon", "scanner_org"]},
+    "several": {"grp": "overseas", "src_region": ["CN", "US", "ZZ"], "ports_only": True, "exclude": "bogon"},
+    "mirai here": {"grp": "domestic", "traits": "mirai", "services": ["23/TCP", "2323/TCP"]},
+}
+# Asked of every report in every way; the others of each report in its first way.
+ALWAYS = ("none", "several", "without spoofed")
+# All days, which cut the first and the last month; then, for the filters above: days within a month, whose previous
+# ones have a month's end between them; one day; when nobody was there.
+WHOLE = FIRST - DAY, AFTER + DAY
+PERIODS = [(JUNE, datetime.date(2024, 6, 4)), (datetime.date(2024, 6, 2), datetime.date(2024, 6, 3)),
+           (datetime.date(2024, 3, 1), datetime.date(2024, 3, 3))]
+MONTH = JUNE, datetime.date(2024, 7, 1)     # its previous unit is May
+
+SENSOR_KEYS = {"sensors", "sensor_region", "grp", "home"}
+TIME = "(extract(epoch FROM step_start) * 1000000)::bigint"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("world"))
+class Report(NamedTuple):
+    """columns: those compared; want: the same, counted; more: arguments behind the filter; keys: what its filter
+    takes, None: all; judged: whether it tells what verdicts say whatever the filter."""
+    name: str
+    columns: str
+    want: Callable[[reports.Asked], list]
+    more: tuple = ()
+    keys: set | None = None
+    judged: bool = False
+
+
+def steps(name: str, columns: str, want, keys=None, units=("day", "week", "month", "hour"), more=()) -> list[Report]:
+    return [Report(name, f"{TIME}, {columns}", lambda asked, unit=unit: want(asked, unit=unit), (*more, unit), keys)
+            for unit in units]
+
+
+REPORTS = [
+    Report("ttl_by_region", "sensor_region, initial_ttl, ttl_min, ttl_max, ttl_p5, ttl_p95, hops_min, hops_max, sources,"
+           " packets", reports.ttl_by_region),
+    *steps("coverage", "sensor, region, covered_seconds, packets", reports.coverage, SENSOR_KEYS,
+           ("day", "week", "month", "hour", "15min")),
+]
 
 
 class Place:
@@ -29,88 +76,67 @@ class Place:
         installation.query("UPDATE hirundo.setting SET value = %s WHERE name = 'reporting_zone'", (zone,))
         self.ids = world.deliver(installation)
         self.counted = world.count(zone, self.ids)
-        self.counted.spoofed = set(installation.query(
-            "SELECT day, host(src), track FROM hirundo.verdict WHERE verdict = 'spoofed'"))
-        self.analyst = installation.connect("hirundo_analyst")
+        self.asked: dict = {}
 
-    def filters(self) -> dict[str, dict]:
-        """Name -> filter: each key alone, and several together."""
-        return FILTERS | {"sensors": {"sensors": [self.ids["jp1"], self.ids["hk1"]]},
-                          "one sensor": {"sensors": self.ids["kr1"], "ports_only": True}}
+    def questions(self, report: Report, first: bool):
+        """(name, period, filter)"""
+        filters = FILTERS | {"sensors": {"sensors": [self.ids["jp1"], self.ids["hk1"]]},
+                             "one sensor": {"sensors": self.ids["kr1"], "ports_only": True}}
+        for name, f in filters.items():
+            if report.keys is None or {*f} <= report.keys:
+                if first or name in ALWAYS:
+                    yield name, WHOLE, f
+                if name in ALWAYS:
+                    yield from ((name, period, f) for period in PERIODS)
 
-    def ask(self, name: str, first, last, f: dict, columns: str, *more) -> list[tuple]:
-        arguments = [f"[{first},{last})", psycopg.types.json.Jsonb(f), *more]
-        return self.analyst.execute(
-            f"SELECT {columns} FROM report.{name}({', '.join(['%s'] * len(arguments))})", arguments).fetchall()
+    def ask(self, connection, report: Report, period, f: dict) -> list[tuple]:
+        arguments = ["[%s,%s)" % period, psycopg.types.json.Jsonb(f), *report.more]
+        return connection.execute(f"SELECT {report.columns} FROM report.{report.name}"
+                                  f"({', '.join(['%s'] * len(arguments))})", arguments).fetchall()
 
-    def asked(self, first, last, f: dict) -> reports.Asked:
-        return reports.Asked(self.counted, first, last, f)
+    def count(self, report: Report, name: str, period, f: dict) -> list[tuple]:
+        if (name, period) not in self.asked:
+            self.asked[name, period] = reports.Asked(self.counted, *period, f)
+        return report.want(self.asked[name, period])
 
-
-@pytest.fixture(scope="module", params=ZONES)
-def place(request, server, template, world, tmp_path_factory):
-    name = request.param.replace("/", "_").lower()
-    installation = Installation(tmp_path_factory.mktemp(name), server, f"hirundo_recount_{name}", template)
-    try:
-        place = Place(installation, world, request.param)
-        yield place
-        place.analyst.close()
-    finally:
-        installation.finish()
-
-
-FILTERS = {
-    "none": {}, "grp domestic": {"grp": "domestic"}, "grp overseas": {"grp": "overseas"},
-    "home": {"grp": "domestic", "home": "KR"}, "sensor_region": {"sensor_region": ["JP", "TW", "NZ"]},
-    "silent": {"sensor_region": "NZ"}, "src_region": {"src_region": ["CN", "JP"]}, "src_region ZZ": {"src_region": "ZZ"},
-    "asn": {"asn": 64511}, "networks": {"networks": ["64.0.0.0/2", "2001:4860::/32"]},
-    "sources": {"sources": ["9.9.9.9", "2001:4860:0:1::1"]},
-    "services": {"services": ["23/TCP", "22/TCP", "ICMP"]}, "services odd": {"services": ["TCP/frag", "UDP/frag", "GRE"]},
-    "ports_only": {"ports_only": True}, "traits": {"traits": ["mirai", "zmap"]}, "traits land": {"traits": "land"},
-    "role probe": {"role": "probe"}, "role response": {"role": "response"},
-    "without spoofed": {"exclude": "spoofed"}, "without response": {"exclude": ["response"]},
-    "without bogon": {"exclude": "bogon"}, "without all": {"exclude": ["spoofed", "response", "bogon", "scanner_org"]},
-    "several": {"grp": "overseas", "src_region": ["CN", "US", "ZZ"], "ports_only": True, "exclude": "bogon"},
-    "mirai here": {"grp": "domestic", "traits": "mirai", "services": ["23/TCP", "2323/TCP"]},
-}
-
-# Whole, within a month, one day, and nobody was there.
-PERIODS = [(FIRST - DAY, AFTER + DAY), (datetime.date(2024, 6, 1), datetime.date(2024, 6, 4)),
-           (datetime.date(2024, 6, 2), datetime.date(2024, 6, 3)), (datetime.date(2024, 3, 1), datetime.date(2024, 3, 3))]
+    def compare(self, judged: bool) -> list[str]:
+        """What differs. judged: the questions whose answers depend on verdicts, else the others."""
+        wrong, known = [], set()
+        with self.installation.connect("hirundo_analyst") as connection:
+            for report in REPORTS:
+                some, first = 0, report.name not in known
+                known.add(report.name)
+                for name, period, f in self.questions(report, first):
+                    if judged != (report.judged or "spoofed" in f.get("exclude", ())):
+                        continue
+                    got, want = self.ask(connection, report, period, f), self.count(report, name, period, f)
+                    some += any(value is not None for row in want for value in row[1:])
+                    pairs = [(i, a, b) for i, (a, b) in enumerate(itertools.zip_longest(got, want)) if not same(a, b)]
+                    if pairs:
+                        wrong.append(f"{report.name}{report.more} {name} {f} [{period[0]},{period[1]}): {len(got)} rows,"
+                                     f" should be {len(want)}; " + "; ".join(
+                                         f"row {i}: {a}, should be {b}" for i, a, b in pairs[:3]))
+                assert some or judged, f"{report.name}: nothing to compare"
+        return wrong
 
 
-def differences(got: list, want: list) -> str:
-    pairs = [(i, a, b) for i, (a, b) in enumerate(itertools.zip_longest(got, want)) if a != b]
-    return f"{len(got)} rows, should be {len(want)}; " + "; ".join(f"row {i}: {a}, should be {b}" for i, a, b in pairs[:3])
+def same(a, b) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float) and isinstance(b, (float, int, Fraction)):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6)
+    return a == b
 
 
-def compare(place: Place, call, keys=None) -> None:
-    """call(first, last, filter) -> (rows of the report, rows of the recount); all periods and filters."""
-    wrong, some = [], 0
-    for (first, last), (name, f) in itertools.product(PERIODS, place.filters().items()):
-        if keys is not None and set(f) - set(keys):
-            continue
-        got, want = call(first, last, f)
-        some += bool(want)
-        if got != want:
-            wrong.append(f"[{first},{last}) {name}: {differences(got, want)}")
-    assert some, "nothing to compare"
-    assert not wrong, f"{place.zone}: {len(wrong)} differ\n" + "\n".join(wrong)
-
-
-def test_ttl_by_region(place):
-    def call(first, last, f):
-        return (place.ask("ttl_by_region", first, last, f, "sensor_region, initial_ttl, ttl_min, ttl_max, ttl_p5, ttl_p95,"
-                          " hops_min, hops_max, sources, packets"), reports.ttl_by_region(place.asked(first, last, f)))
-    # Of responses ttl_day has no port.
-    compare(place, call)
-
-
-@pytest.mark.parametrize("unit", ["day", "week", "month"])
-def test_coverage(place, unit):
-    def call(first, last, f):
-        rows = place.ask("coverage", first, last, f, "(extract(epoch FROM step_start) * 1000000)::bigint, sensor, region,"
-                         " round(covered_seconds::numeric, 3)::float8, packets", unit)
-        want = [(*row[:3], round(row[3], 3), row[4]) for row in reports.coverage(place.asked(first, last, f), unit)]
-        return rows, want
-    compare(place, call, ["sensors", "grp", "home", "sensor_region"])
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Asia/Colombo", "UTC"])
+def test_reports_are_what_a_recount_says(installation, tmp_path, zone):
+    place = Place(installation, World(tmp_path / "world"), zone)
+    wrong = place.compare(judged=False)
+    wait_for_verdicts(installation, timeout=300)
+    place.counted.spoofed = set(installation.query(
+        "SELECT day, host(src), track FROM hirundo.verdict WHERE verdict = 'spoofed'"))
+    assert place.counted.spoofed
+    wrong += place.compare(judged=True)
+    assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong)

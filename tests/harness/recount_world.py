@@ -1,4 +1,4 @@
-"""The world of test_recount: some days of an invented Internet at eleven sensors, delivered the real way, and the same
+"""The world of test_recount: some days of an invented Internet at twelve sensors, delivered the real way, and the same
 captures counted again by harness.recount."""
 import collections
 import csv
@@ -9,9 +9,8 @@ import struct
 import subprocess
 import sys
 
-from harness import packets, recount
+from harness import packets, recount, rollups
 from harness.paths import ROOT
-from harness.world import wait_for_verdicts
 
 SIMULATE = ROOT / "tests" / "simulator" / "simulate.py"
 SEED = 20240531
@@ -23,7 +22,7 @@ SENSORS = (
     ("jp1", "JP", "36.91.17.148/30 2405:9800:b0::/64"), ("jp2", "JP", "77.3.211.40"), ("jp3", "JP", "121.20.5.18"),
     ("au1", "AU", "44.136.80.7"), ("bn1", "BN", "51.12.190.33"), ("hk1", "HK", "91.77.34.12"),
     ("kr1", "KR", "108.4.60.91 108.4.61.7"), ("lk1", "LK", "145.99.3.77"), ("my1", "MY", "168.5.22.160"),
-    ("tw1", "TW", "186.14.99.3"))
+    ("tw1", "TW", "186.14.99.3"), ("my2", "MY", "0.0.0.0/0"))
 SILENT = ("nz1", "NZ", "200.7.141.64")      # enrolled, and never listens
 THERE_BEFORE = ("jp1", "jp2", "au1", "hk1", "kr1", "tw1")
 
@@ -40,9 +39,9 @@ def utc(time_us: int) -> str:
 WHOLE = at("2024-05-31"), at("2024-06-05")
 BEFORE = at("2023-06-01"), at("2023-06-03")
 # What each sensor reads of the days: captures of these times, and what they state as covered (None: nothing). hk1 has
-# a gap of 30 hours, my1 states some hours twice, lk1 begins late, au1 states nothing.
+# a gap of 30 hours, my1 states some hours twice, lk1 begins late, bn1 states less than it reads, au1 nothing.
 PIECES = collections.defaultdict(lambda: [(WHOLE, WHOLE)], {
-    "au1": [(WHOLE, None)],
+    "au1": [(WHOLE, None)], "bn1": [(WHOLE, (WHOLE[0], at("2024-06-04T19:00")))],
     "hk1": [((WHOLE[0], at("2024-06-02T12:00")),) * 2, ((at("2024-06-03T18:00"), WHOLE[1]),) * 2],
     "lk1": [((at("2024-05-31T07:40"), WHOLE[1]),) * 2],
     "my1": [((WHOLE[0], at("2024-06-02T09:30")), (WHOLE[0], at("2024-06-02T11:00"))),
@@ -81,7 +80,8 @@ def oddities(dst: int) -> list[bytes]:
     later = bytearray(ip(6, b"in the middle of it"))
     later[6:8] = b"\x00\xb9"
     udp = lambda sport, dport, body: packets.udp(src[1], dst, sport, dport, body)
-    result = [ip(6, tcp(flags)) for flags in (0, 1, 0x10, 0x11, 0x12, 0x14, 0x04, 0x18, 0x29, 0x3F, 0xC2, 0xD0, 0x52)]
+    result = [packets.ipv4(dst, dst, 6, packets.tcp(dst, dst, 7, 2323, dst), 64)]
+    result += [ip(6, tcp(flags)) for flags in (0, 1, 0x10, 0x11, 0x12, 0x14, 0x04, 0x18, 0x29, 0x3F, 0xC2, 0xD0, 0x52)]
     result += [
         packets.ipv4(dst, dst, 6, packets.tcp(dst, dst, 9, 9, 1), 40), packets.ipv4(dst, dst, 17, b"\0\7\0\7\0\x08\0\0", 255),
         bytes(later), bytes(later), ip(17, udp(5353, 40000, b"mdns"), ttl=200), ip(17, b"\0\5"), ip(6, b"\0\1\0\2\0\0\0\0"),
@@ -166,7 +166,7 @@ class World:
     # Both ways to the numbers.
 
     def deliver(self, installation) -> dict[str, int]:
-        """Sensor -> its id, when all is stored, rolled up and judged."""
+        """Sensor -> its id, when all is stored and rolled up; the collector goes on to judge it."""
         installation.admin.run("enrich", "import", "rir", self.plan)
         installation.admin.run("enrich", "import", "pfx2as", self.write_origins())
         collector = installation.collector()
@@ -180,7 +180,8 @@ class World:
                 processes[name].start("--read", capture, *(["--cover", "/".join(map(utc, cover))] if cover else []))
             for name in running:
                 assert processes[name].wait(120) == 0, processes[name].log[-2000:]
-        wait_for_verdicts(installation, timeout=120)
+        with installation.connect() as connection:
+            rollups.catch_up(connection)
         return dict(installation.query("SELECT name, sensor_id FROM hirundo.sensor"))
 
     def count(self, zone: str, ids: dict[str, int]) -> recount.Counted:
