@@ -10,7 +10,8 @@ from collections import defaultdict
 
 UTC = datetime.timezone.utc
 RESPONSE = 0b11111 << 10
-TRAITS = {"bogon_source": 4, "zmap": 5, "mirai": 7, "backscatter_synack": 10, "backscatter_rst": 11}
+TRAITS = {"truncated": 0, "bogon_source": 4, "zmap": 5, "mirai": 7, "land": 8, "backscatter_synack": 10,
+          "backscatter_rst": 11}
 SENSORS = {1: "JP", 2: "JP", 3: "AU", 4: "TW", 5: "MY"}  # sensor 5 never listens
 CLASSES = (32, 64, 128, 255)
 
@@ -41,7 +42,9 @@ def signature(protocol: int, port, role: str) -> int:
 
 
 def host(src: str):
-    """What counts as one: an IPv4 address, an IPv6 /64."""
+    """What counts as one: an IPv4 address, an IPv6 /64. Not for None: who sent that is not known."""
+    if src is None:
+        return None
     address = ipaddress.ip_address(src)
     return src if address.version == 4 else int(address) >> 64 << 64
 
@@ -49,18 +52,21 @@ def host(src: str):
 class World:
     """first: reporting day of its first packets; days: how many it has.
     Days: the first is settled, of the second rows came after it was final, the third was judged before its last rows
-    came, the fourth is not judged."""
+    came, the fourth is not judged. days, if given: these instead, which need not follow one another; what was said of
+    the first four holds for them, the others are not judged either."""
 
-    def __init__(self, seed: int, first: datetime.date, zone: str = "UTC"):
+    def __init__(self, seed: int, first: datetime.date, zone: str = "UTC", days=None):
         self.random = random.Random(seed)
+        self.more = random.Random(f"more {seed}")  # its own, so that what it makes changes nothing of the rest
         self.zone = zone
-        self.days = [first + datetime.timedelta(days=i) for i in range(4)]
+        self.days = days or [first + datetime.timedelta(days=i) for i in range(4)]
         self.late = self.days[1]
         self.judged = self.days[:3]
         self.ttl = {}       # (sensor, day, src, signature, ttl) -> [packets, region, holder, asn]
-        self.source = {}    # (sensor, day, service, src, traits, initial TTL) -> packets
+        # (sensor, day, service, src or None, traits, initial TTL or None, kind of ACK or None) -> packets
+        self.source = {}
         self.verdict = {}   # (day, src, track) -> row
-        self.region, self.holder, self.asn = {}, {}, {}
+        self.region, self.holder, self.asn = {None: None}, {None: None}, {None: None}
         self._sources()
         for day in self.days:
             for src in self.sources:
@@ -72,6 +78,8 @@ class World:
             self._traffic(self.days[2], src)  # after the verdict
         for src in self.random.sample(self.sources, 25):
             self._traffic(self.late, src)  # after the final one
+        for day in self.days:
+            self._without_ttl(day)
 
     def _sources(self) -> None:
         rnd = self.random
@@ -109,8 +117,30 @@ class World:
                 packets = rnd.choice([1, 1, 2, 900])
                 key = sensor, day, src, signature(protocol, port, role), ttl
                 self.ttl.setdefault(key, [0, self.region[src], self.holder[src], self.asn[src]])[0] += packets
-                key = sensor, day, service(protocol, port), src, mask, initial_ttl(ttl)
-                self.source[key] = self.source.get(key, 0) + packets
+                for kind, part in self._ack_kinds(protocol, mask, packets):
+                    key = sensor, day, service(protocol, port), src, mask, initial_ttl(ttl), kind
+                    self.source[key] = self.source.get(key, 0) + part
+
+    def _ack_kinds(self, protocol: int, mask: int, packets: int) -> list[tuple]:
+        """(kind of ACK, packets): of probes and RSTs, some have the flag."""
+        if protocol != 6:
+            return [(None, packets)]
+        if mask >> 10 & 1:
+            return [("synack", packets)]
+        part = self.more.choice([0, 0, packets // 2, packets])
+        kind = "rstack" if mask >> 11 & 1 else "ack"
+        return [(k, n) for k, n in ((kind, part), (None, packets - part)) if n]
+
+    def _without_ttl(self, day) -> None:
+        """What ttl_day leaves out: packets from the sensor's own address, whoever sent them, and those cut before the
+        TTL."""
+        rnd = self.more
+        for sensor in rnd.sample([1, 2, 3, 4], 2):
+            name = rnd.choice(["23/TCP", "7/UDP", "ICMP"])
+            self.source[sensor, day, name, None, 1 << 8, rnd.choice([64, 255]), None] = rnd.choice([1, 40])
+        for src in rnd.sample(self.sources, 2):
+            mask = 1 | (1 << 4 if src in self.bogons else 0)
+            self.source[rnd.choice([1, 2, 3, 4]), day, "unknown", src, mask, None, None] = rnd.choice([1, 3])
 
     def _judge(self, day) -> None:
         rnd = self.random
@@ -158,11 +188,19 @@ class World:
                 for (sensor, day, src, sig, ttl), (packets, region, holder, asn) in self.ttl.items():
                     copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder, asn,
                                     1 if day == self.days[0] else 2))
-            with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, traits, initial_ttl, packets, first_at,"
-                             " last_at, src_region, src_asn) FROM STDIN") as copy:
-                for (*key, src, traits, initial), packets in self.source.items():
-                    copy.write_row((*key, src, traits, initial, packets, at[key[1]], at[key[1]], self.region[src],
-                                    self.asn[src]))
+            with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, traits, initial_ttl, ack_kind,"
+                             " packets, first_at, last_at, src_region, src_asn) FROM STDIN") as copy:
+                for key, packets in self.source.items():
+                    copy.write_row((*key, packets, at[key[1]], at[key[1]], self.region[key[3]], self.asn[key[3]]))
+            with cursor.copy("COPY hirundo.dataset_day (sensor_id, day, dataset_id) FROM STDIN") as copy:
+                for key in sorted({key[:2] for key in self.source}):
+                    copy.write_row((*key, 1 if key[1] == self.days[0] else 2))
+            services = defaultdict(int)
+            for (sensor, day, name, _, mask, _, _), packets in self.source.items():
+                services[sensor, day, name, role_of(mask)] += packets
+            with cursor.copy("COPY hirundo.service_day (sensor_id, day, service, role, packets) FROM STDIN") as copy:
+                for key, packets in services.items():
+                    copy.write_row((*key, packets))
             with cursor.copy("COPY hirundo.verdict (day, src, track, kind, src_region, holder, signature, verdict, score,"
                              " regions_seen, source_regions, sensors_seen, packets, log_claimed, prior,"
                              " common_offset, campaign, second_path, taught,"
@@ -187,17 +225,23 @@ class World:
     def _store_coverage(self, c) -> None:
         """Sensors 1 to 4 listened, but for an hour that 1 missed and a day that 3 did."""
         self.coverage = {}
-        start = c.execute("SELECT %s::timestamp AT TIME ZONE %s", (self.days[0], self.zone)).fetchone()[0]
-        for sensor in (1, 2, 3, 4):
-            for quarter in range(4 * 96):
-                if (sensor == 1 and quarter // 4 == 5) or (sensor == 3 and quarter // 96 == 1):
-                    continue
-                bucket = (start + datetime.timedelta(minutes=15 * quarter)).astimezone(UTC)
-                self.coverage[sensor, bucket] = (900 - quarter % 7, quarter, quarter % 3)
+        for number, day in enumerate(self.days):
+            start = c.execute("SELECT %s::timestamp AT TIME ZONE %s", (day, self.zone)).fetchone()[0]
+            for sensor in (1, 2, 3, 4):
+                for quarter in range(96):
+                    if (sensor, number) == (3, 1) or (sensor, number, quarter // 4) == (1, 0, 5):
+                        continue
+                    bucket = (start + datetime.timedelta(minutes=15 * quarter)).astimezone(UTC)
+                    quarter += 96 * number
+                    self.coverage[sensor, bucket] = (900 - quarter % 7, quarter, quarter % 3)
         with c.cursor() as cursor, cursor.copy(
                 "COPY hirundo.coverage (sensor_id, bucket, seconds, packets, lost) FROM STDIN") as copy:
             for (sensor, bucket), row in self.coverage.items():
                 copy.write_row((sensor, bucket, *row))
+
+
+def role_of(mask: int) -> str:
+    return "response" if mask & RESPONSE else "probe"
 
 
 def make_months(connection, days) -> None:
@@ -212,8 +256,8 @@ class Count:
         self.world, self.days, self.filter = world, days, dict(filter)
         self.home = self.filter.get("home", home)
         self.traits = defaultdict(int)
-        for sensor, day, name, src, mask, _ in world.source:
-            role = "response" if mask & RESPONSE else "probe"
+        for sensor, day, name, src, mask, *_ in world.source:
+            role = role_of(mask)
             self.traits[sensor, day, src, role, name if role == "probe" else None] |= mask
 
     def _list(self, key: str):
@@ -263,6 +307,30 @@ class Count:
                     and not ("response" in exclude and response)
                     and not ("bogon" in exclude and src in self.world.bogons)
                     and not ("spoofed" in exclude and verdict and verdict["verdict"] == "spoofed")):
+                yield key, packets
+
+    def source_cells(self):
+        """(sensor, day, service, src, traits, initial TTL, kind of ACK), packets of the rows that the filter leaves."""
+        f, sensors = self.filter, self.sensors()
+        exclude = self._list("exclude") if "exclude" in f else []
+        for key, packets in self.world.source.items():
+            sensor, day, name, src, mask, initial, _ = key
+            address = ipaddress.ip_address(src) if src else None
+            within = lambda text: address is not None and address in ipaddress.ip_network(text)
+            spoofed = src and any(
+                self.world.verdict.get((day, src, track), {}).get("verdict") == "spoofed" for track in (0, initial))
+            if (day in self.days and sensor in sensors
+                    and ("src_region" not in f or (self.world.region[src] or "ZZ") in self._list("src_region"))
+                    and ("asn" not in f or self.world.asn[src] in self._list("asn"))
+                    and ("networks" not in f or any(map(within, self._list("networks"))))
+                    and ("sources" not in f or src in self._list("sources"))
+                    and ("services" not in f or name in self._list("services"))
+                    and (not f.get("ports_only") or name[0].isdigit())
+                    and ("traits" not in f or any(mask >> TRAITS[t] & 1 for t in self._list("traits")))
+                    and f.get("role", role_of(mask)) == role_of(mask)
+                    and not ("response" in exclude and role_of(mask) == "response")
+                    and not ("bogon" in exclude and mask >> TRAITS["bogon_source"] & 1)
+                    and not ("spoofed" in exclude and spoofed)):
                 yield key, packets
 
     def listened(self, sensor: int) -> float:

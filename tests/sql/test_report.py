@@ -217,7 +217,7 @@ def test_source(filled, world):
                     found[found_name] = found.get(found_name, 0) + n
             assert services == found
             mask = 0
-            for s, d, _, source, bits, _ in world.source:
+            for s, d, _, source, bits, *_ in world.source:
                 if (s, d, source) == (sensor, day, src):
                     mask |= bits
             assert traits == sorted(t for t, bit in report_world.TRAITS.items() if mask >> bit & 1)
