@@ -60,11 +60,32 @@ def steps(name: str, columns: str, want, keys=None, units=("day", "week", "month
             for unit in units]
 
 
+RANKS = "rank, {}, packets, hosts, share, previous_rank, previous_covered, previous_packets"
+COMMON = "service, sensors_in_top_n, of_sensors, best_rank, worst_rank, sensors_seen, packets"
 REPORTS = [
     Report("ttl_by_region", "sensor_region, initial_ttl, ttl_min, ttl_max, ttl_p5, ttl_p95, hops_min, hops_max, sources,"
            " packets", reports.ttl_by_region),
     *steps("coverage", "sensor, region, covered_seconds, packets", reports.coverage, SENSOR_KEYS,
            ("day", "week", "month", "hour", "15min")),
+    Report("top_services", RANKS.format("service"), reports.top_services),
+    Report("top_services", RANKS.format("service"), lambda asked: reports.top_services(asked, None, "hosts"),
+           (None, "hosts")),
+    Report("top_source_regions", RANKS.format("region"), reports.top_source_regions),
+    Report("top_source_regions", RANKS.format("region"), lambda asked: reports.top_source_regions(asked, None, "hosts"),
+           (None, "hosts")),
+    Report("top_services_by_sensor", "sensor, public_label, region, domestic, rank, service, packets",
+           reports.top_services_by_sensor),
+    Report("top_services_by_sensor", "sensor, public_label, region, domestic, rank, service, packets",
+           lambda asked: reports.top_services_by_sensor(asked, None), (None,)),
+    Report("common_services", COMMON, reports.common_services),
+    Report("common_services", COMMON, lambda asked: reports.common_services(asked, None), (None,)),
+    Report("mirai_hosts", "day, region, hosts, total_hosts, top_hosts, rank, packets, covered", reports.mirai_hosts),
+    Report("mirai_hosts", "day, region, hosts, total_hosts, top_hosts, rank, packets, covered",
+           lambda asked: reports.mirai_hosts(asked, 2), (2,)),
+    Report("hosts_per_day", "day, service, network, hosts, packets, covered", reports.hosts_per_day),
+    Report("activity_calendar", "day, weekday, packets, hosts, active, covered", reports.activity_calendar),
+    Report("activity_calendar", "day, weekday, packets, hosts, active, covered",
+           lambda asked: reports.activity_calendar(asked, 100), (100,)),
 ]
 
 

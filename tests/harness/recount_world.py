@@ -188,8 +188,10 @@ class World:
         counted = recount.Counted(zone)
         counted.regions = recount.delegated(self.plan)
         counted.asns = recount.networks((prefix, int(origin.split("_")[0])) for prefix, origin in self.origins)
+        labels = collections.Counter()
         for name, region, addresses in [*SENSORS, SILENT]:
-            sensor = recount.Sensor(ids[name], name, region, tuple(addresses.split()), name)
+            labels[region] += 1
+            sensor = recount.Sensor(ids[name], name, region, tuple(addresses.split()), f"{region}-{labels[region]}")
             counted.sensors[sensor.number] = sensor
             for capture, cover in self.reads.get(name, ()):
                 counted.add(sensor, self.packets(capture), cover)
