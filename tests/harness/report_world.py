@@ -43,6 +43,8 @@ def signature(protocol: int, port, role: str) -> int:
 
 def host(src: str):
     """What counts as one: an IPv4 address, an IPv6 /64. Not for None: who sent that is not known."""
+    if src is None:
+        return None
     address = ipaddress.ip_address(src)
     return src if address.version == 4 else int(address) >> 64 << 64
 
@@ -190,6 +192,9 @@ class World:
                              " packets, first_at, last_at, src_region, src_asn) FROM STDIN") as copy:
                 for key, packets in self.source.items():
                     copy.write_row((*key, packets, at[key[1]], at[key[1]], self.region[key[3]], self.asn[key[3]]))
+            with cursor.copy("COPY hirundo.dataset_day (sensor_id, day, dataset_id) FROM STDIN") as copy:
+                for key in sorted({key[:2] for key in self.source}):
+                    copy.write_row((*key, 1 if key[1] == self.days[0] else 2))
             services = defaultdict(int)
             for (sensor, day, name, _, mask, _, _), packets in self.source.items():
                 services[sensor, day, name, role_of(mask)] += packets

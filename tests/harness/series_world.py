@@ -1,6 +1,8 @@
 """A world with times: rows of observation that add up to a world's rollups, addresses that come and go, outages; and
 what the series say of it, by plain loops."""
+import bisect
 import datetime
+import functools
 import random
 import zoneinfo
 from collections import Counter, defaultdict
@@ -72,9 +74,11 @@ class SeriesWorld(World):
     def hours(self, hours: int) -> datetime.datetime:
         return self.start(DAYS[0]) + datetime.timedelta(hours=hours, minutes=3)
 
+    @functools.cache
     def addresses(self, sensor: int, at: datetime.datetime) -> int:
         return sum(targets for targets, since, till in self.spans(sensor) if since <= at < till)
 
+    @functools.cache
     def in_mean(self, sensor: int, day) -> bool:
         """It had an address that day, and never took everything."""
         during = [targets for targets, since, till in self.spans(sensor)
@@ -127,7 +131,11 @@ class SeriesCount(Count):
     def __init__(self, world: SeriesWorld, days, filter: dict, step: str):
         super().__init__(world, days, filter)
         self.step = step
+        self._sensors = super().sensors()
         self.steps = self._steps()
+
+    def sensors(self) -> list[int]:
+        return self._sensors
 
     def _steps(self) -> list[tuple]:
         """(begin, end)"""
@@ -142,26 +150,27 @@ class SeriesCount(Count):
                 begins.append(start)
         return list(zip(begins, [*begins[1:], self.world.start(self.days[-1] + DAY)]))
 
-    def step_of(self, at) -> int:
-        return next(i for i, (begin, end) in enumerate(self.steps) if begin <= at < end)
-
     def rows(self):
         """(step, key, packets)"""
         left = {key for key, _ in self.source_cells()}
+        begins = [begin for begin, _ in self.steps]
         for at, key, packets in self.world.raw:
             if key in left:
-                yield self.step_of(at), key, packets
+                yield bisect.bisect(begins, at) - 1, key, packets
 
     def listened(self, begin, end) -> dict:
         """sensor -> (seconds, address-days; NULL: no place in means)"""
         result = {}
-        for (sensor, bucket), (seconds, _, _) in self.world.coverage.items():
-            if begin <= bucket < end and sensor in self.sensors():
-                day = self.day_of(bucket)
-                old = result.get(sensor, (0, 0))
-                counts = self.world.in_mean(sensor, day)
-                result[sensor] = (old[0] + seconds, old[1] + (
-                    seconds * self.world.addresses(sensor, bucket) / 86400 if counts else 0))
+        bucket = begin
+        while bucket < end:
+            for sensor in self.sensors():
+                if (sensor, bucket) in self.world.coverage:
+                    seconds = self.world.coverage[sensor, bucket][0]
+                    old = result.get(sensor, (0, 0))
+                    counts = self.world.in_mean(sensor, self.day_of(bucket))
+                    result[sensor] = (old[0] + seconds, old[1] + (
+                        seconds * self.world.addresses(sensor, bucket) / 86400 if counts else 0))
+            bucket += QUARTER
         return result
 
     def trend(self, place: int, names=None, n: int = 5) -> list[tuple]:
@@ -200,6 +209,8 @@ class SeriesCount(Count):
         past = defaultdict(lambda: [0, 0.0])
         every = SeriesCount(self.world, self.world.days, self.filter, "day")
         left = {key for key, _ in every.source_cells()}
+        rows = sorted((row for row in self.world.raw if row[1] in left), key=lambda row: row[0])
+        times = [row[0] for row in rows]
         result = []
         for step, (begin, end) in enumerate(self.steps):
             for sensor, (_, days) in self.listened(begin, end).items():
@@ -208,8 +219,8 @@ class SeriesCount(Count):
             for since, till in spans:
                 for sensor, (_, days) in self.listened(since, till).items():
                     past[step, sensor][1] += days
-                for at, key, count in self.world.raw:
-                    if since <= at < till and key in left and self.world.in_mean(key[0], key[1]):
+                for _, key, count in rows[bisect.bisect_left(times, since):bisect.bisect_left(times, till)]:
+                    if self.world.in_mean(key[0], key[1]):
                         past[step, key[0]][0] += count
             for grp in ("domestic", "overseas"):
                 group = [s for s in self.sensors() if (SENSORS[s] == home) == (grp == "domestic")]

@@ -7,7 +7,7 @@ import pytest
 
 from harness.hirundo import Installation
 from harness.reports import PEOPLE, call, period
-from harness.series_world import BEFORE, DAYS, SeriesCount, SeriesWorld
+from harness.series_world import BEFORE, DAYS, SeriesCount, SeriesWorld, order
 
 STEPS = ["15min", "hour", "day", "week", "month"]
 # Each key alone, with one value and several, and keys together.
@@ -66,8 +66,7 @@ def test_service_trend(filled, world, filter, step):
     for days in SPANS:
         names = filter.get("services")
         if names is not None:
-            names = sorted(names, key=lambda n: (n != "0/TCP", n != "22/TCP", n != "23/TCP", n != "53/UDP"))
-            names = {"ICMP", "GRE"} & {*names} and sorted(names, key=["ICMP", "22/TCP", "TCP/frag", "53/UDP", "GRE"].index) or names
+            names = sorted(names if isinstance(names, list) else [names], key=order)
         want = SeriesCount(world, days, filter, step).trend(2, names)
         same(call(filled, "service_trend", days, filter, step, columns="step_start, service, packets, hosts,"
                   " packets_per_address_day, covered"), want)

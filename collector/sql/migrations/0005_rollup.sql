@@ -213,6 +213,17 @@ COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day and se
 COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
 
+CREATE TABLE hirundo.dataset_day (
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    dataset_id int NOT NULL,
+    PRIMARY KEY (sensor_id, day, dataset_id)
+);
+COMMENT ON TABLE hirundo.dataset_day IS 'Rollup of address data: states of it that the regions and ASNs of a day''s rows come from (ingest_batch.dataset_id).';
+COMMENT ON COLUMN hirundo.dataset_day.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.dataset_day.day IS 'reporting day (setting reporting_zone)';
+COMMENT ON COLUMN hirundo.dataset_day.dataset_id IS 'state of the address data: enrichment_dataset';
+
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -440,7 +451,15 @@ BEGIN
     WITH gone AS (
         DELETE FROM hirundo.dirty_mark m
         WHERE m.sensor_id = p_sensor_id AND m.bucket >= lower(hull) AND m.bucket < upper(hull) AND m.rows > 0
-        RETURNING m.rows)
+        RETURNING m.epoch, m.seq, m.rows, m.first_at, m.last_at
+    ), known AS (
+        INSERT INTO hirundo.dataset_day (sensor_id, day, dataset_id)
+        SELECT DISTINCT p_sensor_id, (a.at AT TIME ZONE zone)::date, b.dataset_id
+        FROM gone g CROSS JOIN LATERAL (VALUES (g.first_at), (g.last_at)) AS a (at)
+        JOIN hirundo.ingest_batch b ON b.sensor_id = p_sensor_id AND b.epoch = g.epoch AND b.seq = g.seq
+        WHERE b.dataset_id IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
     SELECT count(*), coalesce(sum(g.rows), 0) INTO marks, unresolved FROM gone g;
     IF EXISTS (SELECT FROM hirundo.ingest_day_frozen f WHERE f.sensor_id = p_sensor_id
         AND f.day BETWEEN (lower(hull) AT TIME ZONE 'UTC')::date AND ((upper(hull) - interval '1 microsecond') AT TIME ZONE 'UTC')::date)
@@ -513,7 +532,15 @@ BEGIN
     WITH gone AS (
         DELETE FROM hirundo.dirty_mark m
         WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at AND m.xmin = ANY (xmins)
-        RETURNING m.rows, m.first_at, m.last_at)
+        RETURNING m.epoch, m.seq, m.rows, m.first_at, m.last_at
+    ), known AS (
+        INSERT INTO hirundo.dataset_day (sensor_id, day, dataset_id)
+        SELECT DISTINCT p_sensor_id, (a.at AT TIME ZONE zone)::date, b.dataset_id
+        FROM gone g CROSS JOIN LATERAL (VALUES (g.first_at), (g.last_at)) AS a (at)
+        JOIN hirundo.ingest_batch b ON b.sensor_id = p_sensor_id AND b.epoch = g.epoch AND b.seq = g.seq
+        WHERE g.rows > 0 AND b.dataset_id IS NOT NULL
+        ON CONFLICT DO NOTHING
+    )
     SELECT count(*), coalesce(sum(g.rows), 0),
         -- Each span is a scan: those less than 15 minutes apart are one. Between them, within the day, these
         -- transactions have no rows.
@@ -585,7 +612,7 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
     'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
 
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
-    hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
+    hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;

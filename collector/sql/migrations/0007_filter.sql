@@ -87,6 +87,26 @@ RETURN coalesce((
 COMMENT ON FUNCTION hirundo.rollup_as_of IS
     'All that the collector received from these sensors for the period before this time is in the rollups.';
 
+CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT last_id || ': ' || string_agg(format('%s %s of %s', s.kind, s.name, s.source_date), ', ' ORDER BY s.kind)
+        || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
+    FROM (
+        SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
+        WHERE d.dataset_id <= last_id ORDER BY d.kind, d.dataset_id DESC) s);
+COMMENT ON FUNCTION hirundo.dataset_text IS
+    'For people: the address data that rows stamped with these ids were looked up in, newest state, with its dates.';
+
+CREATE FUNCTION hirundo.rollup_dataset(period daterange, sensors int[]) RETURNS text
+LANGUAGE sql STABLE
+RETURN (
+    SELECT hirundo.dataset_text(min(d.dataset_id), max(d.dataset_id)) FROM hirundo.dataset_day d
+    WHERE d.sensor_id = ANY (sensors) AND d.day >= lower(period) AND d.day < upper(period));
+COMMENT ON FUNCTION hirundo.rollup_dataset IS
+    'For people: the address data that regions and ASNs of all rows of these sensors in the period come from; NULL: '
+    'none was loaded, or there are no rows.';
+
 CREATE FUNCTION hirundo.check_n(n int) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -411,17 +431,6 @@ BEGIN ATOMIC
     CROSS JOIN LATERAL (SELECT sqrt(a.zz * (a.p * (1 - a.p) / a.m + a.zz / (4 * a.m * a.m)))) AS b (half);
 END;
 COMMENT ON FUNCTION hirundo.wilson IS 'Share hits / n and its 95 % interval by Wilson (from, to); NULL where n is 0.';
-
-CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
-LANGUAGE sql STABLE
-RETURN (
-    SELECT last_id || ': ' || string_agg(format('%s %s of %s', s.kind, s.name, s.source_date), ', ' ORDER BY s.kind)
-        || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
-    FROM (
-        SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
-        WHERE d.dataset_id <= last_id ORDER BY d.kind, d.dataset_id DESC) s);
-COMMENT ON FUNCTION hirundo.dataset_text IS
-    'For people: the address data that rows stamped with these ids were looked up in, newest state, with its dates.';
 
 -- The rows that a filter leaves.
 

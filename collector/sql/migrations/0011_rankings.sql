@@ -1,0 +1,369 @@
+-- Rankings: services and source regions by packets or hosts, beside their ranks in the period before.
+--
+-- Packets of services come from service_day; hosts are counted for the rows that are returned alone, unless they
+-- decide the rank. Names go from one statement to the next as arrays, because the planner knows what is in them;
+-- what it reads then, it reads in parallel.
+
+-- What the rankings share.
+
+CREATE FUNCTION hirundo.check_rank_by(rank_by text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF rank_by IS NULL OR rank_by NOT IN ('packets', 'hosts') THEN
+        RAISE EXCEPTION 'rank_by is %, not packets or hosts', coalesce(quote_literal(rank_by), 'NULL')
+            USING ERRCODE = '22023';
+    END IF;
+    RETURN rank_by = 'hosts';
+END
+$$;
+COMMENT ON FUNCTION hirundo.check_rank_by IS 'Error where rank_by is neither packets nor hosts; else whether it is hosts.';
+
+CREATE FUNCTION hirundo.previous_period(period daterange) RETURNS daterange
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT daterange(coalesce(max(lower(period) - u.step)::date, lower(period) - (upper(period) - lower(period))),
+        lower(period))
+    FROM (VALUES ('month', interval '1 month'), ('quarter', interval '3 months'), ('year', interval '1 year'))
+        AS u (unit, step)
+    WHERE date_trunc(u.unit, lower(period)::timestamp) = lower(period)::timestamp
+        AND lower(period) + u.step = upper(period);
+END;
+COMMENT ON FUNCTION hirundo.previous_period IS
+    'The calendar unit before a period that is one (month, quarter, year), else as many days before it.';
+
+CREATE FUNCTION hirundo.period_counted(period daterange, sensors int[]) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN NOT EXISTS (
+        SELECT FROM hirundo.rollup_dropped d
+        WHERE daterange(d.month, (d.month + interval '1 month')::date) && period)
+    AND NOT EXISTS (
+        SELECT FROM hirundo.rollup_gap g
+        WHERE g.sensor_id = ANY (sensors) AND g.day >= lower(period) AND g.day < upper(period))
+    AND EXISTS (
+        SELECT FROM unnest(sensors) AS i (id) JOIN hirundo.coverage o ON o.sensor_id = i.id
+        WHERE o.bucket >= hirundo.day_start(lower(period)) AND o.bucket < hirundo.day_start(upper(period))
+            AND (o.seconds > 0 OR o.packets > 0));
+COMMENT ON FUNCTION hirundo.period_counted IS
+    'Whether numbers of a period can be given: at least one of these sensors listened, no month of it was dropped, and '
+    'no rows of theirs are missing in the rollups.';
+
+CREATE FUNCTION hirundo.covered_days(period daterange, sensors int[]) RETURNS TABLE (day date, covered double precision)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT d.at::date, coalesce(l.seconds, 0) / (nullif(cardinality(sensors), 0)
+        * greatest(extract(epoch FROM least(hirundo.day_start(d.at::date + 1), now()) - hirundo.day_start(d.at::date)), 1))
+    FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
+    LEFT JOIN (
+        SELECT (b.bucket AT TIME ZONE z.zone)::date AS day, sum(b.seconds) AS seconds
+        FROM (
+            SELECT o.bucket, sum(o.seconds) AS seconds FROM hirundo.coverage o
+            WHERE o.sensor_id = ANY (sensors) AND o.bucket >= hirundo.day_start(lower(period))
+                AND o.bucket < hirundo.day_start(upper(period))
+            GROUP BY o.bucket) b
+        CROSS JOIN (SELECT hirundo.reporting_zone() OFFSET 0) AS z (zone)
+        GROUP BY 1) l ON l.day = d.at::date;
+END;
+COMMENT ON FUNCTION hirundo.covered_days IS
+    'For each reporting day of a period, the share of it (of today: until now) in which these sensors listened, 0 to 1; '
+    'NULL where there are none.';
+
+-- Services.
+
+CREATE FUNCTION hirundo.service_order(service text) RETURNS int
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN service < ':' COLLATE "C" THEN
+        CASE WHEN right(service, 3) = 'TCP' THEN 6 ELSE 17 END * 65537 + split_part(service, '/', 1)::int
+    ELSE (hirundo.service_key(service) >> 32 & 255)::int * 65537 + 65536 END;
+COMMENT ON FUNCTION hirundo.service_order IS
+    'The order of services: by protocol number, then port, no port known last.';
+
+CREATE FUNCTION hirundo.counted_services(period daterange, f hirundo.report_filter, with_hosts boolean)
+RETURNS TABLE (service text, packets bigint, hosts bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- One of the two falls away.
+    SELECT c.service, sum(c.packets)::bigint, NULL::bigint
+    FROM hirundo.report_services(period, f) c
+    WHERE NOT with_hosts
+    GROUP BY c.service
+    UNION ALL
+    SELECT h.service, sum(h.packets)::bigint, count(h.host)
+    FROM (
+        SELECT c.service, hirundo.host(c.src) AS host, sum(c.packets) AS packets
+        FROM hirundo.report_sources(period, f) c
+        WHERE with_hosts
+        GROUP BY 1, 2) h
+    GROUP BY h.service;
+END;
+COMMENT ON FUNCTION hirundo.counted_services IS
+    'All services of a period that a filter leaves, with their packets and, if asked, hosts.';
+
+CREATE FUNCTION report.top_services(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10,
+    rank_by text DEFAULT 'packets')
+RETURNS TABLE (rank bigint, service text, name text, common_name text, packets bigint, hosts bigint,
+    share double precision, previous_rank bigint, previous_covered boolean, previous_packets bigint, dataset text,
+    as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    by_hosts boolean := hirundo.check_rank_by(rank_by);
+    previous daterange;
+    has_previous boolean;
+    services text[];
+    packets bigint[];
+    hosts bigint[];
+    ranks bigint[];
+    before bigint[];
+    of_all numeric;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    previous := hirundo.previous_period(period);
+    has_previous := hirundo.period_counted(previous, f.sensors);
+    WITH counted AS MATERIALIZED (
+        SELECT * FROM hirundo.counted_services(period, f, by_hosts)
+    ), chosen AS (
+        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
+            AS rank, c.*
+        FROM counted c
+        ORDER BY 1 LIMIT n
+    ), earlier AS (
+        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
+            AS rank, c.*
+        FROM hirundo.counted_services(previous, f, by_hosts) c
+        WHERE has_previous
+    )
+    SELECT array_agg(c.service ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank), array_agg(c.hosts ORDER BY c.rank),
+        array_agg(e.rank ORDER BY c.rank), array_agg(e.packets ORDER BY c.rank),
+        CASE WHEN NOT by_hosts THEN (SELECT sum(a.packets) FROM counted a) END
+        INTO services, packets, hosts, ranks, before, of_all
+        FROM chosen c LEFT JOIN earlier e USING (service);
+    IF by_hosts THEN
+        SELECT count(h.host) INTO of_all FROM (
+            SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
+    END IF;
+    RETURN QUERY
+    SELECT r.rank, r.service, NULL, NULL, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
+        (CASE WHEN by_hosts THEN r.hosts ELSE r.packets END / nullif(of_all, 0))::double precision,
+        r.previous_rank, has_previous, r.previous_packets, d.dataset, d.as_of
+    FROM unnest(services, packets, hosts, ranks, before) WITH ORDINALITY
+        AS r (service, packets, hosts, previous_rank, previous_packets, rank)
+    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
+        AS d (dataset, as_of)
+    LEFT JOIN (
+        SELECT g.service, count(g.host) AS hosts
+        FROM (
+            SELECT c.service, hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c
+            WHERE NOT by_hosts AND c.service = ANY (services)
+            GROUP BY 1, 2) g
+        GROUP BY g.service) h ON h.service = r.service
+    ORDER BY r.rank;
+END
+$$;
+COMMENT ON FUNCTION report.top_services IS
+    'Services by packets or hosts (R1, R11). rank: by what rank_by says, ties by packets, protocol, port; each service '
+    'has a rank of its own. packets: sum; hosts: distinct sources (IPv6: /64) over all sensors and days; they don''t add '
+    'up. share: of all packets (by hosts: of all hosts) under the same filter, not of the rows returned. previous_rank, '
+    'previous_packets: of the calendar month, quarter or year before if the period is one, else of as many days before '
+    'it; under the same filter, over all services; NULL: not seen then, or previous_covered false: no sensor of the '
+    'filter listened then, or the rollups are not there any more, or not whole. Packets without a source (trait land) '
+    'count as packets, not as hosts. n: rows, NULL = all. Nothing came: no rows; report.coverage tells whether anybody '
+    'listened. ports_only makes the ranking without ICMP, GRE and others that have no ports. dataset: address data that '
+    'regions and ASNs come from. as_of: all that was received before is counted. All keys of the filter.';
+
+CREATE FUNCTION hirundo.sensor_services(period daterange, f hirundo.report_filter, n int, by_region boolean)
+RETURNS TABLE (place int, rank bigint, service text, packets bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT r.place, r.rank, r.service, r.packets
+    FROM (
+        SELECT g.place, g.service, g.packets, row_number() OVER (
+            PARTITION BY g.place ORDER BY g.packets DESC, hirundo.service_order(g.service), g.service) AS rank
+        FROM (
+            SELECT p.place, c.service, sum(c.packets)::bigint AS packets
+            FROM (
+                SELECT r.sensor_id, r.service, sum(r.packets) AS packets
+                FROM hirundo.report_services(period, f) r GROUP BY 1, 2) c
+            JOIN (
+                SELECT s.sensor_id, CASE WHEN by_region THEN min(s.sensor_id) OVER (PARTITION BY s.region)
+                    ELSE s.sensor_id END AS place
+                FROM hirundo.sensor s WHERE s.sensor_id = ANY ((f).sensors)) p USING (sensor_id)
+            GROUP BY 1, 2) g) r
+    WHERE n IS NULL OR r.rank <= n;
+END;
+COMMENT ON FUNCTION hirundo.sensor_services IS
+    'The first n services (NULL: all) of each sensor by packets, ties by protocol and port; or those of all sensors of a '
+    'region together, place being the first of these.';
+
+CREATE FUNCTION hirundo.listeners(period daterange, f hirundo.report_filter) RETURNS int[]
+LANGUAGE sql STABLE
+RETURN ARRAY(
+    SELECT i.id FROM unnest((f).sensors) AS i (id)
+    WHERE EXISTS (
+        SELECT FROM hirundo.coverage o
+        WHERE o.sensor_id = i.id AND o.bucket >= hirundo.day_start(lower(period))
+            AND o.bucket < hirundo.day_start(upper(period)) AND (o.seconds > 0 OR o.packets > 0)));
+COMMENT ON FUNCTION hirundo.listeners IS 'Those sensors of a filter that listened in a period, however short, or saw packets.';
+
+CREATE FUNCTION report.top_services_by_sensor(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
+RETURNS TABLE (sensor text, public_label text, region char(2), domestic boolean, rank bigint, service text,
+    packets bigint, dataset text, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    home text := coalesce(filter ->> 'home', (SELECT s.value FROM hirundo.setting s WHERE s.name = 'home_region'));
+    by_region boolean := NOT hirundo.shows_sensors();
+    heard int[];
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    heard := hirundo.listeners(period, f);
+    RETURN QUERY
+    SELECT CASE WHEN NOT by_region THEN s.name END, CASE WHEN NOT by_region THEN s.public_label END, s.region,
+        s.region = home, t.rank, t.service, coalesce(t.packets, CASE WHEN p.heard THEN 0 END), d.dataset, d.as_of
+    FROM (
+        SELECT min(i.id) AS place, bool_or(i.id = ANY (heard)) AS heard
+        FROM unnest(f.sensors) AS i (id) JOIN hirundo.sensor s ON s.sensor_id = i.id
+        GROUP BY CASE WHEN by_region THEN s.region ELSE i.id::text END) p
+    JOIN hirundo.sensor s ON s.sensor_id = p.place
+    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
+        AS d (dataset, as_of)
+    LEFT JOIN hirundo.sensor_services(period, f, n, by_region) t ON t.place = p.place
+    ORDER BY s.region <> home, s.region, s.sensor_id, t.rank;
+END
+$$;
+COMMENT ON FUNCTION report.top_services_by_sensor IS
+    'The services of each sensor by packets (R9): domestic sensors first, then by region. rank: within the sensor, ties '
+    'by protocol and port. packets: sum. A sensor that saw nothing has one row, without rank and service: packets 0 if '
+    'it listened at all in the period, NULL if it did not. domestic: its region is the home region (key home, setting '
+    'home_region). n: rows of each sensor, NULL = all. Who is shown no single sensors gets all of a region together '
+    '(sensor and public_label NULL). dataset, as_of: as in report.top_services. All keys of the filter.';
+
+CREATE FUNCTION report.common_services(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
+RETURNS TABLE (service text, sensors_in_top_n int, of_sensors int, best_rank bigint, worst_rank bigint,
+    sensors_seen int, packets bigint, dataset text, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    of_all int;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    of_all := cardinality(hirundo.listeners(period, f));
+    RETURN QUERY
+    SELECT t.service, (count(*) FILTER (WHERE n IS NULL OR t.rank <= n))::int, of_all, min(t.rank),
+        max(t.rank) FILTER (WHERE n IS NULL OR t.rank <= n), count(*)::int, sum(t.packets)::bigint,
+        hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors)
+    FROM hirundo.sensor_services(period, f, NULL, false) t
+    GROUP BY t.service
+    HAVING n IS NULL OR min(t.rank) <= n
+    ORDER BY 2 DESC, 4, 5, 7 DESC, hirundo.service_order(t.service), t.service;
+END
+$$;
+COMMENT ON FUNCTION report.common_services IS
+    'Services that are among the first n of sensors (R10), one row each, those common to most sensors first (then by '
+    'best_rank, worst_rank, packets, protocol, port). sensors_in_top_n: how many sensors have it among their first n by '
+    'packets, ties as in report.top_services_by_sensor; best_rank, worst_rank: its ranks there. of_sensors: sensors of '
+    'the filter that listened in the period, however short, or saw packets. sensors_seen: how many saw it at all (R12); '
+    'packets: sum over these. n NULL: every service that was seen. dataset, as_of: as in report.top_services. All keys '
+    'of the filter.';
+
+-- Source regions.
+
+CREATE FUNCTION hirundo.counted_regions(period daterange, f hirundo.report_filter, with_hosts boolean)
+RETURNS TABLE (region text, packets bigint, hosts bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- One of the two falls away.
+    SELECT coalesce(c.src_region, 'ZZ'), sum(c.packets)::bigint, NULL::bigint
+    FROM hirundo.report_sources(period, f) c
+    WHERE NOT with_hosts
+    GROUP BY 1
+    UNION ALL
+    SELECT h.region, sum(h.packets)::bigint, count(h.host)
+    FROM (
+        SELECT coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host, sum(c.packets) AS packets
+        FROM hirundo.report_sources(period, f) c
+        WHERE with_hosts
+        GROUP BY 1, 2) h
+    GROUP BY h.region;
+END;
+COMMENT ON FUNCTION hirundo.counted_regions IS
+    'All source regions of a period that a filter leaves (ZZ: not known), with their packets and, if asked, hosts.';
+
+CREATE FUNCTION report.top_source_regions(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10,
+    rank_by text DEFAULT 'packets')
+RETURNS TABLE (rank bigint, region char(2), name text, packets bigint, hosts bigint, share double precision,
+    previous_rank bigint, previous_covered boolean, previous_packets bigint, dataset text, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    by_hosts boolean := hirundo.check_rank_by(rank_by);
+    previous daterange;
+    has_previous boolean;
+    of_all numeric;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    previous := hirundo.previous_period(period);
+    has_previous := hirundo.period_counted(previous, f.sensors);
+    IF by_hosts THEN
+        SELECT count(h.host) INTO of_all FROM (
+            SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
+    END IF;
+    RETURN QUERY
+    WITH counted AS MATERIALIZED (
+        SELECT row_number() OVER (ORDER BY CASE WHEN by_hosts THEN c.hosts END DESC, c.packets DESC, c.region) AS rank, c.*
+        FROM hirundo.counted_regions(period, f, true) c
+    ), earlier AS (
+        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, c.region) AS rank, c.*
+        FROM hirundo.counted_regions(previous, f, by_hosts) c
+        WHERE has_previous
+    )
+    SELECT c.rank, c.region::char(2), NULL, c.packets, c.hosts,
+        (CASE WHEN by_hosts THEN c.hosts / nullif(of_all, 0)
+            ELSE c.packets / (SELECT sum(a.packets) FROM counted a) END)::double precision,
+        e.rank, has_previous, e.packets, d.dataset, d.as_of
+    FROM counted c
+    LEFT JOIN earlier e USING (region)
+    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
+        AS d (dataset, as_of)
+    WHERE n IS NULL OR c.rank <= n
+    ORDER BY c.rank;
+END
+$$;
+COMMENT ON FUNCTION report.top_source_regions IS
+    'Regions that sources are registered in, by packets or hosts (R3). region: ISO 3166-1, of the address data that was '
+    'there when the packets came; ZZ: not known, ranked like any other (packets without a source, trait land, are there '
+    'too). rank: by what rank_by says, ties by packets, then region. packets: sum; hosts: distinct sources (IPv6: /64) '
+    'over all sensors and days; they don''t add up. share: of all packets (by hosts: of all hosts) under the same '
+    'filter, not of the rows returned. previous_rank, previous_packets, previous_covered: as in report.top_services, '
+    'over all regions. n: rows, NULL = all. Nothing came: no rows. dataset, as_of: as in report.top_services. All keys '
+    'of the filter.';
+
+INSERT INTO hirundo.report_example (analysis, function, example) VALUES
+    ('R1, R11', 'report.top_services',
+        $x$SELECT * FROM report.top_services(daterange(current_date - 90, current_date), '{"grp": "domestic", "ports_only": true}', 5)$x$),
+    ('R9', 'report.top_services_by_sensor',
+        $x$SELECT * FROM report.top_services_by_sensor(daterange(current_date - 90, current_date), '{"grp": "overseas"}')$x$),
+    ('R10, R12', 'report.common_services',
+        $x$SELECT * FROM report.common_services(daterange(current_date - 90, current_date), '{"grp": "domestic"}')$x$),
+    ('R3', 'report.top_source_regions',
+        $x$SELECT * FROM report.top_source_regions(daterange(current_date - 90, current_date), '{"grp": "domestic"}', 5)$x$);
+
+REVOKE ALL ON FUNCTION hirundo.check_rank_by, hirundo.previous_period, hirundo.period_counted, hirundo.covered_days,
+    hirundo.service_order, hirundo.counted_services, hirundo.sensor_services, hirundo.listeners,
+    hirundo.counted_regions, report.top_services, report.top_services_by_sensor, report.common_services,
+    report.top_source_regions FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hirundo.service_order TO hirundo_analyst;
+GRANT EXECUTE ON FUNCTION report.top_services, report.top_services_by_sensor, report.common_services,
+    report.top_source_regions TO hirundo_analyst, hirundo_dashboard;
