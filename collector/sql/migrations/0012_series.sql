@@ -1,0 +1,526 @@
+-- Series: numbers by step (15 minutes, hour, day, week, month; in the reporting zone).
+--
+-- Steps of days and more are added up from the rollups of days, which can be cut nowhere else. Shorter ones are
+-- counted from the rows of observation, of the days asked for alone, by the same rules: hosts by the hour would need a
+-- rollup almost as large as the rows. Only packets without any key on packets have their 15 minutes, in coverage.
+
+-- Steps.
+
+CREATE FUNCTION hirundo.step_starts(period daterange, unit text) RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    since timestamptz := hirundo.day_start(lower(period));
+    till timestamptz := least(hirundo.day_start(upper(period)), now());
+    zone text := hirundo.reporting_zone();
+BEGIN
+    IF unit IN ('15min', 'hour') THEN
+        RETURN ARRAY(
+            SELECT DISTINCT CASE unit WHEN '15min' THEN b.at ELSE greatest(date_trunc(unit, b.at, zone), since) END
+            FROM generate_series(since, till - interval '1 microsecond', '15 min') AS b (at) ORDER BY 1);
+    END IF;
+    RETURN ARRAY(
+        SELECT hirundo.day_start(s.day)
+        FROM (
+            SELECT DISTINCT greatest(date_trunc(unit, d.at)::date, lower(period)) AS day
+            FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)) s
+        ORDER BY s.day);
+END
+$$;
+COMMENT ON FUNCTION hirundo.step_starts IS
+    'When the steps of a period begin, in order: 15min, hour, day, week (Monday) or month of the reporting zone; a step '
+    'that the period cuts begins with it. None after now.';
+
+CREATE FUNCTION hirundo.step_days(starts timestamptz[]) RETURNS date[]
+LANGUAGE sql STABLE
+RETURN (
+    SELECT array_agg((s.at AT TIME ZONE z.zone)::date ORDER BY s.at)
+    FROM unnest(starts) AS s (at) CROSS JOIN (SELECT hirundo.reporting_zone()) AS z (zone));
+COMMENT ON FUNCTION hirundo.step_days IS 'The reporting days on which steps begin.';
+
+CREATE FUNCTION hirundo.check_raw(period daterange, sensors int[]) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    since timestamptz := hirundo.day_start(lower(period));
+    till timestamptz := hirundo.day_start(upper(period));
+    gone date;
+BEGIN
+    -- Locks the table: from here on no day is dropped.
+    PERFORM FROM ONLY hirundo.observation;
+    SELECT d.day INTO gone
+    FROM (
+        SELECT f.day FROM hirundo.ingest_day_frozen f
+        WHERE f.sensor_id = ANY (sensors) AND f.day BETWEEN (since AT TIME ZONE 'UTC')::date
+            AND ((till - interval '1 microsecond') AT TIME ZONE 'UTC')::date
+        UNION ALL
+        -- to_regclass() knows what was dropped since this statement's snapshot.
+        SELECT u.day::date
+        FROM generate_series(date_trunc('day', since AT TIME ZONE 'UTC'),
+            (till - interval '1 microsecond') AT TIME ZONE 'UTC', '1 day') AS u (day)
+        WHERE to_regclass('hirundo.observation' || to_char(u.day, '_YYYYMMDD')) IS NULL
+            AND EXISTS (
+                SELECT FROM unnest(sensors) AS i (id) JOIN hirundo.coverage o ON o.sensor_id = i.id
+                WHERE o.bucket >= greatest(since, u.day AT TIME ZONE 'UTC') AND o.packets > 0
+                    AND o.bucket < least(till, (u.day + interval '1 day') AT TIME ZONE 'UTC'))
+    ) d
+    ORDER BY d.day DESC LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'rows of % (UTC) are not kept any more, and steps below a day are counted from them', gone
+            USING ERRCODE = '55000', HINT = format('Ask by day, week or month, or for days from %L on '
+                '(setting raw_retention_days).', gone + 2);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hirundo.check_raw IS
+    'Error where rows of observation of these sensors in the period were dropped. Else none is until the end of the '
+    'transaction.';
+
+-- Addresses.
+
+CREATE FUNCTION hirundo.address_span(sensors int[])
+RETURNS TABLE (sensor_id int, since timestamptz, till timestamptz, addresses bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH entry AS (
+        -- A capture may be older than its sensor: what that announced first always was its.
+        SELECT a.sensor_id, a.targets, CASE WHEN a.valid_from = min(a.valid_from) OVER (PARTITION BY a.sensor_id)
+                THEN '-infinity' ELSE date_bin('15 minutes', a.valid_from, '1970-01-01 00:00:00+00') END AS since,
+            coalesce(date_bin('15 minutes', a.valid_to, '1970-01-01 00:00:00+00'), 'infinity') AS till
+        FROM hirundo.sensor_address a WHERE a.sensor_id = ANY (sensors)
+    ), span AS (
+        SELECT b.sensor_id, b.at AS since, lead(b.at) OVER (PARTITION BY b.sensor_id ORDER BY b.at) AS till
+        FROM (SELECT e.sensor_id, e.since AS at FROM entry e UNION SELECT e.sensor_id, e.till FROM entry e) b
+    )
+    SELECT s.sensor_id, s.since, s.till, CASE WHEN min(e.targets) > 0 THEN sum(e.targets) END
+    FROM span s JOIN entry e ON e.sensor_id = s.sensor_id AND e.since <= s.since AND e.till >= s.till
+    WHERE s.till IS NOT NULL
+    GROUP BY s.sensor_id, s.since, s.till;
+END;
+COMMENT ON FUNCTION hirundo.address_span IS
+    'How many addresses sensors listened on from when to when, by 15 minutes (an IPv4 prefix: all of its, an IPv6 '
+    'prefix: 1); NULL: it took everything. What a sensor announced first counts for all time before, too.';
+
+CREATE FUNCTION hirundo.mean_day(period daterange, sensors int[]) RETURNS TABLE (sensor_id int, day date)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.sensor_id, d.at::date
+    FROM hirundo.address_span(sensors) s
+    JOIN generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
+        ON s.since < hirundo.day_start(d.at::date + 1) AND s.till > hirundo.day_start(d.at::date)
+    GROUP BY s.sensor_id, d.at
+    HAVING bool_and(s.addresses IS NOT NULL);
+END;
+COMMENT ON FUNCTION hirundo.mean_day IS
+    'Days on which sensors have a place in means: they had an address, and did not take everything.';
+
+CREATE FUNCTION hirundo.listened(period daterange, sensors int[], slots timestamptz[])
+RETURNS TABLE (slot int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.day IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
+    FROM (
+        SELECT width_bucket(o.bucket, slots) AS slot, o.sensor_id, sum(o.seconds) AS seconds,
+            coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
+        FROM hirundo.coverage o
+        LEFT JOIN hirundo.address_span(sensors) a
+            ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
+        WHERE o.sensor_id = ANY (sensors)
+            AND o.bucket >= hirundo.day_start(lower(period)) AND o.bucket < hirundo.day_start(upper(period))
+        GROUP BY 1, 2) l
+    LEFT JOIN hirundo.mean_day(period, sensors) m
+        ON m.sensor_id = l.sensor_id AND m.day = (slots[l.slot] AT TIME ZONE hirundo.reporting_zone())::date
+    WHERE l.slot > 0;
+END;
+COMMENT ON FUNCTION hirundo.listened IS
+    'By sensor and slot (each within one day; given by where they begin, in order): seconds that it listened, the same '
+    'times its addresses, in days (NULL: no place in means that day), packets received.';
+
+CREATE FUNCTION hirundo.step_covered(period daterange, unit text, sensors int[], starts timestamptz[])
+RETURNS TABLE (step int, step_start timestamptz, covered double precision, address_days double precision)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.step::int, s.at,
+        coalesce(l.seconds, 0) / (nullif(cardinality(sensors), 0) * greatest(1, extract(epoch FROM
+            coalesce(starts[s.step + 1], least(hirundo.day_start(upper(period)), now())) - s.at)::double precision)),
+        nullif(l.address_days, 0)
+    FROM unnest(starts) WITH ORDINALITY AS s (at, step)
+    LEFT JOIN (
+        SELECT width_bucket(z.slots[h.slot], starts) AS step, sum(h.seconds) AS seconds,
+            sum(h.address_days) AS address_days
+        FROM (SELECT hirundo.step_starts(period, CASE WHEN unit IN ('15min', 'hour') THEN unit ELSE 'day' END)) AS z (slots)
+        CROSS JOIN LATERAL hirundo.listened(period, sensors, z.slots) h
+        GROUP BY 1) l ON l.step = s.step;
+END;
+COMMENT ON FUNCTION hirundo.step_covered IS
+    'For each step the share of it (of one that lasts: until now) in which these sensors listened, 0 to 1, NULL where '
+    'there are none; and the covered address-days that means divide by, NULL for none.';
+
+-- Rows.
+
+CREATE FUNCTION hirundo.report_raw(period daterange, f hirundo.report_filter)
+RETURNS TABLE (at timestamptz, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
+    packets int)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT r.observed_at, r.sensor_id, d.day, d.service, r.src, r.src_region,
+        CASE WHEN r.protocol = 6 THEN hirundo.ack_kind(r.tcp_flags) END, r.packets
+    FROM hirundo.observation r
+    CROSS JOIN LATERAL (
+        SELECT (r.observed_at AT TIME ZONE z.zone)::date, hirundo.service(r.protocol, r.dst_port)
+        FROM (SELECT hirundo.reporting_zone()) AS z (zone)) AS d (day, service)
+    WHERE r.observed_at >= hirundo.day_start(lower(period)) AND r.observed_at < hirundo.day_start(upper(period))
+        AND r.sensor_id = ANY ((f).sensors)
+        AND ((f).src_regions IS NULL OR coalesce(r.src_region, 'ZZ') = ANY ((f).src_regions))
+        AND ((f).asns IS NULL OR r.src_asn = ANY ((f).asns))
+        AND ((f).networks IS NULL OR r.src <<= ANY ((f).networks))
+        AND ((f).services IS NULL OR d.service = ANY ((f).services))
+        AND (NOT (f).ports_only OR (r.protocol IN (6, 17) AND r.dst_port IS NOT NULL))
+        AND ((f).traits IS NULL OR r.traits & (f).traits <> 0)
+        AND ((f).role IS NULL OR hirundo.role(r.traits) = (f).role)
+        AND NOT ((f).without_bogon AND r.traits & 16 <> 0)
+        AND (NOT (f).without_spoofed OR NOT EXISTS (
+            SELECT FROM hirundo.verdict v
+            WHERE v.verdict = 'spoofed' AND v.day = d.day AND v.src = r.src
+                AND (v.track = 0 OR v.track = hirundo.initial_ttl(r.ttl))
+                AND v.day >= lower(period) AND v.day < upper(period)));
+END;
+COMMENT ON FUNCTION hirundo.report_raw IS
+    'Rows of observation in a period that a filter leaves: report_sources() with the time. Region and ASN are those of '
+    'the row, not of its source''s day.';
+
+CREATE FUNCTION hirundo.series_rows(period daterange, f hirundo.report_filter, starts timestamptz[], days date[], raw boolean)
+RETURNS TABLE (step int, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
+    packets bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- One of the two falls away.
+    SELECT width_bucket(c.day, days), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
+    FROM hirundo.report_sources(period, f) c
+    WHERE NOT raw
+    UNION ALL
+    SELECT width_bucket(c.at, starts), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
+    FROM hirundo.report_raw(period, f) c
+    WHERE raw;
+END;
+COMMENT ON FUNCTION hirundo.series_rows IS
+    'Rows in a period that a filter leaves, each with the number of its step: of source_day by days, or raw by starts of '
+    'the steps.';
+
+CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
+RETURNS TABLE (at timestamptz, sensor_id int, packets bigint, address_days double precision)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    raw boolean := unit IN ('15min', 'hour');
+    slots timestamptz[] := hirundo.step_starts(period, CASE WHEN raw THEN unit ELSE 'day' END);
+    days date[] := hirundo.step_days(slots);
+BEGIN
+    IF bare THEN
+        RETURN QUERY
+        SELECT slots[l.slot], l.sensor_id, l.packets, l.address_days
+        FROM hirundo.listened(period, f.sensors, slots) l WHERE l.address_days IS NOT NULL;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH received AS (
+        -- One of the two falls away.
+        SELECT width_bucket(c.day, days) AS slot, c.sensor_id, c.day, c.packets
+        FROM hirundo.report_services(period, f) c WHERE NOT raw
+        UNION ALL
+        SELECT width_bucket(c.at, slots), c.sensor_id, c.day, c.packets
+        FROM hirundo.report_raw(period, f) c WHERE raw
+    )
+    SELECT slots[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
+    FROM (
+        SELECT h.* FROM hirundo.listened(period, f.sensors, slots) h WHERE h.address_days IS NOT NULL) l
+    FULL JOIN (
+        SELECT r.slot, r.sensor_id, sum(r.packets)::bigint AS packets
+        FROM received r JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
+        GROUP BY 1, 2) c USING (slot, sensor_id);
+END
+$$;
+COMMENT ON FUNCTION hirundo.mean_parts IS
+    'What means are made of: packets and covered address-days of each sensor, by day, or by steps below a day, of days '
+    'on which it has a place in means. bare: the filter picks sensors alone.';
+
+-- Reports.
+
+CREATE FUNCTION report.packets_per_sensor_day(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'month')
+RETURNS TABLE (step_start timestamptz, grp text, mean_packets double precision, covered_address_days double precision,
+    mean_year_before double precision, mean_same_sensors double precision,
+    mean_year_before_same_sensors double precision, packets bigint, dataset text, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
+    bare boolean := filter - '{sensors,sensor_region,grp,home}'::text[] = '{}';
+    home text := coalesce(filter ->> 'home', (SELECT value FROM hirundo.setting WHERE name = 'home_region'));
+    raw boolean := unit IN ('15min', 'hour');
+    zone text := hirundo.reporting_zone();
+    starts timestamptz[];
+    before daterange;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    IF raw AND NOT bare THEN
+        PERFORM hirundo.check_raw(period, f.sensors);
+    END IF;
+    starts := hirundo.step_starts(period, unit);
+    before := CASE WHEN bare OR NOT raw THEN daterange(
+        (lower(period) - interval '1 year')::date - 7, (upper(period) - interval '1 year')::date + 7) END;
+    RETURN QUERY
+    WITH step AS (
+        SELECT s.n::int, s.at,
+            CASE WHEN raw THEN s.at AT TIME ZONE zone ELSE date_trunc('day', s.at AT TIME ZONE zone) END AS since,
+            coalesce(lead(s.at) OVER (ORDER BY s.n) AT TIME ZONE zone, upper(period)::timestamp) AS till
+        FROM unnest(starts) WITH ORDINALITY AS s (at, n)
+    ), earlier AS (
+        -- The parts of a step's year before: days, or the step itself.
+        SELECT s.n, e.at
+        FROM step s
+        CROSS JOIN LATERAL (
+            SELECT g.at FROM generate_series(s.since - interval '1 year', s.till - interval '1 year', '1 day') AS g (at)
+            WHERE unit = 'month' AND g.at < s.till - interval '1 year'
+            UNION ALL
+            -- 52 weeks, so that it begins with a Monday.
+            SELECT g.at - interval '364 days' FROM generate_series(s.since, s.till - interval '1 day', '1 day') AS g (at)
+            WHERE unit = 'week'
+            UNION ALL
+            SELECT s.since - interval '1 year' WHERE unit NOT IN ('week', 'month')) e
+    ), broken AS (
+        SELECT DISTINCT e.n FROM earlier e
+        WHERE before IS NULL
+            OR EXISTS (SELECT FROM hirundo.rollup_gap g WHERE g.sensor_id = ANY (f.sensors) AND g.day = e.at::date)
+            OR EXISTS (SELECT FROM hirundo.rollup_dropped d WHERE d.month = date_trunc('month', e.at)::date)
+    ), part AS (
+        SELECT width_bucket(m.at, starts) AS n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
+        FROM hirundo.mean_parts(period, f, unit, bare) m GROUP BY 1, 2
+    ), part_before AS (
+        SELECT e.n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
+        FROM hirundo.mean_parts(before, f, unit, bare) m
+        JOIN earlier e ON e.at = CASE WHEN raw THEN m.at AT TIME ZONE zone ELSE date_trunc('day', m.at AT TIME ZONE zone) END
+        WHERE before IS NOT NULL AND NOT EXISTS (SELECT FROM broken b WHERE b.n = e.n)
+        GROUP BY 1, 2
+    ), total AS (
+        SELECT n, (s.region = home) AS domestic, sum(p.packets) AS packets, nullif(sum(p.days), 0) AS days,
+            sum(b.packets) AS packets_before, nullif(sum(b.days), 0) AS days_before,
+            sum(p.packets) FILTER (WHERE p.days > 0 AND b.days > 0) AS packets_same,
+            sum(p.days) FILTER (WHERE p.days > 0 AND b.days > 0) AS days_same,
+            sum(b.packets) FILTER (WHERE p.days > 0 AND b.days > 0) AS packets_same_before,
+            sum(b.days) FILTER (WHERE p.days > 0 AND b.days > 0) AS days_same_before
+        FROM part p FULL JOIN part_before b USING (n, sensor_id)
+        JOIN hirundo.sensor s USING (sensor_id)
+        GROUP BY 1, 2
+    )
+    SELECT s.at, g.name, t.packets / t.days, t.days, t.packets_before / t.days_before,
+        t.packets_same / t.days_same, t.packets_same_before / t.days_same_before, t.packets::bigint,
+        hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors)
+    FROM step s CROSS JOIN (VALUES ('domestic', true), ('overseas', false)) AS g (name, domestic)
+    LEFT JOIN total t USING (n, domestic)
+    ORDER BY s.at, g.name;
+END
+$$;
+COMMENT ON FUNCTION report.packets_per_sensor_day IS
+    'Mean packets a day for each address that listens (R7, R8), for each step (15min, hour, day, week from Monday, month; '
+    'in the reporting zone) and grp: domestic (sensors in the home region) and overseas, both always. mean_packets: '
+    'packets / covered_address_days over the group, covered_address_days: for each sensor its addresses (a prefix: all '
+    'of its) times the time that it listened. An outage so changes no mean; where nobody listened it is NULL. Sensors '
+    'that take everything (0.0.0.0/0, ::/0) are left out on days on which they did. mean_year_before: the same a year '
+    'before (a month: that month; a week: 52 weeks before; else that date, of 29 February 28 February); '
+    'mean_same_sensors and mean_year_before_same_sensors: both over those sensors alone that listened in both; NULL '
+    'where nobody listened then, where its rollups were dropped or lack rows, and for steps below a day with keys other '
+    'than sensors, sensor_region, grp, home, because rows are not kept that long. packets: those that the mean counts. A '
+    'step that the period cuts holds only its days, and begins with it; none begins after now. dataset: address data '
+    'of the rows. as_of: all that was received before is counted. All keys of the filter; grp leaves the other group '
+    'NULL.';
+
+CREATE FUNCTION report.service_trend(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day', n int DEFAULT 5)
+RETURNS TABLE (step_start timestamptz, service text, packets bigint, hosts bigint, packets_per_address_day double precision,
+    covered double precision, dataset text, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
+    raw boolean := unit IN ('15min', 'hour');
+    starts timestamptz[];
+    days date[];
+    as_of timestamptz;
+    dataset text;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    IF raw THEN
+        PERFORM hirundo.check_raw(period, f.sensors);
+    END IF;
+    starts := hirundo.step_starts(period, unit);
+    days := hirundo.step_days(starts);
+    as_of := hirundo.rollup_as_of(period, f.sensors);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
+    IF f.services IS NOT NULL THEN
+        f.services := ARRAY(SELECT s.service FROM unnest(f.services) AS s (service) ORDER BY hirundo.service_order(s.service));
+    ELSIF raw THEN
+        f.services := ARRAY(
+            SELECT c.service FROM hirundo.report_raw(period, f) c GROUP BY c.service
+            ORDER BY sum(c.packets) DESC, hirundo.service_order(c.service) LIMIT n);
+    ELSE
+        f.services := ARRAY(
+            SELECT c.service FROM hirundo.report_services(period, f) c GROUP BY c.service
+            ORDER BY sum(c.packets) DESC, hirundo.service_order(c.service) LIMIT n);
+    END IF;
+    RETURN QUERY
+    WITH counted AS (
+        SELECT h.step, h.service, sum(h.packets)::bigint AS packets, sum(h.packets_mean) AS packets_mean,
+            count(h.host) AS hosts
+        FROM (
+            SELECT c.step, c.service, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
+                sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
+            FROM hirundo.series_rows(period, f, starts, days, raw) c
+            LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
+            GROUP BY 1, 2, 3) h
+        GROUP BY 1, 2
+    )
+    SELECT s.step_start, k.service, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN s.covered > 0 THEN 0 END,
+        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN s.covered > 0 THEN 0 END,
+        coalesce(c.packets_mean, 0) / s.address_days, s.covered, dataset, as_of
+    FROM hirundo.step_covered(period, unit, f.sensors, starts) s
+    CROSS JOIN unnest(f.services) WITH ORDINALITY AS k (service, place)
+    LEFT JOIN counted c ON c.step = s.step AND c.service = k.service
+    ORDER BY s.step, k.place;
+END
+$$;
+COMMENT ON FUNCTION report.service_trend IS
+    'Services over time (R2, R17): a row for each step (15min, hour, day, week from Monday, month; in the reporting '
+    'zone) and service, also where it did not come. Services: those of the filter, ordered by protocol and port; without '
+    'that key the n with most packets over the whole period under the filter, most first, ties by protocol and port. '
+    'packets: sum; hosts: distinct sources (IPv6: /64) over the whole step; they don''t add up. packets_per_address_day: '
+    'packets / covered address-days, as in report.packets_per_sensor_day, of the sensors of the filter that have a place '
+    'in means. covered: share of the step (of one that lasts: until now) in which these sensors listened. Where nobody '
+    'did: packets and hosts NULL unless some came, the mean NULL. A step that the period cuts holds only its days, and '
+    'begins with it; none begins after now. Steps below a day are counted from the rows of observation: where these '
+    'are not kept any more, that is an error. dataset: address data of the rows. as_of: all that was received before '
+    'is counted. All keys of the filter; n (NULL: all) is not used where it has services.';
+
+CREATE FUNCTION report.source_region_trend(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 5,
+    step text DEFAULT 'day')
+RETURNS TABLE (step_start timestamptz, region char(2), packets bigint, hosts bigint,
+    packets_per_address_day double precision, covered double precision, dataset text, as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
+    raw boolean := unit IN ('15min', 'hour');
+    starts timestamptz[];
+    days date[];
+    as_of timestamptz;
+    dataset text;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    IF raw THEN
+        PERFORM hirundo.check_raw(period, f.sensors);
+    END IF;
+    starts := hirundo.step_starts(period, unit);
+    days := hirundo.step_days(starts);
+    as_of := hirundo.rollup_as_of(period, f.sensors);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
+    f.src_regions := ARRAY(
+        SELECT coalesce(c.src_region, 'ZZ') FROM hirundo.series_rows(period, f, starts, days, raw) c
+        GROUP BY 1 ORDER BY sum(c.packets) DESC, 1 LIMIT n);
+    RETURN QUERY
+    WITH counted AS (
+        SELECT h.step, h.region, sum(h.packets)::bigint AS packets, sum(h.packets_mean) AS packets_mean,
+            count(h.host) AS hosts
+        FROM (
+            SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
+                sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
+            FROM hirundo.series_rows(period, f, starts, days, raw) c
+            LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
+            GROUP BY 1, 2, 3) h
+        GROUP BY 1, 2
+    )
+    SELECT s.step_start, k.region::char(2), CASE WHEN c.step IS NOT NULL THEN c.packets WHEN s.covered > 0 THEN 0 END,
+        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN s.covered > 0 THEN 0 END,
+        coalesce(c.packets_mean, 0) / s.address_days, s.covered, dataset, as_of
+    FROM hirundo.step_covered(period, unit, f.sensors, starts) s
+    CROSS JOIN unnest(f.src_regions) WITH ORDINALITY AS k (region, place)
+    LEFT JOIN counted c ON c.step = s.step AND c.region = k.region
+    ORDER BY s.step, k.place;
+END
+$$;
+COMMENT ON FUNCTION report.source_region_trend IS
+    'Source regions over time (R4): a row for each step and region, as report.service_trend has them for services. '
+    'Regions: the n (NULL: all) with most packets over the whole period under the filter, most first, ties by code; ZZ: '
+    'not known. region: of the registration of the source when it was received; where new address data changed it, that '
+    'of the day (steps below a day: of the row). All keys of the filter.';
+
+CREATE FUNCTION report.ack_packets(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
+RETURNS TABLE (step_start timestamptz, kind text, packets bigint, hosts bigint, covered double precision, dataset text,
+    as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
+    raw boolean := unit IN ('15min', 'hour');
+    starts timestamptz[];
+    days date[];
+    as_of timestamptz;
+    dataset text;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    IF raw THEN
+        PERFORM hirundo.check_raw(period, f.sensors);
+    END IF;
+    starts := hirundo.step_starts(period, unit);
+    days := hirundo.step_days(starts);
+    as_of := hirundo.rollup_as_of(period, f.sensors);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
+    RETURN QUERY
+    WITH counted AS (
+        SELECT h.step, h.kind, sum(h.packets)::bigint AS packets, count(h.host) AS hosts
+        FROM (
+            SELECT c.step, c.ack_kind AS kind, hirundo.host(c.src) AS host, sum(c.packets) AS packets
+            FROM hirundo.series_rows(period, f, starts, days, raw) c
+            WHERE c.ack_kind IS NOT NULL
+            GROUP BY 1, 2, 3) h
+        GROUP BY 1, 2
+    )
+    SELECT s.step_start, k.kind, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN s.covered > 0 THEN 0 END,
+        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN s.covered > 0 THEN 0 END, s.covered, dataset, as_of
+    FROM hirundo.step_covered(period, unit, f.sensors, starts) s
+    CROSS JOIN (VALUES ('ack'), ('synack'), ('rstack')) AS k (kind)
+    LEFT JOIN counted c ON c.step = s.step AND c.kind = k.kind
+    ORDER BY s.step, k.kind;
+END
+$$;
+COMMENT ON FUNCTION report.ack_packets IS
+    'TCP packets with ACK over time (R5): a row for each step, as in report.service_trend, and kind: ack (ACK without SYN '
+    'and RST), synack (SYN too), rstack (RST too, with or without SYN); their packets add up to all with ACK. hosts: '
+    'distinct sources (IPv6: /64) over the whole step. covered, NULL, dataset, as_of as in report.service_trend. All '
+    'keys of the filter.';
+
+INSERT INTO hirundo.report_example (analysis, function, example) VALUES
+    ('R7, R8', 'report.packets_per_sensor_day',
+        $x$SELECT * FROM report.packets_per_sensor_day(daterange(current_date - 90, current_date), '{}', 'month')$x$),
+    ('R2, R17', 'report.service_trend',
+        $x$SELECT * FROM report.service_trend(daterange(current_date - 30, current_date), '{"services": ["22/TCP", "5900/TCP"]}', 'day')$x$),
+    ('R4', 'report.source_region_trend',
+        $x$SELECT * FROM report.source_region_trend(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 5, 'week')$x$),
+    ('R5', 'report.ack_packets',
+        $x$SELECT * FROM report.ack_packets(daterange(current_date - 30, current_date), '{"src_region": "JP"}')$x$);
+
+REVOKE ALL ON FUNCTION hirundo.step_starts, hirundo.step_days, hirundo.check_raw, hirundo.address_span, hirundo.mean_day,
+    hirundo.listened, hirundo.step_covered, hirundo.report_raw, hirundo.series_rows, hirundo.mean_parts,
+    report.packets_per_sensor_day, report.service_trend, report.source_region_trend, report.ack_packets FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION report.packets_per_sensor_day, report.service_trend, report.source_region_trend,
+    report.ack_packets TO hirundo_analyst, hirundo_dashboard;
