@@ -1,8 +1,9 @@
 /*
- * enrich import, enrich lookup. The program reads and checks the files; what it writes, and what
- * all kinds together then say, becomes visible in one transaction or not at all.
+ * enrich import. The program reads and checks the files; what it writes, and what all kinds
+ * together then say, becomes visible in one transaction or not at all.
  */
-#include <arpa/inet.h>
+#include "collector/admin/enrich.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -11,35 +12,17 @@
 #include <xxhash.h>
 
 #include "collector/admin/sql.h"
-#include "collector/enrich/kinds.h"
 #include "collector/enrich/load.h"
-#include "common/bogon.h"
 
 /** An import may have this much less than the one before it, per cent; more is an accident. */
 #define SHRINK_MAX 20
-
-struct import {
-	enum kind kind;
-	struct source files[KIND_FILES_MAX];
-	size_t files_n;
-	const char *name; /* NULL: those of the files */
-	const char *date; /* NULL: that of the data */
-	bool force;
-	int32_t modified; /* oldest file */
-	struct names names;
-	struct kind_import read;
-	struct ranges kinds[KINDS_N]; /* as they will be; that of `kind` belongs to read */
-	struct ranges all;
-	long before; /* ranges of the import that is replaced, 0 = none */
-	char checksum[17];
-	char dataset[12];
-};
 
 static void import_done(struct import *i)
 {
 	for (size_t k = 0; k < i->files_n; k++)
 		free((void *)i->files[k].data);
-	i->kinds[i->kind] = (struct ranges){0};
+	if (i->kind < KINDS_N)
+		i->kinds[i->kind] = (struct ranges){0};
 	for (size_t k = 0; k < KINDS_N; k++)
 		ranges_done(&i->kinds[k]);
 	ranges_done(&i->all);
@@ -47,7 +30,7 @@ static void import_done(struct import *i)
 	names_done(&i->names);
 }
 
-static int no_memory(void)
+int no_memory(void)
 {
 	return fail(EX_OSERR, "out of memory");
 }
@@ -90,7 +73,8 @@ static int parse_files(struct import *i)
 	char error[SOURCE_ERROR_MAX];
 	int e = kind_import(i->kind, i->files, i->files_n, &i->names, &i->read, error);
 
-	i->kinds[i->kind] = i->read.ranges;
+	if (i->kind < KINDS_N)
+		i->kinds[i->kind] = i->read.ranges;
 	return e == 0 ? EX_OK : e == SOURCE_BAD ? fail(EX_DATAERR, "%s", error) : no_memory();
 }
 
@@ -182,7 +166,8 @@ static int note_dataset(struct admin *a, struct import *i)
 	(void)snprintf(numbers[0], sizeof(numbers[0]), "%" PRIu32, i->read.read);
 	(void)snprintf(numbers[1], sizeof(numbers[1]), "%" PRIu32, i->read.with_region);
 	(void)snprintf(numbers[2], sizeof(numbers[2]), "%" PRIu32, i->read.with_asn);
-	(void)snprintf(numbers[3], sizeof(numbers[3]), "%zu", i->all.n);
+	(void)snprintf(numbers[3], sizeof(numbers[3]), "%zu",
+		i->kind < KINDS_N ? i->all.n : i->read.ranges.n);
 	(void)snprintf(numbers[4], sizeof(numbers[4]), "%" PRId32,
 		i->read.day != SOURCE_NO_DAY ? i->read.day : i->modified);
 	code = sql_run(a,
@@ -250,6 +235,36 @@ static void report(const struct import *i)
 		asn < KINDS_N ? kind_name(asn) : "none");
 }
 
+/* Kinds that make one table together. */
+static int write_table(struct admin *a, struct import *i)
+{
+	int code = load_others(a, i);
+
+	if (code == EX_OK && kinds_combine(i->kinds, &i->names, &i->all) < 0)
+		code = no_memory();
+	if (code == EX_OK)
+		code = note_dataset(a, i);
+	return code == EX_OK ? write_ranges(a, i) : code;
+}
+
+static int write_list(struct admin *a, struct import *i)
+{
+	int code = note_dataset(a, i);
+
+	return code == EX_OK ? enrich_lists_write(a, i) : code;
+}
+
+/* What was deleted would slow the next readers down. */
+static int vacuum(struct admin *a, const struct import *i)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof(sql), "VACUUM (ANALYZE) %s",
+		i->kind < KINDS_N ? "hirundo.enrichment_range, hirundo.address_range"
+				  : enrich_lists_table(i->kind));
+	return sql_run(a, sql, 0, NULL);
+}
+
 static int import(struct admin *a, struct import *i)
 {
 	int code = sql_connect(a, SQL_OWNER);
@@ -259,21 +274,16 @@ static int import(struct admin *a, struct import *i)
 	if (code == EX_OK)
 		code = check_size(a, i);
 	if (code == EX_OK)
-		code = load_others(a, i);
-	if (code == EX_OK && kinds_combine(i->kinds, &i->names, &i->all) < 0)
-		code = no_memory();
-	if (code == EX_OK)
-		code = note_dataset(a, i);
-	if (code == EX_OK)
-		code = write_ranges(a, i);
+		code = i->kind < KINDS_N ? write_table(a, i) : write_list(a, i);
 	if (code == EX_OK)
 		code = sql_run(a, "COMMIT", 0, NULL);
 	if (code != EX_OK)
 		return code;
-	report(i);
-	/* What was deleted would slow the next readers down. */
-	return sql_run(
-		a, "VACUUM (ANALYZE) hirundo.enrichment_range, hirundo.address_range", 0, NULL);
+	if (i->kind < KINDS_N)
+		report(i);
+	else
+		enrich_lists_report(i);
+	return vacuum(a, i);
 }
 
 int command_enrich_import(struct admin *a, int argc, char **argv)
@@ -289,7 +299,7 @@ int command_enrich_import(struct admin *a, int argc, char **argv)
 		{"force", no_argument, NULL, FORCE},
 		{0},
 	};
-	struct import i = {.kind = KINDS_N};
+	struct import i = {.kind = KINDS_ALL};
 	int c, code;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -303,10 +313,10 @@ int command_enrich_import(struct admin *a, int argc, char **argv)
 	if (argc - optind < 2)
 		return fail(EX_USAGE, "enrich import: KIND and FILE are needed");
 	i.kind = kind_of(argv[optind]);
-	if (i.kind == KINDS_N)
+	if (i.kind == KINDS_ALL)
 		return fail(EX_USAGE,
-			"enrich import: no kind \"%s\"; there are rir, ranges, mmdb, pfx2as and "
-			"overrides",
+			"enrich import: no kind \"%s\"; there are rir, ranges, mmdb, pfx2as, "
+			"overrides, organizations, scanners and groups",
 			argv[optind]);
 	if (argc - optind - 1 > (int)KIND_FILES_MAX)
 		return fail(EX_USAGE, "enrich import: at most %u files", KIND_FILES_MAX);
@@ -317,70 +327,4 @@ int command_enrich_import(struct admin *a, int argc, char **argv)
 		code = import(a, &i);
 	import_done(&i);
 	return code;
-}
-
-/* Lookup. */
-
-static const char sources_sql[] =
-	"SELECT d.dataset_id AS \"data set\", d.kind, d.name, d.source_date AS date,"
-	" host(r.lo) AS first, host(r.hi) AS last, coalesce(r.region, '') AS region,"
-	" coalesce(r.asn::text, '') AS asn, coalesce(r.holder, '') AS holder"
-	" FROM hirundo.enrichment_dataset d CROSS JOIN LATERAL ("
-	"SELECT * FROM hirundo.enrichment_range e WHERE e.kind = d.kind AND e.lo <= $1"
-	" ORDER BY e.lo DESC LIMIT 1) r"
-	" WHERE d.replaced_at IS NULL AND r.hi >= $1 ORDER BY d.dataset_id";
-
-static int look_up(struct admin *a, const char *ip, bool is_bogon)
-{
-	PGresult *res = NULL, *sources = NULL;
-	int code = sql_query(a,
-		"SELECT region, asn, holder, dataset_id, hirundo.address_kind() FROM"
-		" hirundo.address_info($1)",
-		1, &ip, &res);
-
-	if (code == EX_OK)
-		code = sql_query(a, sources_sql, 1, &ip, &sources);
-	if (code == EX_OK) {
-		bool region = !PQgetisnull(res, 0, 0),
-		     registries = strcmp(PQgetvalue(res, 0, 4), kind_name(KIND_RIR)) == 0;
-
-		(void)printf("address   %s%s\n", ip,
-			is_bogon ? "  bogon: special-purpose, multicast or reserved" : "");
-		(void)printf("region    %s\n", region       ? PQgetvalue(res, 0, 0)
-					       : registries ? "not allocated"
-							    : "not known");
-		(void)printf("asn       %s\n",
-			PQgetisnull(res, 0, 1) ? "not known" : PQgetvalue(res, 0, 1));
-		(void)printf("holder    %s\n",
-			PQgetisnull(res, 0, 2) ? "not known" : PQgetvalue(res, 0, 2));
-		(void)printf("data set  %s\n",
-			PQgetisnull(res, 0, 3) ? "none imported" : PQgetvalue(res, 0, 3));
-		if (PQntuples(sources) > 0) {
-			(void)putchar('\n');
-			sql_print(sources, 0);
-		}
-	}
-	PQclear(res);
-	PQclear(sources);
-	return code;
-}
-
-int command_enrich_lookup(struct admin *a, int argc, char **argv)
-{
-	char text[INET6_ADDRSTRLEN];
-	uint8_t address[16];
-	int family, code;
-
-	if (argc != 2)
-		return fail(EX_USAGE, "enrich lookup: one address is needed");
-	family = inet_pton(AF_INET, argv[1], address) == 1    ? AF_INET
-		 : inet_pton(AF_INET6, argv[1], address) == 1 ? AF_INET6
-							      : 0;
-	if (family == 0)
-		return fail(EX_USAGE, "enrich lookup: \"%s\" is no address", argv[1]);
-	(void)inet_ntop(family, address, text, sizeof(text));
-	code = sql_connect(a, SQL_READER);
-	if (code == EX_OK) /* one snapshot */
-		code = sql_run(a, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL);
-	return code == EX_OK ? look_up(a, text, bogon(family == AF_INET ? 4 : 6, address)) : code;
 }

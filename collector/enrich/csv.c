@@ -1,11 +1,7 @@
 #include "collector/enrich/csv.h"
 
 #include <errno.h>
-
-#define FIELDS_MAX 4u
-
-/* @return 0, SOURCE_BAD, -ENOMEM; field[n..] are empty */
-typedef int (*line_fn)(struct source *s, uint32_t line, const struct piece *field, size_t n);
+#include <string.h>
 
 /* Dotted, IPv6, or an integer. */
 static bool address(struct piece t, uint8_t *ret_family, struct address128 *ret)
@@ -82,7 +78,7 @@ static int override_line(struct source *s, uint32_t line, const struct piece *fi
 	if (field[3].n > 0) {
 		if (!piece_holder(field[3]))
 			return source_fail(s, line, "%s is no holder (printable ASCII, at most %u)",
-				piece_quote(field[3], q), NAMES_TEXT_MAX);
+				piece_quote(field[3], q), NAMES_HOLDER_MAX);
 		e = names_add(s->names, field[3].p, field[3].n, &r.holder);
 	}
 	if (e == 0 && !r.region[0] && !r.has_asn && !r.holder)
@@ -90,21 +86,36 @@ static int override_line(struct source *s, uint32_t line, const struct piece *fi
 	return e == 0 ? source_add(s, line, &r) : e;
 }
 
-static int parse(struct source *s, line_fn take)
+static size_t split(struct piece text, size_t max, struct piece field[CSV_FIELDS_MAX])
+{
+	size_t n = 0;
+
+	memset(field, 0, CSV_FIELDS_MAX * sizeof(*field));
+	while (n < max && piece_field(&text, ',', true, &field[n]))
+		n++;
+	return n;
+}
+
+/* The next line that says something. */
+static bool next_line(struct lines *lines, struct piece *ret)
+{
+	while (lines_next(lines, ret))
+		if (ret->n > 0 && *ret->p != '#')
+			return true;
+	return false;
+}
+
+/* Without a header, or with any; further fields are left out. */
+static int parse(struct source *s, csv_line take)
 {
 	struct lines lines = {.rest = bytes_of(s->data, s->n)};
+	struct piece text, field[CSV_FIELDS_MAX];
 	bool first = true;
-	struct piece text;
 	int e = 0;
 
-	while (e == 0 && lines_next(&lines, &text)) {
-		struct piece field[FIELDS_MAX] = {{NULL, 0}};
-		size_t n = 0;
+	while (e == 0 && next_line(&lines, &text)) {
+		size_t n = split(text, 4, field);
 
-		if (text.n == 0 || *text.p == '#')
-			continue;
-		while (n < FIELDS_MAX && piece_field(&text, ',', true, &field[n]))
-			n++;
 		if (!first || !is_header(field[0]))
 			e = take(s, lines.number, field, n);
 		first = false;
@@ -120,4 +131,41 @@ int csv_parse_ranges(struct source *s)
 int csv_parse_overrides(struct source *s)
 {
 	return parse(s, override_line);
+}
+
+/* Columns. */
+
+static bool is_named(
+	const struct piece *have, size_t have_n, const struct piece *want, size_t want_n)
+{
+	for (size_t i = 0; have_n == want_n && i < want_n; i++)
+		if (have[i].n != want[i].n || memcmp(have[i].p, want[i].p, want[i].n) != 0)
+			return false;
+	return have_n == want_n;
+}
+
+int csv_parse_columns(struct source *s, const char *columns, csv_line take)
+{
+	struct piece text, field[CSV_FIELDS_MAX], names[CSV_FIELDS_MAX];
+	struct lines lines = {.rest = bytes_of(s->data, s->n)};
+	size_t n,
+		columns_n = split((struct piece){columns, strlen(columns)}, CSV_FIELDS_MAX, names);
+	int e = 0;
+
+	/* Spreadsheets put the mark of UTF-8 in front. */
+	if (s->n >= 3 && memcmp(s->data, "\xef\xbb\xbf", 3) == 0)
+		lines.rest = bytes_of(s->data + 3, s->n - 3);
+	if (!next_line(&lines, &text))
+		return source_fail(s, 0, "the header is missing: %s", columns);
+	n = split(text, CSV_FIELDS_MAX, field);
+	if (!is_named(field, n, names, columns_n))
+		return source_fail(s, lines.number, "not the header: %s", columns);
+	while (e == 0 && next_line(&lines, &text)) {
+		n = split(text, CSV_FIELDS_MAX, field);
+		e = n == columns_n ? take(s, lines.number, field, n)
+				   : source_fail(s, lines.number, "%s%zu fields, not %zu: %s",
+					     n == CSV_FIELDS_MAX ? "over " : "",
+					     n == CSV_FIELDS_MAX ? n - 1 : n, columns_n, columns);
+	}
+	return e;
 }

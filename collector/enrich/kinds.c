@@ -5,32 +5,44 @@
 #include <stdio.h>
 
 #include "collector/enrich/csv.h"
+#include "collector/enrich/lists.h"
 #include "collector/enrich/mmdb.h"
 #include "collector/enrich/pfx2as.h"
 #include "collector/enrich/rir.h"
 
+/* What ranges of a kind may do to each other. */
+enum order {
+	APART,
+	NESTED, /* the innermost holds */
+	ANY
+};
+
 static const struct {
 	const char *name;
 	int (*parse)(struct source *s);
-	bool nests; /* of prefixes: the longest holds */
-} kinds[KINDS_N] = {
-	[KIND_RIR] = {"rir", rir_parse, false},
-	[KIND_RANGES] = {"ranges", csv_parse_ranges, false},
-	[KIND_MMDB] = {"mmdb", mmdb_parse, false},
-	[KIND_PFX2AS] = {"pfx2as", pfx2as_parse, true},
-	[KIND_OVERRIDES] = {"overrides", csv_parse_overrides, true},
+	enum order order;
+	bool may_be_empty; /* no more of it: that is said by a file without any */
+} kinds[KINDS_ALL] = {
+	[KIND_RIR] = {"rir", rir_parse, APART, false},
+	[KIND_RANGES] = {"ranges", csv_parse_ranges, APART, false},
+	[KIND_MMDB] = {"mmdb", mmdb_parse, APART, false},
+	[KIND_PFX2AS] = {"pfx2as", pfx2as_parse, NESTED, false},
+	[KIND_OVERRIDES] = {"overrides", csv_parse_overrides, NESTED, true},
+	[KIND_ORGANIZATIONS] = {"organizations", lists_parse_organizations, NESTED, true},
+	[KIND_SCANNERS] = {"scanners", lists_parse_scanners, ANY, true},
+	[KIND_GROUPS] = {"groups", lists_parse_groups, ANY, true},
 };
 
 const char *kind_name(enum kind kind)
 {
-	return kind < KINDS_N ? kinds[kind].name : NULL;
+	return kind < KINDS_ALL ? kinds[kind].name : NULL;
 }
 
 enum kind kind_of(const char *name)
 {
 	enum kind kind = KIND_RIR;
 
-	while (kind < KINDS_N && strcmp(kinds[kind].name, name) != 0)
+	while (kind < KINDS_ALL && strcmp(kinds[kind].name, name) != 0)
 		kind++;
 	return kind;
 }
@@ -112,16 +124,24 @@ static int import_together(enum kind kind, const struct source *files, struct ki
 	char error[SOURCE_ERROR_MAX])
 {
 	struct ranges *l = &ret->ranges;
-	size_t at = 0;
-	int e = 0;
+	size_t at = 0, other = 0;
+	bool deep;
+	int e;
 
 	count(ret);
-	if (!kinds[kind].nests) {
+	if (kinds[kind].order == ANY)
+		return 0;
+	if (kinds[kind].order == APART) {
 		at = ranges_overlap(l);
 		return at == 0 ? 0
 			       : contradiction(files, &l->at[at - 1], &l->at[at],
 					 "overlaps the range of", error);
 	}
+	at = ranges_cross(l, &other, &deep);
+	if (at > 0)
+		return contradiction(files, &l->at[other], &l->at[at],
+			deep ? "lies too deep in others: in" : "covers a part of the range of",
+			error);
 	e = ranges_nest(l, &at);
 	if (e == 0 && at > 0)
 		return contradiction(
@@ -146,8 +166,7 @@ int kind_import(enum kind kind, struct source *files, size_t n, struct names *na
 		s->out = apart ? &lists[i] : &ret->ranges;
 		s->day = SOURCE_NO_DAY;
 		e = kinds[kind].parse(s);
-		/* No overrides any more: that is said by a file without any. */
-		if (e == 0 && s->out->n == (apart ? 0 : before) && kind != KIND_OVERRIDES)
+		if (e == 0 && s->out->n == (apart ? 0 : before) && !kinds[kind].may_be_empty)
 			e = source_fail(s, 0, "there is not one range in it");
 		if (e == SOURCE_BAD)
 			memcpy(error, s->error, SOURCE_ERROR_MAX);

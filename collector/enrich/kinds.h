@@ -1,6 +1,6 @@
 /*
  * The kinds of address data: which parser reads one, what its ranges may do to each other, and how
- * all kinds together answer.
+ * those of region, ASN and holder answer together. Lists (lists.h) answer by themselves.
  */
 #ifndef HIRUNDO_COLLECTOR_ENRICH_KINDS_H
 #define HIRUNDO_COLLECTOR_ENRICH_KINDS_H
@@ -13,12 +13,16 @@ enum kind {
 	KIND_MMDB,
 	KIND_PFX2AS,
 	KIND_OVERRIDES,
-	KINDS_N
+	KINDS_N, /* those above make one table */
+	KIND_ORGANIZATIONS = KINDS_N,
+	KIND_SCANNERS,
+	KIND_GROUPS,
+	KINDS_ALL
 };
 
-/** As the command line and the database have it. @return NULL: KINDS_N */
+/** As the command line and the database have it. @return NULL: KINDS_ALL */
 const char *kind_name(enum kind kind);
-/** @return KINDS_N where there is none of that name */
+/** @return KINDS_ALL where there is none of that name */
 enum kind kind_of(const char *name);
 
 /** Files that one import takes at most. */
@@ -26,14 +30,15 @@ enum kind kind_of(const char *name);
 
 /** What an import read. */
 struct kind_import {
-	struct ranges ranges; /* disjoint, sorted */
+	struct ranges ranges; /* disjoint, sorted; scanners, groups: as in the files */
 	uint32_t read, with_region, with_asn; /* ranges or prefixes in the files */
 	int32_t day; /* oldest of the files' days, SOURCE_NO_DAY where none tells */
 };
 
 /** Parses the files of one import and makes one list of them. rir, ranges: the files' ranges must
- * not overlap. pfx2as, overrides: prefixes nest, the longest holds; none may come twice. mmdb:
- * where several files cover an address, each field comes from the first that has it.
+ * not overlap. pfx2as, overrides, organizations: ranges nest, the innermost holds; none may come
+ * twice or cross another. mmdb: where several files cover an address, each field comes from the
+ * first that has it. scanners, groups: whatever is there.
  *  @param files  name, data and n are set
  *  @param ret  zeroed; kind_import_done() frees it in any case
  *  @return 0, SOURCE_BAD (error says what), -ENOMEM */

@@ -71,7 +71,7 @@ static int take_row(struct bytes *b, struct names *names, struct range *r)
 	}
 	if (!holder.p)
 		return 0;
-	if (holder.n == 0 || holder.n > NAMES_TEXT_MAX || memchr(holder.p, '\0', holder.n))
+	if (holder.n == 0 || holder.n > NAMES_HOLDER_MAX || memchr(holder.p, '\0', holder.n))
 		return LOAD_FAILED;
 	return names_add(names, (const char *)holder.p, holder.n, &r->holder);
 }
@@ -260,7 +260,7 @@ static uint8_t *put_row(
 }
 
 /** A row at most: count, six lengths, kind, two addresses, ASN, region, holder. */
-#define ROW_MAX (2u + 6u * 4u + 16u + 2u * 20u + 8u + 2u + NAMES_TEXT_MAX)
+#define ROW_MAX (2u + 6u * 4u + 16u + 2u * 20u + 8u + 2u + NAMES_HOLDER_MAX)
 
 int load_store(PGconn *conn, const char *sql, const char *kind, const struct ranges *ranges,
 	const struct names *names)

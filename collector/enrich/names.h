@@ -1,6 +1,6 @@
 /*
- * Short texts, each kept once, numbered: holders of addresses. A number is good for as long as the
- * table.
+ * Short texts, each kept once, numbered: holders of addresses, and what lists say of networks. A
+ * number is good for as long as the table.
  */
 #ifndef HIRUNDO_COLLECTOR_ENRICH_NAMES_H
 #define HIRUNDO_COLLECTOR_ENRICH_NAMES_H
@@ -10,8 +10,10 @@
 
 #include "common/mem.h"
 
-/** Longest text, bytes: an opaque-id is a UUID or a hash in hexadecimal; the rest is room. */
-#define NAMES_TEXT_MAX 64u
+/** Longest text, bytes: what a line of a list has beside its network (lists.h). */
+#define NAMES_TEXT_MAX 640u
+/** Longest holder: an opaque-id is a UUID or a hash in hexadecimal; the rest is room. */
+#define NAMES_HOLDER_MAX 64u
 
 struct names {
 	char *text; /* texts one behind the other, each with its NUL; number = offset */

@@ -87,11 +87,34 @@ size_t ranges_overlap(struct ranges *l)
 
 /* Nesting. */
 
-/* Prefixes that lie in each other have different lengths: 0 to 128. */
-#define DEPTH_MAX 129u
+size_t ranges_cross(struct ranges *l, size_t *ret_other, bool *ret_deep)
+{
+	size_t open[RANGES_DEPTH_MAX], depth = 0;
+
+	ranges_sort(l);
+	for (size_t i = 0; i < l->n; i++) {
+		const struct range *r = &l->at[i], *top = NULL;
+
+		while (depth > 0) {
+			top = &l->at[open[depth - 1]];
+			if (top->family == r->family && address128_compare(r->lo, top->hi) <= 0)
+				break;
+			depth--;
+		}
+		*ret_deep = depth == RANGES_DEPTH_MAX && compare(r, top) != 0;
+		if (depth > 0 && (*ret_deep || address128_compare(r->hi, top->hi) > 0)) {
+			*ret_other = open[depth - 1];
+			return i;
+		}
+		/* One that comes twice is told by ranges_nest(). */
+		if (depth == 0 || compare(r, top) != 0)
+			open[depth++] = i;
+	}
+	return 0;
+}
 
 struct nest {
-	const struct range *open[DEPTH_MAX];
+	const struct range *open[RANGES_DEPTH_MAX];
 	size_t depth;
 	struct address128 at; /* what is before is written */
 	bool over; /* nothing is left: at has wrapped around */

@@ -47,8 +47,16 @@ void ranges_sort(struct ranges *l);
 /** Sorts. @return the number of the first range that overlaps the one before it, 0 = none does */
 size_t ranges_overlap(struct ranges *l) MUST_CHECK;
 
-/** Nested ranges (prefixes) become disjoint ones: where several cover an address, the longest
- * prefix holds. Sorts; l is replaced.
+/** How deep ranges may lie in each other: prefixes have lengths from 0 to 128. */
+#define RANGES_DEPTH_MAX 129u
+
+/** Whether ranges only lie in each other, apart, or are the same, as prefixes always do. Sorts.
+ *  @return the number of the first range that does not, and *ret_other the one that it crosses, or
+ *  under which it is too deep (*ret_deep); 0 = all do */
+size_t ranges_cross(struct ranges *l, size_t *ret_other, bool *ret_deep) MUST_CHECK;
+
+/** Nested ranges become disjoint ones: where several cover an address, the innermost (longest
+ * prefix) holds. They must not cross. Sorts; l is replaced.
  *  @param ret_same  the number of a range that covers the same as the one before it; l is then only
  *  sorted. 0 = there is none
  *  @return 0, -ENOMEM, -E2BIG */

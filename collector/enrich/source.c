@@ -187,19 +187,31 @@ static struct piece trim(struct piece t)
 	return t;
 }
 
+/* How much of it is in quotes: a separator there does not count. 0: it does not begin with one, or
+ * has no other. Two are one that belongs to the text. */
+static size_t quoted(struct piece t)
+{
+	if (t.n == 0 || *t.p != '"')
+		return 0;
+	for (size_t i = 1; i < t.n; i++) {
+		if (t.p[i] != '"')
+			continue;
+		if (i + 1 == t.n || t.p[i + 1] != '"')
+			return i + 1;
+		i++;
+	}
+	return 0;
+}
+
 bool piece_field(struct piece *rest, char separator, bool csv, struct piece *ret)
 {
 	struct piece all = *rest;
 	const char *end;
-	size_t from = 0, n;
+	size_t from, n;
 
 	if (!all.p)
 		return false;
-	if (csv && all.n > 0 && *all.p == '"') {
-		/* A separator between the quotes does not count. */
-		end = memchr(all.p + 1, '"', all.n - 1);
-		from = end ? (size_t)(end - all.p) + 1 : 0;
-	}
+	from = csv ? quoted(all) : 0;
 	end = all.n > from ? memchr(all.p + from, separator, all.n - from) : NULL;
 	n = end ? (size_t)(end - all.p) : all.n;
 	*rest = end ? (struct piece){end + 1, all.n - n - 1} : (struct piece){NULL, 0};
@@ -281,7 +293,7 @@ bool piece_holder(struct piece t)
 	for (size_t i = 0; i < t.n; i++)
 		if (t.p[i] < ' ' || t.p[i] > '~')
 			return false;
-	return t.n > 0 && t.n <= NAMES_TEXT_MAX;
+	return t.n > 0 && t.n <= NAMES_HOLDER_MAX;
 }
 
 const char *piece_quote(struct piece t, char buf[64])

@@ -74,7 +74,7 @@ bool piece_prefix(struct piece t, struct range *ret) MUST_CHECK;
  * (A1).
  */
 bool piece_region(struct piece t, char ret[2]) MUST_CHECK;
-/** Printable ASCII, 1 to NAMES_TEXT_MAX characters. */
+/** Printable ASCII, 1 to NAMES_HOLDER_MAX characters. */
 bool piece_holder(struct piece t) MUST_CHECK;
 /** For errors: at most 40 characters of it, quoted, printable. */
 const char *piece_quote(struct piece t, char buf[64]);

@@ -33,7 +33,7 @@ BEGIN
     END IF;
 
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO hirundo_owner', current_database());
+    EXECUTE format('GRANT CONNECT, CREATE, TEMPORARY ON DATABASE %I TO hirundo_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO hirundo_ingest, hirundo_dashboard', current_database());
     EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO hirundo_analyst', current_database());
 

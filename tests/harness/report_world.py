@@ -8,6 +8,8 @@ import random
 import zoneinfo
 from collections import defaultdict
 
+from harness.report_names import Names
+
 UTC = datetime.timezone.utc
 RESPONSE = 0b11111 << 10
 TRAITS = {"truncated": 0, "bogon_source": 4, "zmap": 5, "mirai": 7, "land": 8, "backscatter_synack": 10,
@@ -68,6 +70,7 @@ class World:
         self.verdict = {}   # (day, src, track) -> row
         self.region, self.holder, self.asn = {None: None}, {None: None}, {None: None}
         self._sources()
+        self.names = Names(self, seed)
         for day in self.days:
             for src in self.sources:
                 if self.random.random() < 0.75:
@@ -180,18 +183,20 @@ class World:
                   " with_region, with_asn, address_ranges, forced) VALUES"
                   " (1, 'rir', 'delegated', '2026-01-02', '', 1, 1, 0, 1, false),"
                   " (2, 'overrides', 'mine', '2026-02-03', '', 1, 1, 0, 1, false)")
+        self.names.store(c)
         make_months(c, self.days)
         at = {day: datetime.datetime.combine(day, datetime.time(12, 34, 56, 789), UTC) for day in self.days}
         with c.cursor() as cursor:
             with cursor.copy("COPY hirundo.ttl_day (sensor_id, day, src, signature, ttl, packets, first_at, last_at,"
-                             " src_region, holder, src_asn, dataset_id) FROM STDIN") as copy:
+                             " src_region, holder, src_asn, dataset_id, organization_id) FROM STDIN") as copy:
                 for (sensor, day, src, sig, ttl), (packets, region, holder, asn) in self.ttl.items():
                     copy.write_row((sensor, day, src, sig, ttl, packets, at[day], at[day], region, holder, asn,
-                                    1 if day == self.days[0] else 2))
+                                    1 if day == self.days[0] else 2, self.names.by_day[src, day]))
             with cursor.copy("COPY hirundo.source_day (sensor_id, day, service, src, traits, initial_ttl, ack_kind,"
-                             " packets, first_at, last_at, src_region, src_asn) FROM STDIN") as copy:
+                             " packets, first_at, last_at, src_region, src_asn, organization_id) FROM STDIN") as copy:
                 for key, packets in self.source.items():
-                    copy.write_row((*key, packets, at[key[1]], at[key[1]], self.region[key[3]], self.asn[key[3]]))
+                    copy.write_row((*key, packets, at[key[1]], at[key[1]], self.region[key[3]], self.asn[key[3]],
+                                    self.names.by_day.get((key[3], key[1]))))
             with cursor.copy("COPY hirundo.dataset_day (sensor_id, day, dataset_id) FROM STDIN") as copy:
                 for key in sorted({key[:2] for key in self.source}):
                     copy.write_row((*key, 1 if key[1] == self.days[0] else 2))
@@ -304,6 +309,7 @@ class Count:
                         self.traits[sensor, day, src, role, None if response else name] >> TRAITS[t] & 1
                         for t in self._list("traits")))
                     and f.get("role", role) == role
+                    and self.world.names.keeps(f, src, day, asn)
                     and not ("response" in exclude and response)
                     and not ("bogon" in exclude and src in self.world.bogons)
                     and not ("spoofed" in exclude and verdict and verdict["verdict"] == "spoofed")):
@@ -330,6 +336,7 @@ class Count:
                     and f.get("role", role_of(mask)) == role_of(mask)
                     and not ("response" in exclude and role_of(mask) == "response")
                     and not ("bogon" in exclude and mask >> TRAITS["bogon_source"] & 1)
+                    and self.world.names.keeps(f, src, day, self.world.asn[src])
                     and not ("spoofed" in exclude and spoofed)):
                 yield key, packets
 

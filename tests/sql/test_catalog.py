@@ -8,7 +8,8 @@ from harness.paths import ROOT
 # Not of one sensor: small, the same on all machines of a cluster.
 REFERENCE = {"setting", "trait", "sensor", "partition_day", "schema_migration", "enrichment_dataset", "enrichment_range",
              "address_range", "rollup_dropped", "verdict_due", "hop_model", "campaign", "verdict", "verdict_history",
-             "verdict_touched", "hop_holder_offset", "report_example"}
+             "verdict_touched", "hop_holder_offset", "report_example",
+             "organization", "organization_range", "scanner", "network_group", "region_name", "service_name"}
 
 # Of all sensors together, a row a day or more: keys begin with the day.
 BY_DAY = {"hop_sensor", "hop_region", "hop_holder", "campaign_cell"}

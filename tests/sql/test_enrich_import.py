@@ -247,7 +247,7 @@ def test_failures_change_nothing(installation, tmp_path):
     assert load(installation, "rir", tmp_path / "absent", check=False).returncode == 66
     assert load(installation, "rir", write(tmp_path, "b", RIR + "x\n"), check=False).returncode == 65
     assert load(installation, "nonsense", tmp_path / "a", check=False).returncode == 64
-    assert load(installation, "scanners", tmp_path / "a", check=False).returncode == 64
+    assert load(installation, "scanners", tmp_path / "a", check=False).returncode == 65
     assert load(installation, "ranges", check=False).returncode == 64
     assert load(installation, "ranges", tmp_path / "a", "--date", "yesterday, noon", check=False).returncode == 65
     assert state(installation) == before
@@ -343,10 +343,10 @@ def test_lookup(installation, tmp_path):
     load(installation, "rir", write(tmp_path, "delegated-x", RIR))
     load(installation, "pfx2as", write(tmp_path, "pfx2as", "192.0.2.0\t24\t64496\n"), "--date", "2026-02-03")
     out = look("192.0.2.1")
-    assert "region    JP\n" in out and "asn       64496\n" in out and "holder    AS64496\n" in out and "data set  2\n" in out
+    assert "region        JP\n" in out and "asn           64496\n" in out and "holder        AS64496\n" in out and "data set      2\n" in out
     sources = [line.split() for line in out.split("\n\n")[1].splitlines()]
     assert sources[1][:6] == ["1", "rir", "delegated-x", "2026-06-24", "192.0.2.0", "192.0.3.43"] and sources[1][-1] == "A1"
     assert sources[2][:6] == ["2", "pfx2as", "pfx2as", "2026-02-03", "192.0.2.0", "192.0.2.255"]
-    assert "region    not allocated\n" in look("9.9.9.9") and "LK" in look("2001:DB8::1")
+    assert "region        not allocated\n" in look("9.9.9.9") and "LK" in look("2001:DB8::1")
     for words in ([], ["192.0.2"], ["a", "b"]):
         assert installation.admin.run("enrich", "lookup", *words, check=False).returncode == 64

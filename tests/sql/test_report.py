@@ -35,6 +35,11 @@ FILTERS = [
     {"sensors": [1, 2, 3], "src_region": ["CN", "US"], "services": ["23/TCP", "22/TCP"], "exclude": "spoofed"},
     {"networks": "0.0.0.0/1", "sources": ["10.1.2.3", "192.168.7.7"]},
     {"traits": "mirai", "ports_only": True, "grp": "overseas"},
+    {"organization": "Example K.K."}, {"organization": ['"Other", Ltd.', "AS4713"]}, {"organization": "AS64500"},
+    {"network_group": "low"}, {"network_group": ["part", "six"]}, {"network_group": "all"},
+    {"exclude": ["scanner_org", "spoofed", "bogon"]},
+    {"network_group": ["part", "low"], "networks": "0.0.0.0/2", "organization": ["Example K.K.", "AS4713"]},
+    {"network_group": "low", "sources": ["10.1.2.3", "192.168.7.7"], "exclude": "scanner_org"},
 ]
 SPANS = [DAYS, DAYS[:2], DAYS[2:3], DAYS[3:]]
 
@@ -574,7 +579,10 @@ def test_reports_read_no_raw_rows(filled):
 
 def test_keys_that_are_absent_cost_nothing(filled):
     """The row set becomes part of the query, and conditions of keys that are not given fall away."""
-    plan = "\n".join(row[0] for row in filled(
-        "EXPLAIN SELECT * FROM hirundo.report_cells('[2026-01-30,2026-02-01)', hirundo.report_filter('{}'))",
-        role="postgres"))
-    assert "ttl_day_202601" in plan and "ttl_day_202602" not in plan and "report_cells" not in plan
+    f = filled("SELECT hirundo.report_filter('{}')::text", role="postgres")[0][0]
+    for rows, table in (("report_cells", "ttl_day"), ("report_sources", "source_day")):
+        plan = "\n".join(row[0] for row in filled(
+            f"EXPLAIN SELECT * FROM hirundo.{rows}('[2026-01-30,2026-02-01)', '{f}'::hirundo.report_filter)",
+            role="postgres"))
+        assert f"{table}_202601" in plan and f"{table}_202602" not in plan and rows not in plan
+        assert not re.search("InitPlan|SubPlan|verdict|organization|scanner|within|width_bucket|Join", plan), plan

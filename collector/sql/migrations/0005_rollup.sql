@@ -91,6 +91,21 @@ LANGUAGE sql STABLE
 RETURN (SELECT value FROM hirundo.setting WHERE name = 'reporting_zone');
 COMMENT ON FUNCTION hirundo.reporting_zone IS 'Time zone of reporting days (setting reporting_zone).';
 
+CREATE FUNCTION hirundo.check_zone() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted text := (SELECT value FROM hirundo.setting WHERE name = 'rollup_zone');
+BEGIN
+    IF counted <> hirundo.reporting_zone() THEN
+        RAISE EXCEPTION 'the rollups are of days in %, setting reporting_zone is %', counted, hirundo.reporting_zone()
+            USING ERRCODE = '55000', HINT = 'Set it back, or run hirundo-admin db zone.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hirundo.check_zone IS
+    'Error where setting reporting_zone was changed behind rollups that are there: days of two zones would mix.';
+
 -- Tables.
 
 CREATE TABLE hirundo.ttl_day (
@@ -102,6 +117,7 @@ CREATE TABLE hirundo.ttl_day (
     sensor_id int NOT NULL,
     day date NOT NULL,
     dataset_id int,
+    organization_id int,
     ttl smallint NOT NULL,
     src inet NOT NULL,
     src_region char(2),
@@ -117,6 +133,7 @@ COMMENT ON COLUMN hirundo.ttl_day.src_asn IS 'observation.src_asn; where new add
 COMMENT ON COLUMN hirundo.ttl_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.ttl_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.ttl_day.dataset_id IS 'state of the address data that holder comes from; NULL = none loaded';
+COMMENT ON COLUMN hirundo.ttl_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
 COMMENT ON COLUMN hirundo.ttl_day.ttl IS 'time to live, IPv6 hop limit, as received';
 COMMENT ON COLUMN hirundo.ttl_day.src IS 'source address';
 COMMENT ON COLUMN hirundo.ttl_day.src_region IS 'observation.src_region, or where it is NULL, what was known when it was rolled up; where new address data changed it within the day, the greater';
@@ -129,6 +146,7 @@ CREATE TABLE hirundo.source_day (
     src_asn bigint,
     sensor_id int NOT NULL,
     day date NOT NULL,
+    organization_id int,
     traits int NOT NULL,
     initial_ttl smallint,
     src inet,
@@ -144,6 +162,7 @@ COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
 COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
+COMMENT ON COLUMN hirundo.source_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
 COMMENT ON COLUMN hirundo.source_day.traits IS 'observation.traits; hirundo.role() tells response from probe';
 COMMENT ON COLUMN hirundo.source_day.initial_ttl IS 'hirundo.initial_ttl() of the TTL: with it the verdict''s track; NULL where the TTL is';
 COMMENT ON COLUMN hirundo.source_day.src IS 'source address; NULL where it was the sensor''s own (trait land)';
@@ -288,9 +307,9 @@ BEGIN
         SELECT count(*) AS n FROM fresh
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
-            src_asn, holder, dataset_id)
+            src_asn, holder, dataset_id, organization_id)
         SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id
+            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id, h.organization_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
@@ -301,10 +320,12 @@ BEGIN
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
             GROUP BY 1, 2, 3, 4) AS g
         CROSS JOIN LATERAL hirundo.address_info(g.src) AS i
+        CROSS JOIN LATERAL hirundo.organization_of(g.src) AS h
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
+            src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id,
+            organization_id = coalesce(t.organization_id, excluded.organization_id)
         RETURNING t.day
     ), counted AS MATERIALIZED (
         SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
@@ -321,14 +342,16 @@ BEGIN
             GROUP BY 1, 2, 3, 4, 5, 6, 7) AS g
     ), sources AS (
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
-            first_at, last_at, src_region, src_asn)
+            first_at, last_at, src_region, src_asn, organization_id)
         SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
-            c.last_at, c.src_region, c.src_asn
+            c.last_at, c.src_region, c.src_asn, h.organization_id
         FROM counted c
+        CROSS JOIN LATERAL hirundo.organization_of(c.src) AS h
         ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
-            src_asn = greatest(t.src_asn, excluded.src_asn)
+            src_asn = greatest(t.src_asn, excluded.src_asn),
+            organization_id = coalesce(t.organization_id, excluded.organization_id)
     ), services AS (
         INSERT INTO hirundo.service_day AS t (sensor_id, day, service, role, packets)
         SELECT p_sensor_id, c.day, c.service, hirundo.role(c.traits), sum(c.packets)
@@ -469,8 +492,13 @@ BEGIN
     END IF;
     unresolved := 0;
     days := last_day - first_day + 1;
-    DELETE FROM hirundo.ttl_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
-    DELETE FROM hirundo.source_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    -- Emptied, not deleted: who held an address stays as it was.
+    UPDATE hirundo.ttl_day t
+        SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    UPDATE hirundo.source_day t
+        SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     DELETE FROM hirundo.service_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     UPDATE hirundo.coverage c SET packets = 0
         WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
@@ -480,6 +508,10 @@ BEGIN
             tstzmultirange(tstzrange(hour, least(hour + interval '1 hour', upper(hull)))), NULL, first_day, last_day,
             NULL);
     END LOOP;
+    DELETE FROM hirundo.ttl_day t
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
+    DELETE FROM hirundo.source_day t
+        WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
     -- What is no more is a change, too.
     INSERT INTO hirundo.verdict_due (day, rollup)
         SELECT first_day + d, hashtextextended(gen_random_uuid()::text, 0)
@@ -513,6 +545,9 @@ BEGIN
             USING ERRCODE = '25001', HINT = 'BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE ONLY '
                 'hirundo.observation IN ROW EXCLUSIVE MODE; SELECT * FROM hirundo.rollup(...); COMMIT';
     END IF;
+    -- Days of two zones must not mix.
+    INSERT INTO hirundo.setting VALUES ('rollup_zone', zone) ON CONFLICT ON CONSTRAINT setting_pkey DO NOTHING;
+    PERFORM hirundo.check_zone();
     -- Saves work that would end with 40001; nothing depends on it.
     IF NOT pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), p_sensor_id) THEN
         RETURN;
@@ -614,7 +649,8 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.ensure_rollup_month,
+    hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;

@@ -31,6 +31,7 @@ AS $$
 DECLARE
     today date := (now() AT TIME ZONE hirundo.reporting_zone())::date;
 BEGIN
+    PERFORM hirundo.check_zone();
     IF period IS NULL THEN
         RAISE EXCEPTION 'period is NULL' USING ERRCODE = '22004';
     ELSIF isempty(period) THEN
@@ -46,7 +47,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.check_period IS
-    'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days).';
+    'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days), which the '
+    'rollups have, too.';
 
 CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -94,7 +96,8 @@ RETURN (
         || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
     FROM (
         SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
-        WHERE d.dataset_id <= last_id ORDER BY d.kind, d.dataset_id DESC) s);
+        -- No row is looked up in the others.
+        WHERE d.dataset_id <= last_id AND d.kind NOT IN ('scanners', 'groups') ORDER BY d.kind, d.dataset_id DESC) s);
 COMMENT ON FUNCTION hirundo.dataset_text IS
     'For people: the address data that rows stamped with these ids were looked up in, newest state, with its dates.';
 
@@ -145,13 +148,20 @@ CREATE TYPE hirundo.report_filter AS (
     role text,
     without_spoofed boolean,
     without_bogon boolean,
-    plain boolean
+    plain boolean,
+    organizations int[],
+    organization_asns bigint[],
+    group4 bigint[],
+    group6 uuid[],
+    without_scanners boolean
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
     'sensor_region, grp with home); whole: verdict tells which sources count, each with all its packets (no key picks '
-    'among sensors, ASNs, services, traits or roles); plain: service_day tells what the filter takes (no key asks for '
-    'sources, traits or verdicts); networks: of keys networks and sources; traits: bits, any of them.';
+    'among sensors, ASNs, organizations, network groups, services, traits or roles, or leaves scanners out); plain: '
+    'service_day tells what the filter takes (no key asks for sources, traits or verdicts); networks: of keys networks '
+    'and sources; traits: bits, any of them; organizations: ids, organization_asns: ASNs that addresses without an '
+    'organization are called by; group4, group6: addresses of the network groups (within()).';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE
@@ -274,12 +284,30 @@ BEGIN
         END IF;
 
         key := 'organization';
-        IF filter ? key THEN
-            RAISE EXCEPTION 'no such organization is known: none has been imported' USING ERRCODE = '22023';
+        list := hirundo.filter_list(filter, key, 'string');
+        SELECT name INTO wrong FROM unnest(list) AS u (name)
+            WHERE u.name !~ '^AS[1-9][0-9]{0,9}$'
+                AND NOT EXISTS (SELECT FROM hirundo.organization o WHERE o.name = u.name);
+        IF FOUND THEN
+            RAISE EXCEPTION '% is no organization that was ever imported', wrong USING ERRCODE = '22023';
         END IF;
+        IF list IS NOT NULL THEN
+            result.organizations := ARRAY(
+                SELECT o.organization_id FROM hirundo.organization o WHERE o.name = ANY (list) ORDER BY 1);
+            result.organization_asns := ARRAY(
+                SELECT substr(u.name, 3)::bigint FROM unnest(list) AS u (name) WHERE u.name ~ '^AS[1-9][0-9]{0,9}$');
+        END IF;
+
         key := 'network_group';
-        IF filter ? key THEN
-            RAISE EXCEPTION 'no such group is known: none has been defined' USING ERRCODE = '22023';
+        list := hirundo.filter_list(filter, key, 'string');
+        SELECT name INTO wrong FROM unnest(list) AS u (name)
+            WHERE NOT EXISTS (SELECT FROM hirundo.network_group g WHERE g.name = u.name);
+        IF FOUND THEN
+            RAISE EXCEPTION '% is no network group', wrong USING ERRCODE = '22023';
+        END IF;
+        IF list IS NOT NULL THEN
+            SELECT hirundo.bounds4(array_agg(g.network::inet)), hirundo.bounds6(array_agg(g.network::inet))
+                INTO result.group4, result.group6 FROM hirundo.network_group g WHERE g.name = ANY (list);
         END IF;
 
         -- cidr, because 192.0.2.1/24 is a slip.
@@ -338,10 +366,10 @@ BEGIN
         END IF;
         result.without_spoofed := 'spoofed' = ANY (list);
         result.without_bogon := 'bogon' = ANY (list);
-        -- scanner_org: no list of scanners is there to exclude by.
+        result.without_scanners := 'scanner_org' = ANY (list);
 
-        result.whole := NOT filter ?| '{sensors,sensor_region,grp,asn,services,traits}' AND NOT result.ports_only
-            AND result.role IS NULL;
+        result.whole := NOT filter ?| '{sensors,sensor_region,grp,asn,organization,network_group,services,traits}'
+            AND NOT result.ports_only AND result.role IS NULL AND NOT result.without_scanners;
         result.plain := NOT filter ?| '{src_region,asn,organization,networks,network_group,sources,traits}'
             AND list <@ '{response}';
     EXCEPTION WHEN data_exception THEN
@@ -353,10 +381,11 @@ $$;
 COMMENT ON FUNCTION hirundo.report_filter IS
     'Parses the filter of a report; error, with the key''s name, for what is no key, no value, or not among keys '
     '(those that mean something in the report; NULL: all). Keys: sensors (ids), sensor_region, grp (domestic, '
-    'overseas) with home (region; else setting home_region); src_region (ZZ: not known), asn, networks (CIDR), sources '
+    'overseas) with home (region; else setting home_region); src_region (ZZ: not known), asn, organization (names; AS '
+    'and a number: addresses of that ASN without an organization), networks (CIDR), network_group (names), sources '
     '(addresses); services, ports_only (true: TCP and UDP ports only), traits, role (probe, response); exclude '
     '(spoofed, response, bogon, scanner_org). Lists may be one value. All keys must hold, of a list any value. '
-    'organization and network_group are errors, and scanner_org excludes nobody: no such data is known.';
+    'scanner_org excludes who is in hirundo.scanner on the reporting day.';
 
 -- Signatures (hirundo.signature) and services.
 
@@ -458,6 +487,18 @@ BEGIN ATOMIC
         AND ((f).src_regions IS NULL OR coalesce(c.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR c.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))
+        AND ((f).organizations IS NULL OR c.organization_id = ANY ((f).organizations)
+            OR (c.organization_id IS NULL AND c.src_asn = ANY ((f).organization_asns)))
+        AND ((f).group4 IS NULL OR hirundo.within(c.src, (f).group4, (f).group6))
+        AND NOT ((f).without_scanners AND hirundo.within(c.src,
+            (SELECT hirundo.bounds4(hirundo.scanners(period, true))),
+            (SELECT hirundo.bounds6(hirundo.scanners(period, true)))))
+        -- Those that were scanners on some of the days only.
+        AND NOT ((f).without_scanners AND hirundo.within(c.src,
+            (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
+            (SELECT hirundo.bounds6(hirundo.scanners(period, false))))
+            AND EXISTS (SELECT FROM hirundo.scanner s
+                WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR hirundo.signature_key(c.signature) = ANY (ARRAY(
             SELECT hirundo.service_key(s.service) FROM unnest((f).services) AS s (service))))
         AND (NOT (f).ports_only OR (c.signature >> 32) & 767 IN (6, 17))
@@ -512,6 +553,18 @@ BEGIN ATOMIC
         AND ((f).src_regions IS NULL OR coalesce(c.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR c.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))
+        AND ((f).organizations IS NULL OR c.organization_id = ANY ((f).organizations)
+            OR (c.organization_id IS NULL AND c.src_asn = ANY ((f).organization_asns)))
+        AND ((f).group4 IS NULL OR hirundo.within(c.src, (f).group4, (f).group6))
+        -- A row without a source is no scanner's.
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, true))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, true)))), false))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(c.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, false)))), false)
+            AND EXISTS (SELECT FROM hirundo.scanner s
+                WHERE s.network >>= c.src AND c.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR c.service = ANY ((f).services))
         -- Digits come before the colon, letters behind it.
         AND (NOT (f).ports_only OR c.service < ':' COLLATE "C")

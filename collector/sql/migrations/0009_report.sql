@@ -316,13 +316,19 @@ BEGIN
         AND h.picked
         AND (f.services IS NULL OR c.service = ANY (f.services))
         AND (NOT f.ports_only OR c.service ~ '^[0-9]+/')
-        AND ((f.src_regions IS NULL AND f.asns IS NULL AND f.networks IS NULL) OR EXISTS (
+        AND ((f.src_regions IS NULL AND f.asns IS NULL AND f.networks IS NULL AND f.organizations IS NULL
+            AND f.group4 IS NULL) OR EXISTS (
             SELECT FROM hirundo.verdict v
             WHERE v.day = c.day AND v.campaign = c.campaign
                 AND (f.src_regions IS NULL OR coalesce(v.src_region, 'ZZ') = ANY (f.src_regions))
                 AND (f.asns IS NULL OR EXISTS (
                     SELECT FROM hirundo.sensor s JOIN hirundo.ttl_day t USING (sensor_id)
                     WHERE t.day = v.day AND t.src = v.src AND t.src_asn = ANY (f.asns)))
+                AND (f.organizations IS NULL OR EXISTS (
+                    SELECT FROM hirundo.sensor s JOIN hirundo.ttl_day t USING (sensor_id)
+                    WHERE t.day = v.day AND t.src = v.src AND (t.organization_id = ANY (f.organizations)
+                        OR (t.organization_id IS NULL AND t.src_asn = ANY (f.organization_asns)))))
+                AND (f.group4 IS NULL OR hirundo.within(v.src, f.group4, f.group6))
                 AND (f.networks IS NULL OR v.src <<= ANY (f.networks))))
     ORDER BY c.claimed_holders DESC, c.packets DESC, c.day, c.campaign;
 END
@@ -333,9 +339,9 @@ COMMENT ON FUNCTION report.spoof_campaigns IS
     'service, signature: what its packets have in common. hops: by sensor region, the hop counts it arrives with. '
     'claimed_sources, claimed_holders: addresses and networks that it claims (probably real hosts elsewhere). '
     'likely_region: region whose paths fit its hops best; NULL: seen by too few sensors to say. Keys on sources '
-    '(src_region, asn, networks, sources) pick campaigns that claim at least one such source, keys on sensors those '
-    'that one of them saw; the numbers stay those of the whole campaign. first_seen, last_seen: by the hour for those '
-    'who are shown no exact times. as_of, dataset: as in report.spoof_verdict.';
+    '(src_region, asn, organization, networks, network_group, sources) pick campaigns that claim at least one such '
+    'source, keys on sensors those that one of them saw; the numbers stay those of the whole campaign. first_seen, '
+    'last_seen: by the hour for those who are shown no exact times. as_of, dataset: as in report.spoof_verdict.';
 
 CREATE FUNCTION report.source(period daterange, src inet)
 RETURNS TABLE (day date, sensor_region char(2), sensor text, track smallint, packets bigint, responses bigint,
@@ -528,6 +534,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
         $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
     ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$);
 
+GRANT SELECT ON hirundo.report_example TO hirundo_analyst;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
 -- But those that tell of single sources: nothing yet says which a viewer may see.
