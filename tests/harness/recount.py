@@ -367,6 +367,7 @@ class Counted:
         self.groups: dict[str, list] = {}
         self.spoofed: set[tuple] = set()
         self._days: dict[int, datetime.date] = {}
+        self._scanners: dict = {}
 
     def day_of(self, time_us: int) -> datetime.date:
         quarter = time_us // QUARTER_US
@@ -429,15 +430,19 @@ class Counted:
     def region(self, src: str | None) -> str:
         return (self.regions.of(src) or ("ZZ",))[0]
 
-    def organization(self, src: str | None) -> str | None:
+    def organization(self, src: str | None) -> str:
         """By prefix, else the autonomous system's."""
         asn = self.asns.of(src)
-        return self.organizations.of(src) or (f"AS{asn}" if asn else None)
+        return self.organizations.of(src) or (f"AS{asn}" if asn else "not known")
 
     def scanner(self, src: str | None, day) -> bool:
-        return src is not None and any(
-            since <= day <= until and ipaddress.ip_address(src) in ipaddress.ip_network(network)
-            for network, _, since, until in self.scanners)
+        """Whether it is a research scanner's on that day; of both ends None: any."""
+        if src not in self._scanners:
+            self._scanners[src] = [] if src is None else [
+                (since, until) for network, _, since, until in self.scanners
+                if ipaddress.ip_address(src) in ipaddress.ip_network(network)]
+        return any((since is None or since <= day) and (until is None or day <= until)
+                   for since, until in self._scanners[src])
 
     def is_spoofed(self, cell: Cell) -> bool:
         return bool({(cell.day, cell.src, 0), (cell.day, cell.src, initial_ttl(cell.ttl))} & self.spoofed)

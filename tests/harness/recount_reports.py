@@ -5,11 +5,12 @@ time). Shares and means are exact fractions."""
 import bisect
 import collections
 import datetime
+import functools
 import ipaddress
 import itertools
 from fractions import Fraction
 
-from harness.recount import Counted, hosts, initial_ttl, listed, service_order
+from harness.recount import QUARTER_US, Counted, hosts, initial_ttl, listed, service_order
 
 DAY = datetime.timedelta(days=1)
 DAY_US = 86_400_000_000
@@ -28,6 +29,14 @@ class Asked:
         # Who takes everything has no place in means.
         self.counting = [s for s in self.sensors if counted.sensors[s].count is not None]
         self.cells = counted.select(self.days, self.f)
+
+    @functools.cached_property
+    def received(self) -> dict[int, collections.Counter]:
+        """Start of 15 minutes -> sensor -> packets"""
+        received = collections.defaultdict(collections.Counter)
+        for cell, packets in self.cells.items():
+            received[cell.quarter_us][cell.sensor] += packets
+        return received
 
     def another(self, first: datetime.date, last: datetime.date) -> "Asked":
         return Asked(self.counted, first, last, self.f)
@@ -245,9 +254,9 @@ def packets_per_sensor_day(asked: Asked, unit="month") -> list[tuple]:
 def _parts(asked: Asked, spans: list[tuple], sensors: list[int]) -> dict[int, tuple]:
     """Sensor -> (packets, covered address-days) where it has any of them."""
     packets = collections.Counter()
-    for cell, n in asked.cells.items():
-        if any(begin <= cell.quarter_us < end for begin, end in spans):
-            packets[cell.sensor] += n
+    for begin, end in spans:
+        for quarter in range(begin, end, QUARTER_US):
+            packets.update(asked.received[quarter])
     parts = {s: (packets[s], asked.address_days(spans, [s]) or 0) for s in sensors}
     return {s: part for s, part in parts.items() if any(part)}
 

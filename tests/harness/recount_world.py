@@ -135,6 +135,7 @@ class World:
             (at("2024-06-01T14:30") + i * 7_000_017_000, packet) for i, packet in enumerate(odd)]), WHOLE))
         self.plan = now / "delegated-extended.txt"
         self.origins = self._origins()
+        self._names()
 
     def _origins(self) -> list[tuple[str, str]]:
         """(prefix, origin): what routes would tell of the plan; a part is not routed, or from two places."""
@@ -158,17 +159,43 @@ class World:
                     result.append((str(next(net.subnets(prefixlen_diff=2))), "64511"))
         return result
 
-    def write_origins(self) -> pathlib.Path:
-        path = self.folder / "pfx2as.txt"
-        path.write_text("".join(prefix.replace("/", "\t") + f"\t{origin}\n" for prefix, origin in self.origins))
-        return path
+    def _names(self) -> None:
+        """Organizations (of some networks, and of parts of them), scanners (one of some days only), two groups."""
+        nets = [prefix for prefix, _ in self.origins if ":" not in prefix]
+        self.organizations = [(net, f"Example {i % 23}, Inc.") for i, net in enumerate(nets) if i % 3 == 0]
+        self.organizations += [(str(next(ipaddress.ip_network(net).subnets(prefixlen_diff=1))), "Part")
+                               for net in nets[::10]]
+        self.scanners = [("9.9.9.0/24", "Nine", None, None), ("1.1.1.1", "One", datetime.date(2024, 6, 2), None),
+                         *((net, "Research", datetime.date(2024, 6, 1), datetime.date(2024, 6, 3)) for net in nets[5::30]),
+                         *((net, "Survey", None, datetime.date(2024, 12, 31)) for net in nets[7::30])]
+        self.groups = {"some": nets[2::20] + ["2001:4860:0:1::/64"], "others": nets[3::20]}
+
+    def _write(self, name: str, text: str) -> pathlib.Path:
+        (self.folder / name).write_text(text)
+        return self.folder / name
+
+    def address_data(self) -> list[tuple[str, pathlib.Path]]:
+        """(kind, file) to import"""
+        day = lambda value: "" if value is None else str(value)
+        return [("rir", self.plan),
+                ("pfx2as", self._write("pfx2as.txt", "".join(
+                    prefix.replace("/", "\t") + f"\t{origin}\n" for prefix, origin in self.origins))),
+                ("organizations", self._write("organizations.csv", "prefix,organization,contact\n" + "".join(
+                    f'{net},"{name}",abuse@example.org\n' for net, name in self.organizations))),
+                ("scanners", self._write("scanners.csv", "prefix,organization,source,valid_from,valid_to\n" + "".join(
+                    f"{net},{name},,{day(since)},{day(until)}\n" for net, name, since, until in self.scanners))),
+                ("groups", self._write("groups.csv", "name,cidr\n" + "".join(
+                    f"{name},{net}\n" for name, nets in self.groups.items() for net in nets)))]
 
     # Both ways to the numbers.
 
     def deliver(self, installation) -> dict[str, int]:
         """Sensor -> its id, when all is stored and rolled up; the collector goes on to judge it."""
-        installation.admin.run("enrich", "import", "rir", self.plan)
-        installation.admin.run("enrich", "import", "pfx2as", self.write_origins())
+        for kind, file in self.address_data():
+            installation.admin.run("enrich", "import", kind, file)
+        # So that the collector and catch_up() need not make them at the same time.
+        for day in (YEAR_BEFORE, FIRST, AFTER):
+            installation.query("SELECT hirundo.ensure_rollup_month(%s)", (day,))
         collector = installation.collector()
         processes = {name: installation.sensor(installation.enroll(name, region, addresses.split()), collector.address)
                      for name, region, addresses in SENSORS}
@@ -188,6 +215,8 @@ class World:
         counted = recount.Counted(zone)
         counted.regions = recount.delegated(self.plan)
         counted.asns = recount.networks((prefix, int(origin.split("_")[0])) for prefix, origin in self.origins)
+        counted.organizations = recount.networks(self.organizations)
+        counted.scanners, counted.groups = self.scanners, self.groups
         labels = collections.Counter()
         for name, region, addresses in [*SENSORS, SILENT]:
             labels[region] += 1
