@@ -9,7 +9,11 @@ FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 
 # Those that take a filter.
-FUNCTIONS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
+OF_TTLS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share", "coverage"]
+RANKINGS = ["top_services", "top_services_by_sensor", "common_services", "top_source_regions"]
+ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
+SERIES = ["packets_per_sensor_day", "service_trend", "source_region_trend", "ack_packets"]
+FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *SERIES]
 
 
 def period(days) -> str:

@@ -12,7 +12,7 @@ import pytest
 from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
-from harness.reports import DAYS, FIRST, FUNCTIONS, LISTS, PEOPLE, call, period
+from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, PEOPLE, RANKINGS, call, period
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -361,6 +361,13 @@ COLUMNS = {
     "source": "day, sensor_region, sensor",
     "coverage": "step_start, sensor, region, covered_seconds, packets, lost",
     "catalog": "analysis, function, definition, example",
+    "top_services": "rank, service, name, common_name, packets, hosts, share, previous_rank, previous_covered",
+    "top_services_by_sensor": "sensor, public_label, region, domestic, rank, service, packets",
+    "common_services": "service, sensors_in_top_n, of_sensors, best_rank, worst_rank",
+    "top_source_regions": "rank, region, name, packets, hosts, share, previous_rank, previous_covered",
+    "mirai_hosts": "day, region, hosts, total_hosts, top_hosts",
+    "hosts_per_day": "day, service, network, hosts, packets, covered",
+    "activity_calendar": "day, weekday, packets, hosts, active",
 }
 
 
@@ -374,7 +381,8 @@ def test_columns_are_stable(filled):
 
 # Reports that count packets or sources, and what they need beside a period.
 COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
-            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1")]
+            ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
+            *[(name,) for name in RANKINGS + ACTIVITY]]
 
 
 def test_counting_reports_are_all_there_are(filled):

@@ -4,7 +4,7 @@ import datetime
 import psycopg
 import pytest
 
-from harness.reports import DAYS, FUNCTIONS, askers, call, period
+from harness.reports import DAYS, FUNCTIONS, OF_TTLS, RANKINGS, askers, call, period
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -29,7 +29,6 @@ from harness.reports import DAYS, FUNCTIONS, askers, call, period
     ('{"ports_only": "yes"}', "ports_only"), ('{"ports_only": 1}', "ports_only"), ('{"ports_only": null}', "ports_only"),
     ('{"traits": "Mirai"}', "traits"), ('{"traits": 7}', "traits"), ('{"traits": []}', "traits"),
     ('{"role": "scan"}', "role"), ('{"role": ["probe"]}', "role"),
-    ('{"services": ["ICMP", "23/TCP"], "role": "response"}', "services.* 23/TCP|role"),
     ('{"exclude": "genuine"}', "exclude"), ('{"exclude": []}', "exclude"), ('{"exclude": "scanner"}', "exclude"),
     ('{"exclude": ["response"], "role": "response"}', "exclude|role"),
     ('{"organization": "x"}', "organization"), ('{"network_group": "x"}', "network_group"),
@@ -39,6 +38,14 @@ def test_bad_filters(filled, name, text, message):
         with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.InvalidTextRepresentation),
                            match=message):
             filled(f"SELECT * FROM report.{name}(%s, %s)", (period(DAYS), text), role)
+
+
+@pytest.mark.parametrize("name", OF_TTLS)
+def test_responses_to_ports_of_ttls(filled, name):
+    """ttl_day does not know the ports of responses; source_day does."""
+    for role in askers(name):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="services.* 23/TCP|role"):
+            call(filled, name, DAYS, {"services": ["ICMP", "23/TCP"], "role": "response"}, role=role)
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "response_sources_called_spoofed", "source"])
@@ -66,12 +73,28 @@ def test_period_of_today(filled):
 
 
 @pytest.mark.parametrize("n", [0, -1])
-def test_bad_n(filled, n):
+@pytest.mark.parametrize("name", ["spoof_verdict", *RANKINGS, "mirai_hosts", "source_region_trend"])
+def test_bad_n(filled, name, n):
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is"):
-        call(filled, "spoof_verdict", DAYS, {}, n)
+        call(filled, name, DAYS, {}, n)
+
+
+@pytest.mark.parametrize("rank_by", ["", "Packets", "bytes", None])
+@pytest.mark.parametrize("name", ["top_services", "top_source_regions"])
+def test_bad_rank_by(filled, name, rank_by):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="rank_by is"):
+        call(filled, name, DAYS, {}, 10, rank_by)
+
+
+@pytest.mark.parametrize("min_hosts", [0, -1, None])
+def test_bad_min_hosts(filled, min_hosts):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="min_hosts is"):
+        call(filled, "activity_calendar", DAYS, {}, min_hosts)
 
 
 @pytest.mark.parametrize("name,step", [("verdict_share", "hour"), ("verdict_share", "15min"), ("verdict_share", None),
+                                       ("service_trend", "minute"), ("service_trend", None), ("ack_packets", "quarter"),
+                                       ("packets_per_sensor_day", "Day"), ("packets_per_sensor_day", None),
                                        ("verdict_share", "Day"), ("coverage", "minute"), ("coverage", None),
                                        ("coverage", "")])
 def test_bad_step(filled, name, step):

@@ -398,22 +398,6 @@ COMMENT ON FUNCTION hirundo.signature_key IS
     'What of a signature tells the service: equals service_key() of it. A TCP or UDP response''s is no service''s: its '
     'destination port is not in the signature.';
 
-CREATE FUNCTION hirundo.protocol_number(name text) RETURNS int
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Written out, because rankings ask it for each service: to search protocol_name() takes 80 ms.
-RETURN CASE name
-    WHEN 'HOPOPT' THEN 0 WHEN 'ICMP' THEN 1 WHEN 'IGMP' THEN 2 WHEN 'IPIP' THEN 4 WHEN 'EGP' THEN 8 WHEN 'IGP' THEN 9
-    WHEN 'RDP' THEN 27 WHEN 'DCCP' THEN 33 WHEN 'IPv6' THEN 41 WHEN 'RSVP' THEN 46 WHEN 'GRE' THEN 47 WHEN 'ESP' THEN 50
-    WHEN 'AH' THEN 51 WHEN 'ICMPv6' THEN 58 WHEN 'IPv6-NoNxt' THEN 59 WHEN 'EIGRP' THEN 88 WHEN 'OSPF' THEN 89
-    WHEN 'IPIP-94' THEN 94 WHEN 'EtherIP' THEN 97 WHEN 'ENCAP' THEN 98 WHEN 'PIM' THEN 103 WHEN 'IPComp' THEN 108
-    WHEN 'VRRP' THEN 112 WHEN 'L2TP' THEN 115 WHEN 'ISIS' THEN 124 WHEN 'SCTP' THEN 132 WHEN 'Mobility' THEN 135
-    WHEN 'UDPLite' THEN 136 WHEN 'MPLS' THEN 137 WHEN 'HIP' THEN 139 WHEN 'Shim6' THEN 140
-    ELSE CASE WHEN name ~ '^protocol-[1-9][0-9]{0,2}$' THEN
-        CASE WHEN hirundo.protocol_name(substr(name, 10)::smallint) = name THEN nullif(least(substr(name, 10)::int, 256), 256)
-        END END END;
-COMMENT ON FUNCTION hirundo.protocol_number IS
-    'The number of a protocol that has no ports, by what protocol_name() calls it; NULL: none is called so.';
-
 CREATE FUNCTION hirundo.service_key(service text) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE
@@ -424,7 +408,9 @@ RETURN CASE
     WHEN service = 'TCP/frag' THEN (6::bigint << 32) | (1::bigint << 41)
     WHEN service = 'UDP/frag' THEN (17::bigint << 32) | (1::bigint << 41)
     WHEN service = 'unknown' THEN 255::bigint << 32
-    ELSE hirundo.protocol_number(service)::bigint << 32 END;
+    ELSE (SELECT min(p)::bigint << 32 FROM generate_series(0, 255) AS p
+        WHERE p NOT IN (6, 17) AND hirundo.protocol_name(p::smallint) = service_key.service)
+    END;
 COMMENT ON FUNCTION hirundo.service_key IS 'The number of a service as signature_key() gives it; NULL: no service is called so.';
 
 CREATE FUNCTION hirundo.check_services(f hirundo.report_filter) RETURNS void
@@ -713,5 +699,5 @@ RETURN (
 COMMENT ON FUNCTION hirundo.verdict_dataset IS 'For people: the address data behind the verdicts of a period.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA hirundo FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hirundo.host, hirundo.wilson, hirundo.day_start, hirundo.protocol_number, hirundo.service_key,
-    hirundo.signature_key, hirundo.signature_service, hirundo.dataset_text TO hirundo_analyst;
+GRANT EXECUTE ON FUNCTION hirundo.host, hirundo.wilson, hirundo.day_start, hirundo.service_key, hirundo.signature_key,
+    hirundo.signature_service, hirundo.dataset_text TO hirundo_analyst;

@@ -17,7 +17,8 @@ BEGIN
     RETURN rank_by = 'hosts';
 END
 $$;
-COMMENT ON FUNCTION hirundo.check_rank_by IS 'Error where rank_by is neither packets nor hosts; else whether it is hosts.';
+COMMENT ON FUNCTION hirundo.check_rank_by IS
+    'Error where rank_by is neither packets nor hosts; else whether it is hosts.';
 
 CREATE FUNCTION hirundo.previous_period(period daterange) RETURNS daterange
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -45,14 +46,14 @@ RETURN NOT EXISTS (
         WHERE o.bucket >= hirundo.day_start(lower(period)) AND o.bucket < hirundo.day_start(upper(period))
             AND (o.seconds > 0 OR o.packets > 0));
 COMMENT ON FUNCTION hirundo.period_counted IS
-    'Whether numbers of a period can be given: at least one of these sensors listened, no month of it was dropped, and '
-    'no rows of theirs are missing in the rollups.';
+    'Whether numbers of a period can be given: at least one of these sensors listened, no month of it was dropped, '
+    'and no rows of theirs are missing in the rollups.';
 
 CREATE FUNCTION hirundo.covered_days(period daterange, sensors int[]) RETURNS TABLE (day date, covered double precision)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT d.at::date, coalesce(l.seconds, 0) / (nullif(cardinality(sensors), 0)
-        * greatest(extract(epoch FROM least(hirundo.day_start(d.at::date + 1), now()) - hirundo.day_start(d.at::date)), 1))
+    SELECT d.at::date, coalesce(l.seconds, 0) / (nullif(cardinality(sensors), 0) * greatest(1, extract(epoch FROM
+        least(hirundo.day_start(d.at::date + 1), now()) - hirundo.day_start(d.at::date))))
     FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
     LEFT JOIN (
         SELECT (b.bucket AT TIME ZONE z.zone)::date AS day, sum(b.seconds) AS seconds
@@ -65,8 +66,8 @@ BEGIN ATOMIC
         GROUP BY 1) l ON l.day = d.at::date;
 END;
 COMMENT ON FUNCTION hirundo.covered_days IS
-    'For each reporting day of a period, the share of it (of today: until now) in which these sensors listened, 0 to 1; '
-    'NULL where there are none.';
+    'For each reporting day of a period, the share of it (of today: until now) in which these sensors listened, 0 to '
+    '1; NULL where there are none.';
 
 -- Services.
 
@@ -136,8 +137,8 @@ BEGIN
         FROM hirundo.counted_services(previous, f, by_hosts) c
         WHERE has_previous
     )
-    SELECT array_agg(c.service ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank), array_agg(c.hosts ORDER BY c.rank),
-        array_agg(e.rank ORDER BY c.rank), array_agg(e.packets ORDER BY c.rank),
+    SELECT array_agg(c.service ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank),
+        array_agg(c.hosts ORDER BY c.rank), array_agg(e.rank ORDER BY c.rank), array_agg(e.packets ORDER BY c.rank),
         CASE WHEN NOT by_hosts THEN (SELECT sum(a.packets) FROM counted a) END
         INTO services, packets, hosts, ranks, before, of_all
         FROM chosen c LEFT JOIN earlier e USING (service);
@@ -164,15 +165,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.top_services IS
-    'Services by packets or hosts (R1, R11). rank: by what rank_by says, ties by packets, protocol, port; each service '
-    'has a rank of its own. packets: sum; hosts: distinct sources (IPv6: /64) over all sensors and days; they don''t add '
-    'up. share: of all packets (by hosts: of all hosts) under the same filter, not of the rows returned. previous_rank, '
-    'previous_packets: of the calendar month, quarter or year before if the period is one, else of as many days before '
-    'it; under the same filter, over all services; NULL: not seen then, or previous_covered false: no sensor of the '
-    'filter listened then, or the rollups are not there any more, or not whole. Packets without a source (trait land) '
-    'count as packets, not as hosts. n: rows, NULL = all. Nothing came: no rows; report.coverage tells whether anybody '
-    'listened. ports_only makes the ranking without ICMP, GRE and others that have no ports. dataset: address data that '
-    'regions and ASNs come from. as_of: all that was received before is counted. All keys of the filter.';
+    'Services by packets or hosts (R1, R11). rank: by what rank_by says, ties by packets, protocol, port; each '
+    'service has a rank of its own. packets: sum; hosts: distinct sources (IPv6: /64) over all sensors and days; they'
+    ' don''t add up. share: of all packets (by hosts: of all hosts) under the same filter, not of the rows returned. '
+    'previous_rank, previous_packets: of the calendar month, quarter or year before if the period is one, else of as '
+    'many days before it; under the same filter, over all services; NULL: not seen then, or previous_covered false: '
+    'no sensor of the filter listened then, or the rollups are not there any more, or not whole. Packets without a '
+    'source (trait land) count as packets, not as hosts. n: rows, NULL = all. Nothing came: no rows; report.coverage '
+    'tells whether anybody listened. ports_only makes the ranking without ICMP, GRE and others that have no ports. '
+    'dataset: address data that regions and ASNs come from. as_of: all that was received before is counted. All keys '
+    'of the filter.';
 
 CREATE FUNCTION hirundo.sensor_services(period daterange, f hirundo.report_filter, n int, by_region boolean)
 RETURNS TABLE (place int, rank bigint, service text, packets bigint)
@@ -195,8 +197,8 @@ BEGIN ATOMIC
     WHERE n IS NULL OR r.rank <= n;
 END;
 COMMENT ON FUNCTION hirundo.sensor_services IS
-    'The first n services (NULL: all) of each sensor by packets, ties by protocol and port; or those of all sensors of a '
-    'region together, place being the first of these.';
+    'The first n services (NULL: all) of each sensor by packets, ties by protocol and port; or those of all sensors '
+    'of a region together, place being the first of these.';
 
 CREATE FUNCTION hirundo.listeners(period daterange, f hirundo.report_filter) RETURNS int[]
 LANGUAGE sql STABLE
@@ -206,7 +208,8 @@ RETURN ARRAY(
         SELECT FROM hirundo.coverage o
         WHERE o.sensor_id = i.id AND o.bucket >= hirundo.day_start(lower(period))
             AND o.bucket < hirundo.day_start(upper(period)) AND (o.seconds > 0 OR o.packets > 0)));
-COMMENT ON FUNCTION hirundo.listeners IS 'Those sensors of a filter that listened in a period, however short, or saw packets.';
+COMMENT ON FUNCTION hirundo.listeners IS
+    'Those sensors of a filter that listened in a period, however short, or saw packets.';
 
 CREATE FUNCTION report.top_services_by_sensor(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
 RETURNS TABLE (sensor text, public_label text, region char(2), domestic boolean, rank bigint, service text,
@@ -238,11 +241,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.top_services_by_sensor IS
-    'The services of each sensor by packets (R9): domestic sensors first, then by region. rank: within the sensor, ties '
-    'by protocol and port. packets: sum. A sensor that saw nothing has one row, without rank and service: packets 0 if '
-    'it listened at all in the period, NULL if it did not. domestic: its region is the home region (key home, setting '
-    'home_region). n: rows of each sensor, NULL = all. Who is shown no single sensors gets all of a region together '
-    '(sensor and public_label NULL). dataset, as_of: as in report.top_services. All keys of the filter.';
+    'The services of each sensor by packets (R9): domestic sensors first, then by region. rank: within the sensor, '
+    'ties by protocol and port. packets: sum. A sensor that saw nothing has one row, without rank and service: '
+    'packets 0 if it listened at all in the period, NULL if it did not. domestic: its region is the home region (key '
+    'home, setting home_region). n: rows of each sensor, NULL = all. Who is shown no single sensors gets all of a '
+    'region together (sensor and public_label NULL). dataset, as_of: as in report.top_services. All keys of the '
+    'filter.';
 
 CREATE FUNCTION report.common_services(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
 RETURNS TABLE (service text, sensors_in_top_n int, of_sensors int, best_rank bigint, worst_rank bigint,
@@ -269,11 +273,11 @@ END
 $$;
 COMMENT ON FUNCTION report.common_services IS
     'Services that are among the first n of sensors (R10), one row each, those common to most sensors first (then by '
-    'best_rank, worst_rank, packets, protocol, port). sensors_in_top_n: how many sensors have it among their first n by '
-    'packets, ties as in report.top_services_by_sensor; best_rank, worst_rank: its ranks there. of_sensors: sensors of '
-    'the filter that listened in the period, however short, or saw packets. sensors_seen: how many saw it at all (R12); '
-    'packets: sum over these. n NULL: every service that was seen. dataset, as_of: as in report.top_services. All keys '
-    'of the filter.';
+    'best_rank, worst_rank, packets, protocol, port). sensors_in_top_n: how many sensors have it among their first n '
+    'by packets, ties as in report.top_services_by_sensor; best_rank, worst_rank: its ranks there. of_sensors: '
+    'sensors of the filter that listened in the period, however short, or saw packets. sensors_seen: how many saw it '
+    'at all (R12); packets: sum over these. n NULL: every service that was seen. dataset, as_of: as in '
+    'report.top_services. All keys of the filter.';
 
 -- Source regions.
 
@@ -322,7 +326,8 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH counted AS MATERIALIZED (
-        SELECT row_number() OVER (ORDER BY CASE WHEN by_hosts THEN c.hosts END DESC, c.packets DESC, c.region) AS rank, c.*
+        SELECT row_number() OVER (ORDER BY CASE WHEN by_hosts THEN c.hosts END DESC, c.packets DESC, c.region) AS rank,
+            c.*
         FROM hirundo.counted_regions(period, f, true) c
     ), earlier AS (
         SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, c.region) AS rank, c.*
@@ -342,23 +347,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.top_source_regions IS
-    'Regions that sources are registered in, by packets or hosts (R3). region: ISO 3166-1, of the address data that was '
-    'there when the packets came; ZZ: not known, ranked like any other (packets without a source, trait land, are there '
-    'too). rank: by what rank_by says, ties by packets, then region. packets: sum; hosts: distinct sources (IPv6: /64) '
-    'over all sensors and days; they don''t add up. share: of all packets (by hosts: of all hosts) under the same '
-    'filter, not of the rows returned. previous_rank, previous_packets, previous_covered: as in report.top_services, '
-    'over all regions. n: rows, NULL = all. Nothing came: no rows. dataset, as_of: as in report.top_services. All keys '
-    'of the filter.';
+    'Regions that sources are registered in, by packets or hosts (R3). region: ISO 3166-1, of the address data that '
+    'was there when the packets came; ZZ: not known, ranked like any other (packets without a source, trait land, are'
+    ' there too). rank: by what rank_by says, ties by packets, then region. packets: sum; hosts: distinct sources '
+    '(IPv6: /64) over all sensors and days; they don''t add up. share: of all packets (by hosts: of all hosts) under '
+    'the same filter, not of the rows returned. previous_rank, previous_packets, previous_covered: as in '
+    'report.top_services, over all regions. n: rows, NULL = all. Nothing came: no rows. dataset, as_of: as in '
+    'report.top_services. All keys of the filter.';
 
 INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R1, R11', 'report.top_services',
-        $x$SELECT * FROM report.top_services(daterange(current_date - 90, current_date), '{"grp": "domestic", "ports_only": true}', 5)$x$),
+        $x$SELECT * FROM report.top_services(daterange(current_date - 90, current_date),
+    '{"grp": "domestic", "ports_only": true}', 5)$x$),
     ('R9', 'report.top_services_by_sensor',
-        $x$SELECT * FROM report.top_services_by_sensor(daterange(current_date - 90, current_date), '{"grp": "overseas"}')$x$),
+        $x$SELECT * FROM report.top_services_by_sensor(daterange(current_date - 90, current_date),
+    '{"grp": "overseas"}')$x$),
     ('R10, R12', 'report.common_services',
         $x$SELECT * FROM report.common_services(daterange(current_date - 90, current_date), '{"grp": "domestic"}')$x$),
     ('R3', 'report.top_source_regions',
-        $x$SELECT * FROM report.top_source_regions(daterange(current_date - 90, current_date), '{"grp": "domestic"}', 5)$x$);
+        $x$SELECT * FROM report.top_source_regions(daterange(current_date - 90, current_date),
+    '{"grp": "domestic"}', 5)$x$);
 
 REVOKE ALL ON FUNCTION hirundo.check_rank_by, hirundo.previous_period, hirundo.period_counted, hirundo.covered_days,
     hirundo.service_order, hirundo.counted_services, hirundo.sensor_services, hirundo.listeners,

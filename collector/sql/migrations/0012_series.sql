@@ -31,12 +31,37 @@ COMMENT ON FUNCTION hirundo.step_starts IS
     'When the steps of a period begin, in order: 15min, hour, day, week (Monday) or month of the reporting zone; a step '
     'that the period cuts begins with it. None after now.';
 
-CREATE FUNCTION hirundo.step_days(starts timestamptz[]) RETURNS date[]
-LANGUAGE sql STABLE
-RETURN (
-    SELECT array_agg((s.at AT TIME ZONE z.zone)::date ORDER BY s.at)
-    FROM unnest(starts) AS s (at) CROSS JOIN (SELECT hirundo.reporting_zone()) AS z (zone));
-COMMENT ON FUNCTION hirundo.step_days IS 'The reporting days on which steps begin.';
+CREATE TYPE hirundo.series AS (
+    raw boolean,
+    zone text,
+    starts timestamptz[],
+    days date[],
+    slots timestamptz[],
+    slot_days date[],
+    till timestamptz
+);
+COMMENT ON TYPE hirundo.series IS
+    'Steps of a period as series() made them. raw: below a day; zone: the reporting zone; starts: when the steps begin, '
+    'days: on which reporting days; slots: parts of steps that lie in a day each (days, or the steps), with slot_days '
+    'when they begin; till: when the period ends.';
+
+CREATE FUNCTION hirundo.series(period daterange, unit text) RETURNS hirundo.series
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    s hirundo.series;
+BEGIN
+    s.raw := unit IN ('15min', 'hour');
+    s.zone := hirundo.reporting_zone();
+    s.starts := hirundo.step_starts(period, unit);
+    s.days := ARRAY(SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.starts) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.slots := CASE WHEN s.raw THEN s.starts ELSE hirundo.step_starts(period, 'day') END;
+    s.slot_days := ARRAY(SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.till := hirundo.day_start(upper(period));
+    RETURN s;
+END
+$$;
+COMMENT ON FUNCTION hirundo.series IS 'The steps of a period: 15min, hour, day, week or month.';
 
 CREATE FUNCTION hirundo.check_raw(period daterange, sensors int[]) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -80,8 +105,12 @@ COMMENT ON FUNCTION hirundo.check_raw IS
 
 CREATE FUNCTION hirundo.address_span(sensors int[])
 RETURNS TABLE (sensor_id int, since timestamptz, till timestamptz, addresses bigint)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE
+-- Not in SQL: as part of a query it might run for each of its rows.
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH entry AS (
         -- A capture may be older than its sensor: what that announced first always was its.
         SELECT a.sensor_id, a.targets, CASE WHEN a.valid_from = min(a.valid_from) OVER (PARTITION BY a.sensor_id)
@@ -92,73 +121,88 @@ BEGIN ATOMIC
         SELECT b.sensor_id, b.at AS since, lead(b.at) OVER (PARTITION BY b.sensor_id ORDER BY b.at) AS till
         FROM (SELECT e.sensor_id, e.since AS at FROM entry e UNION SELECT e.sensor_id, e.till FROM entry e) b
     )
-    SELECT s.sensor_id, s.since, s.till, CASE WHEN min(e.targets) > 0 THEN sum(e.targets) END
+    SELECT s.sensor_id, s.since, s.till, CASE WHEN min(e.targets) > 0 THEN sum(e.targets)::bigint END
     FROM span s JOIN entry e ON e.sensor_id = s.sensor_id AND e.since <= s.since AND e.till >= s.till
     WHERE s.till IS NOT NULL
     GROUP BY s.sensor_id, s.since, s.till;
-END;
+END
+$$;
 COMMENT ON FUNCTION hirundo.address_span IS
     'How many addresses sensors listened on from when to when, by 15 minutes (an IPv4 prefix: all of its, an IPv6 '
     'prefix: 1); NULL: it took everything. What a sensor announced first counts for all time before, too.';
 
 CREATE FUNCTION hirundo.mean_day(period daterange, sensors int[]) RETURNS TABLE (sensor_id int, day date)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT s.sensor_id, d.at::date
-    FROM hirundo.address_span(sensors) s
-    JOIN generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
-        ON s.since < hirundo.day_start(d.at::date + 1) AND s.till > hirundo.day_start(d.at::date)
-    GROUP BY s.sensor_id, d.at
+LANGUAGE plpgsql STABLE
+-- Not in SQL: as part of a query it might run for each of its rows.
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH day AS MATERIALIZED (
+        SELECT g.at::date AS day, hirundo.day_start(g.at::date) AS since, hirundo.day_start(g.at::date + 1) AS till
+        FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS g (at)
+    )
+    SELECT s.sensor_id, d.day
+    FROM hirundo.address_span(sensors) s JOIN day d ON s.since < d.till AND s.till > d.since
+    GROUP BY s.sensor_id, d.day
     HAVING bool_and(s.addresses IS NOT NULL);
-END;
+END
+$$;
 COMMENT ON FUNCTION hirundo.mean_day IS
     'Days on which sensors have a place in means: they had an address, and did not take everything.';
 
-CREATE FUNCTION hirundo.listened(period daterange, sensors int[], slots timestamptz[])
+CREATE FUNCTION hirundo.listened(period daterange, sensors int[], s hirundo.series)
 RETURNS TABLE (slot int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE
+-- Not in SQL: as part of a query it might run for each of its rows.
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.day IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
     FROM (
-        SELECT width_bucket(o.bucket, slots) AS slot, o.sensor_id, sum(o.seconds) AS seconds,
+        SELECT width_bucket(o.bucket, s.slots) AS slot, o.sensor_id, sum(o.seconds) AS seconds,
             coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
         FROM hirundo.coverage o
         LEFT JOIN hirundo.address_span(sensors) a
             ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
         WHERE o.sensor_id = ANY (sensors)
-            AND o.bucket >= hirundo.day_start(lower(period)) AND o.bucket < hirundo.day_start(upper(period))
+            AND o.bucket >= s.slots[1] AND o.bucket < s.till
         GROUP BY 1, 2) l
     LEFT JOIN hirundo.mean_day(period, sensors) m
-        ON m.sensor_id = l.sensor_id AND m.day = (slots[l.slot] AT TIME ZONE hirundo.reporting_zone())::date
-    WHERE l.slot > 0;
-END;
+        ON m.sensor_id = l.sensor_id AND m.day = s.slot_days[l.slot];
+END
+$$;
 COMMENT ON FUNCTION hirundo.listened IS
-    'By sensor and slot (each within one day; given by where they begin, in order): seconds that it listened, the same '
-    'times its addresses, in days (NULL: no place in means that day), packets received.';
+    'By sensor and slot of the series: seconds that it listened, the same times its addresses, in days (NULL: no place '
+    'in means that day), packets received.';
 
-CREATE FUNCTION hirundo.step_covered(period daterange, unit text, sensors int[], starts timestamptz[])
+CREATE FUNCTION hirundo.step_covered(period daterange, sensors int[], s hirundo.series)
 RETURNS TABLE (step int, step_start timestamptz, covered double precision, address_days double precision)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT s.step::int, s.at,
+LANGUAGE plpgsql STABLE
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT b.n::int, b.at,
         coalesce(l.seconds, 0) / (nullif(cardinality(sensors), 0) * greatest(1, extract(epoch FROM
-            coalesce(starts[s.step + 1], least(hirundo.day_start(upper(period)), now())) - s.at)::double precision)),
+            coalesce(lead(b.at) OVER (ORDER BY b.n), least(s.till, now())) - b.at)::double precision)),
         nullif(l.address_days, 0)
-    FROM unnest(starts) WITH ORDINALITY AS s (at, step)
+    FROM unnest(s.starts) WITH ORDINALITY AS b (at, n)
     LEFT JOIN (
-        SELECT width_bucket(z.slots[h.slot], starts) AS step, sum(h.seconds) AS seconds,
+        SELECT width_bucket(s.slots[h.slot], s.starts) AS step, sum(h.seconds) AS seconds,
             sum(h.address_days) AS address_days
-        FROM (SELECT hirundo.step_starts(period, CASE WHEN unit IN ('15min', 'hour') THEN unit ELSE 'day' END)) AS z (slots)
-        CROSS JOIN LATERAL hirundo.listened(period, sensors, z.slots) h
-        GROUP BY 1) l ON l.step = s.step;
-END;
+        FROM hirundo.listened(period, sensors, s) h
+        GROUP BY 1) l ON l.step = b.n;
+END
+$$;
 COMMENT ON FUNCTION hirundo.step_covered IS
     'For each step the share of it (of one that lasts: until now) in which these sensors listened, 0 to 1, NULL where '
     'there are none; and the covered address-days that means divide by, NULL for none.';
 
 -- Rows.
 
-CREATE FUNCTION hirundo.report_raw(period daterange, f hirundo.report_filter)
+CREATE FUNCTION hirundo.report_raw(period daterange, f hirundo.report_filter, s hirundo.series)
 RETURNS TABLE (at timestamptz, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
     packets int)
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -167,13 +211,28 @@ BEGIN ATOMIC
         CASE WHEN r.protocol = 6 THEN hirundo.ack_kind(r.tcp_flags) END, r.packets
     FROM hirundo.observation r
     CROSS JOIN LATERAL (
-        SELECT (r.observed_at AT TIME ZONE z.zone)::date, hirundo.service(r.protocol, r.dst_port)
-        FROM (SELECT hirundo.reporting_zone()) AS z (zone)) AS d (day, service)
-    WHERE r.observed_at >= hirundo.day_start(lower(period)) AND r.observed_at < hirundo.day_start(upper(period))
+        SELECT (r.observed_at AT TIME ZONE (s).zone)::date, hirundo.service(r.protocol, r.dst_port)) AS d (day, service)
+    WHERE r.observed_at >= (s).starts[1] AND r.observed_at < (s).till
         AND r.sensor_id = ANY ((f).sensors)
         AND ((f).src_regions IS NULL OR coalesce(r.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR r.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR r.src <<= ANY ((f).networks))
+        -- Whose a source was is kept by the day.
+        AND ((f).organizations IS NULL OR EXISTS (
+            SELECT FROM hirundo.source_day o
+            WHERE o.sensor_id = r.sensor_id AND o.day = d.day AND o.service = d.service AND o.src = r.src
+                AND (o.organization_id = ANY ((f).organizations)
+                    OR (o.organization_id IS NULL AND o.src_asn = ANY ((f).organization_asns)))
+                AND o.day >= lower(period) AND o.day < upper(period)))
+        AND ((f).group4 IS NULL OR hirundo.within(r.src, (f).group4, (f).group6))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(r.src, (SELECT hirundo.bounds4(hirundo.scanners(period, true))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, true)))), false))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(r.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, false)))), false)
+            AND EXISTS (SELECT FROM hirundo.scanner s
+                WHERE s.network >>= r.src AND d.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR d.service = ANY ((f).services))
         AND (NOT (f).ports_only OR (r.protocol IN (6, 17) AND r.dst_port IS NOT NULL))
         AND ((f).traits IS NULL OR r.traits & (f).traits <> 0)
@@ -187,25 +246,24 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hirundo.report_raw IS
     'Rows of observation in a period that a filter leaves: report_sources() with the time. Region and ASN are those of '
-    'the row, not of its source''s day.';
+    'the row, not of its source''s day; the organization is that of the day.';
 
-CREATE FUNCTION hirundo.series_rows(period daterange, f hirundo.report_filter, starts timestamptz[], days date[], raw boolean)
+CREATE FUNCTION hirundo.series_rows(period daterange, f hirundo.report_filter, s hirundo.series)
 RETURNS TABLE (step int, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
     packets bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- One of the two falls away.
-    SELECT width_bucket(c.day, days), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
+    SELECT width_bucket(c.day, (s).days), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
     FROM hirundo.report_sources(period, f) c
-    WHERE NOT raw
+    WHERE NOT (s).raw
     UNION ALL
-    SELECT width_bucket(c.at, starts), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
-    FROM hirundo.report_raw(period, f) c
-    WHERE raw;
+    SELECT width_bucket(c.at, (s).starts), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
+    FROM hirundo.report_raw(period, f, s) c
+    WHERE (s).raw;
 END;
 COMMENT ON FUNCTION hirundo.series_rows IS
-    'Rows in a period that a filter leaves, each with the number of its step: of source_day by days, or raw by starts of '
-    'the steps.';
+    'Rows in a period that a filter leaves, each with the number of its step: of source_day, or raw.';
 
 CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
 RETURNS TABLE (at timestamptz, sensor_id int, packets bigint, address_days double precision)
@@ -213,28 +271,26 @@ LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    raw boolean := unit IN ('15min', 'hour');
-    slots timestamptz[] := hirundo.step_starts(period, CASE WHEN raw THEN unit ELSE 'day' END);
-    days date[] := hirundo.step_days(slots);
+    s hirundo.series := hirundo.series(period, unit);
 BEGIN
     IF bare THEN
         RETURN QUERY
-        SELECT slots[l.slot], l.sensor_id, l.packets, l.address_days
-        FROM hirundo.listened(period, f.sensors, slots) l WHERE l.address_days IS NOT NULL;
+        SELECT s.slots[l.slot], l.sensor_id, l.packets, l.address_days
+        FROM hirundo.listened(period, f.sensors, s) l WHERE l.address_days IS NOT NULL;
         RETURN;
     END IF;
     RETURN QUERY
     WITH received AS (
         -- One of the two falls away.
-        SELECT width_bucket(c.day, days) AS slot, c.sensor_id, c.day, c.packets
-        FROM hirundo.report_services(period, f) c WHERE NOT raw
+        SELECT width_bucket(c.day, s.slot_days) AS slot, c.sensor_id, c.day, c.packets
+        FROM hirundo.report_services(period, f) c WHERE NOT s.raw
         UNION ALL
-        SELECT width_bucket(c.at, slots), c.sensor_id, c.day, c.packets
-        FROM hirundo.report_raw(period, f) c WHERE raw
+        SELECT width_bucket(c.at, s.slots), c.sensor_id, c.day, c.packets
+        FROM hirundo.report_raw(period, f, s) c WHERE s.raw
     )
-    SELECT slots[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
+    SELECT s.slots[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
     FROM (
-        SELECT h.* FROM hirundo.listened(period, f.sensors, slots) h WHERE h.address_days IS NOT NULL) l
+        SELECT h.* FROM hirundo.listened(period, f.sensors, s) h WHERE h.address_days IS NOT NULL) l
     FULL JOIN (
         SELECT r.slot, r.sensor_id, sum(r.packets)::bigint AS packets
         FROM received r JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
@@ -260,68 +316,71 @@ DECLARE
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     bare boolean := filter - '{sensors,sensor_region,grp,home}'::text[] = '{}';
     home text := coalesce(filter ->> 'home', (SELECT value FROM hirundo.setting WHERE name = 'home_region'));
-    raw boolean := unit IN ('15min', 'hour');
-    zone text := hirundo.reporting_zone();
-    starts timestamptz[];
+    s hirundo.series;
     before daterange;
+    as_of timestamptz;
+    dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
-    IF raw AND NOT bare THEN
+    s := hirundo.series(period, unit);
+    IF s.raw AND NOT bare THEN
         PERFORM hirundo.check_raw(period, f.sensors);
     END IF;
-    starts := hirundo.step_starts(period, unit);
-    before := CASE WHEN bare OR NOT raw THEN daterange(
+    before := CASE WHEN bare OR NOT s.raw THEN daterange(
         (lower(period) - interval '1 year')::date - 7, (upper(period) - interval '1 year')::date + 7) END;
+    as_of := hirundo.rollup_as_of(period, f.sensors);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
     RETURN QUERY
     WITH step AS (
-        SELECT s.n::int, s.at,
-            CASE WHEN raw THEN s.at AT TIME ZONE zone ELSE date_trunc('day', s.at AT TIME ZONE zone) END AS since,
-            coalesce(lead(s.at) OVER (ORDER BY s.n) AT TIME ZONE zone, upper(period)::timestamp) AS till
-        FROM unnest(starts) WITH ORDINALITY AS s (at, n)
+        SELECT b.n::int, b.at,
+            CASE WHEN s.raw THEN b.at AT TIME ZONE s.zone ELSE date_trunc('day', b.at AT TIME ZONE s.zone) END AS since,
+            coalesce(lead(b.at) OVER (ORDER BY b.n) AT TIME ZONE s.zone, upper(period)::timestamp) AS till
+        FROM unnest(s.starts) WITH ORDINALITY AS b (at, n)
     ), earlier AS (
         -- The parts of a step's year before: days, or the step itself.
-        SELECT s.n, e.at
-        FROM step s
+        SELECT t.n, e.at
+        FROM step t
         CROSS JOIN LATERAL (
-            SELECT g.at FROM generate_series(s.since - interval '1 year', s.till - interval '1 year', '1 day') AS g (at)
-            WHERE unit = 'month' AND g.at < s.till - interval '1 year'
+            SELECT g.at FROM generate_series(t.since - interval '1 year', t.till - interval '1 year', '1 day') AS g (at)
+            WHERE unit = 'month' AND g.at < t.till - interval '1 year'
             UNION ALL
             -- 52 weeks, so that it begins with a Monday.
-            SELECT g.at - interval '364 days' FROM generate_series(s.since, s.till - interval '1 day', '1 day') AS g (at)
+            SELECT g.at - interval '364 days' FROM generate_series(t.since, t.till - interval '1 day', '1 day') AS g (at)
             WHERE unit = 'week'
             UNION ALL
-            SELECT s.since - interval '1 year' WHERE unit NOT IN ('week', 'month')) e
+            SELECT t.since - interval '1 year' WHERE unit NOT IN ('week', 'month')) e
     ), broken AS (
         SELECT DISTINCT e.n FROM earlier e
         WHERE before IS NULL
             OR EXISTS (SELECT FROM hirundo.rollup_gap g WHERE g.sensor_id = ANY (f.sensors) AND g.day = e.at::date)
             OR EXISTS (SELECT FROM hirundo.rollup_dropped d WHERE d.month = date_trunc('month', e.at)::date)
     ), part AS (
-        SELECT width_bucket(m.at, starts) AS n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
+        SELECT width_bucket(m.at, s.starts) AS n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
         FROM hirundo.mean_parts(period, f, unit, bare) m GROUP BY 1, 2
     ), part_before AS (
         SELECT e.n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
         FROM hirundo.mean_parts(before, f, unit, bare) m
-        JOIN earlier e ON e.at = CASE WHEN raw THEN m.at AT TIME ZONE zone ELSE date_trunc('day', m.at AT TIME ZONE zone) END
+        JOIN earlier e ON e.at = CASE WHEN s.raw THEN m.at AT TIME ZONE s.zone
+            ELSE date_trunc('day', m.at AT TIME ZONE s.zone) END
         WHERE before IS NOT NULL AND NOT EXISTS (SELECT FROM broken b WHERE b.n = e.n)
         GROUP BY 1, 2
     ), total AS (
-        SELECT n, (s.region = home) AS domestic, sum(p.packets) AS packets, nullif(sum(p.days), 0) AS days,
+        SELECT n, (i.region = home) AS domestic, sum(p.packets) AS packets, nullif(sum(p.days), 0) AS days,
             sum(b.packets) AS packets_before, nullif(sum(b.days), 0) AS days_before,
             sum(p.packets) FILTER (WHERE p.days > 0 AND b.days > 0) AS packets_same,
             sum(p.days) FILTER (WHERE p.days > 0 AND b.days > 0) AS days_same,
             sum(b.packets) FILTER (WHERE p.days > 0 AND b.days > 0) AS packets_same_before,
             sum(b.days) FILTER (WHERE p.days > 0 AND b.days > 0) AS days_same_before
         FROM part p FULL JOIN part_before b USING (n, sensor_id)
-        JOIN hirundo.sensor s USING (sensor_id)
+        JOIN hirundo.sensor i USING (sensor_id)
         GROUP BY 1, 2
     )
-    SELECT s.at, g.name, t.packets / t.days, t.days, t.packets_before / t.days_before,
+    SELECT w.at, g.name, t.packets / t.days, t.days, t.packets_before / t.days_before,
         t.packets_same / t.days_same, t.packets_same_before / t.days_same_before, t.packets::bigint,
-        hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors)
-    FROM step s CROSS JOIN (VALUES ('domestic', true), ('overseas', false)) AS g (name, domestic)
+        dataset, as_of
+    FROM step w CROSS JOIN (VALUES ('domestic', true), ('overseas', false)) AS g (name, domestic)
     LEFT JOIN total t USING (n, domestic)
-    ORDER BY s.at, g.name;
+    ORDER BY w.at, g.name;
 END
 $$;
 COMMENT ON FUNCTION report.packets_per_sensor_day IS
@@ -348,25 +407,22 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
-    raw boolean := unit IN ('15min', 'hour');
-    starts timestamptz[];
-    days date[];
+    s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
-    IF raw THEN
+    s := hirundo.series(period, unit);
+    IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
     END IF;
-    starts := hirundo.step_starts(period, unit);
-    days := hirundo.step_days(starts);
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     IF f.services IS NOT NULL THEN
         f.services := ARRAY(SELECT s.service FROM unnest(f.services) AS s (service) ORDER BY hirundo.service_order(s.service));
-    ELSIF raw THEN
+    ELSIF s.raw THEN
         f.services := ARRAY(
-            SELECT c.service FROM hirundo.report_raw(period, f) c GROUP BY c.service
+            SELECT c.service FROM hirundo.report_raw(period, f, s) c GROUP BY c.service
             ORDER BY sum(c.packets) DESC, hirundo.service_order(c.service) LIMIT n);
     ELSE
         f.services := ARRAY(
@@ -380,18 +436,18 @@ BEGIN
         FROM (
             SELECT c.step, c.service, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
                 sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
-            FROM hirundo.series_rows(period, f, starts, days, raw) c
+            FROM hirundo.series_rows(period, f, s) c
             LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
             GROUP BY 1, 2, 3) h
         GROUP BY 1, 2
     )
-    SELECT s.step_start, k.service, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN s.covered > 0 THEN 0 END,
-        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN s.covered > 0 THEN 0 END,
-        coalesce(c.packets_mean, 0) / s.address_days, s.covered, dataset, as_of
-    FROM hirundo.step_covered(period, unit, f.sensors, starts) s
+    SELECT b.step_start, k.service, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
+        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
+        coalesce(c.packets_mean, 0) / b.address_days, b.covered, dataset, as_of
+    FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.services) WITH ORDINALITY AS k (service, place)
-    LEFT JOIN counted c ON c.step = s.step AND c.service = k.service
-    ORDER BY s.step, k.place;
+    LEFT JOIN counted c ON c.step = b.step AND c.service = k.service
+    ORDER BY b.step, k.place;
 END
 $$;
 COMMENT ON FUNCTION report.service_trend IS
@@ -417,22 +473,19 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
-    raw boolean := unit IN ('15min', 'hour');
-    starts timestamptz[];
-    days date[];
+    s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
-    IF raw THEN
+    s := hirundo.series(period, unit);
+    IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
     END IF;
-    starts := hirundo.step_starts(period, unit);
-    days := hirundo.step_days(starts);
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     f.src_regions := ARRAY(
-        SELECT coalesce(c.src_region, 'ZZ') FROM hirundo.series_rows(period, f, starts, days, raw) c
+        SELECT coalesce(c.src_region, 'ZZ') FROM hirundo.series_rows(period, f, s) c
         GROUP BY 1 ORDER BY sum(c.packets) DESC, 1 LIMIT n);
     RETURN QUERY
     WITH counted AS (
@@ -441,18 +494,18 @@ BEGIN
         FROM (
             SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
                 sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
-            FROM hirundo.series_rows(period, f, starts, days, raw) c
+            FROM hirundo.series_rows(period, f, s) c
             LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
             GROUP BY 1, 2, 3) h
         GROUP BY 1, 2
     )
-    SELECT s.step_start, k.region::char(2), CASE WHEN c.step IS NOT NULL THEN c.packets WHEN s.covered > 0 THEN 0 END,
-        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN s.covered > 0 THEN 0 END,
-        coalesce(c.packets_mean, 0) / s.address_days, s.covered, dataset, as_of
-    FROM hirundo.step_covered(period, unit, f.sensors, starts) s
+    SELECT b.step_start, k.region::char(2), CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
+        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
+        coalesce(c.packets_mean, 0) / b.address_days, b.covered, dataset, as_of
+    FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.src_regions) WITH ORDINALITY AS k (region, place)
-    LEFT JOIN counted c ON c.step = s.step AND c.region = k.region
-    ORDER BY s.step, k.place;
+    LEFT JOIN counted c ON c.step = b.step AND c.region = k.region
+    ORDER BY b.step, k.place;
 END
 $$;
 COMMENT ON FUNCTION report.source_region_trend IS
@@ -471,18 +524,15 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
-    raw boolean := unit IN ('15min', 'hour');
-    starts timestamptz[];
-    days date[];
+    s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
-    IF raw THEN
+    s := hirundo.series(period, unit);
+    IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
     END IF;
-    starts := hirundo.step_starts(period, unit);
-    days := hirundo.step_days(starts);
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     RETURN QUERY
@@ -490,17 +540,17 @@ BEGIN
         SELECT h.step, h.kind, sum(h.packets)::bigint AS packets, count(h.host) AS hosts
         FROM (
             SELECT c.step, c.ack_kind AS kind, hirundo.host(c.src) AS host, sum(c.packets) AS packets
-            FROM hirundo.series_rows(period, f, starts, days, raw) c
+            FROM hirundo.series_rows(period, f, s) c
             WHERE c.ack_kind IS NOT NULL
             GROUP BY 1, 2, 3) h
         GROUP BY 1, 2
     )
-    SELECT s.step_start, k.kind, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN s.covered > 0 THEN 0 END,
-        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN s.covered > 0 THEN 0 END, s.covered, dataset, as_of
-    FROM hirundo.step_covered(period, unit, f.sensors, starts) s
+    SELECT b.step_start, k.kind, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
+        CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END, b.covered, dataset, as_of
+    FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN (VALUES ('ack'), ('synack'), ('rstack')) AS k (kind)
-    LEFT JOIN counted c ON c.step = s.step AND c.kind = k.kind
-    ORDER BY s.step, k.kind;
+    LEFT JOIN counted c ON c.step = b.step AND c.kind = k.kind
+    ORDER BY b.step, k.kind;
 END
 $$;
 COMMENT ON FUNCTION report.ack_packets IS
@@ -519,7 +569,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R5', 'report.ack_packets',
         $x$SELECT * FROM report.ack_packets(daterange(current_date - 30, current_date), '{"src_region": "JP"}')$x$);
 
-REVOKE ALL ON FUNCTION hirundo.step_starts, hirundo.step_days, hirundo.check_raw, hirundo.address_span, hirundo.mean_day,
+REVOKE ALL ON FUNCTION hirundo.step_starts, hirundo.series, hirundo.check_raw, hirundo.address_span, hirundo.mean_day,
     hirundo.listened, hirundo.step_covered, hirundo.report_raw, hirundo.series_rows, hirundo.mean_parts,
     report.packets_per_sensor_day, report.service_trend, report.source_region_trend, report.ack_packets FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.packets_per_sensor_day, report.service_trend, report.source_region_trend,

@@ -48,14 +48,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.mirai_hosts IS
-    'Hosts that sent what Mirai sends (trait mirai: IPv4 TCP SYN whose sequence number is the destination address), by '
-    'day (R15, R16). A row for each reporting day and each of the n regions (NULL = all) that have most such hosts over '
-    'the whole period, ties by packets, then region; rank is the region''s. hosts, packets: of that day and region; '
-    'total_hosts: of that day, from everywhere; top_hosts: of that day, from the n regions. Each host counts once in '
-    'each of them, so that top_hosts is less than the sum where new address data moved a host within the day. Region '
-    'ZZ: not known. No such host in the whole period: rows with region NULL. Numbers are 0 where nothing came, NULL '
-    'where no sensor of the filter listened that day. covered: share of the day (today: until now) in which its sensors '
-    'listened. dataset, as_of: as in report.top_services. All keys of the filter; of traits, any beside mirai.';
+    'Hosts that sent what Mirai sends (trait mirai: IPv4 TCP SYN whose sequence number is the destination address), '
+    'by day (R15, R16). A row for each reporting day and each of the n regions (NULL = all) that have most such hosts'
+    ' over the whole period, ties by packets, then region; rank is the region''s. hosts, packets: of that day and '
+    'region; total_hosts: of that day, from everywhere; top_hosts: of that day, from the n regions. Each host counts '
+    'once in each of them, so that top_hosts is less than the sum where new address data moved a host within the day.'
+    ' Region ZZ: not known. No such host in the whole period: rows with region NULL. Numbers are 0 where nothing '
+    'came, NULL where no sensor of the filter listened that day. covered: share of the day (today: until now) in '
+    'which its sensors listened. dataset, as_of: as in report.top_services. All keys of the filter; of traits, any '
+    'beside mirai.';
 
 CREATE FUNCTION report.hosts_per_day(period daterange, filter jsonb DEFAULT '{}')
 RETURNS TABLE (day date, service text, network text, hosts bigint, packets bigint, covered double precision,
@@ -93,11 +94,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.hosts_per_day IS
-    'Hosts by reporting day (R17, R20): a row for each day, each service of the filter (all: the filter names none, and '
-    'all count together), and each network of its key networks (all: it names none). hosts: distinct sources (IPv6: '
-    '/64) of that day, service and network, over all sensors; packets: sum. Rows don''t add up: a host may use several '
-    'services, and networks may overlap. 0 where nothing came, NULL where no sensor of the filter listened that day. '
-    'covered: share of the day (today: until now) in which its sensors listened. dataset, as_of: as in '
+    'Hosts by reporting day (R17, R20): a row for each day, each service of the filter (all: the filter names none, '
+    'and all count together), and each network of its key networks (all: it names none). hosts: distinct sources '
+    '(IPv6: /64) of that day, service and network, over all sensors; packets: sum. Rows don''t add up: a host may use'
+    ' several services, and networks may overlap. 0 where nothing came, NULL where no sensor of the filter listened '
+    'that day. covered: share of the day (today: until now) in which its sensors listened. dataset, as_of: as in '
     'report.top_services. All keys of the filter.';
 
 CREATE FUNCTION report.activity_calendar(period daterange, filter jsonb DEFAULT '{}', min_hosts int DEFAULT 1)
@@ -133,19 +134,21 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION report.activity_calendar IS
-    'On which days something was active (R18): a row for each reporting day. weekday: Mon to Sun. packets: sum; hosts: '
-    'distinct sources (IPv6: /64) of that day over all sensors; 0 where nothing came, NULL where no sensor of the filter '
-    'listened that day. active: whether there were min_hosts hosts or more; NULL where there were not and no sensor '
-    'listened, so that nobody knows. covered: share of the day (today: until now) in which the filter''s sensors '
-    'listened. dataset, as_of: as in report.top_services. All keys of the filter.';
+    'On which days something was active (R18): a row for each reporting day. weekday: Mon to Sun. packets: sum; '
+    'hosts: distinct sources (IPv6: /64) of that day over all sensors; 0 where nothing came, NULL where no sensor of '
+    'the filter listened that day. active: whether there were min_hosts hosts or more; NULL where there were not and '
+    'no sensor listened, so that nobody knows. covered: share of the day (today: until now) in which the filter''s '
+    'sensors listened. dataset, as_of: as in report.top_services. All keys of the filter.';
 
 INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R15, R16', 'report.mirai_hosts',
         $x$SELECT * FROM report.mirai_hosts(daterange(current_date - 30, current_date), '{"grp": "domestic"}')$x$),
     ('R17, R20', 'report.hosts_per_day',
-        $x$SELECT * FROM report.hosts_per_day(daterange(current_date - 30, current_date), '{"services": ["22/TCP", "5900/TCP"], "networks": ["133.10.0.0/16", "133.20.0.0/16"]}')$x$),
+        $x$SELECT * FROM report.hosts_per_day(daterange(current_date - 30, current_date),
+    '{"services": ["22/TCP", "5900/TCP"], "networks": ["133.10.0.0/16", "133.20.0.0/16"]}')$x$),
     ('R18', 'report.activity_calendar',
-        $x$SELECT * FROM report.activity_calendar(daterange(current_date - 30, current_date), '{"services": "22/TCP", "networks": "133.10.0.0/16"}', 10)$x$);
+        $x$SELECT * FROM report.activity_calendar(daterange(current_date - 30, current_date),
+    '{"services": "22/TCP", "networks": "133.10.0.0/16"}', 10)$x$);
 
 REVOKE ALL ON FUNCTION report.mirai_hosts, report.hosts_per_day, report.activity_calendar FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.mirai_hosts, report.hosts_per_day, report.activity_calendar
