@@ -43,12 +43,14 @@ static const struct command commands[] = {
 	{"enrich", "import", "KIND FILE... [--name TEXT] [--date YYYY-MM-DD] [--force]",
 		"replace address data of this kind: rir (delegated files of the registries), "
 		"ranges\n"
-		"(CSV), mmdb (country, ASN), pfx2as, overrides (prefix,region,asn,holder); "
-		"--force:\n"
-		"also where it has over 20 % fewer ranges than what it replaces",
+		"(CSV), mmdb (country, ASN), pfx2as, overrides (prefix,region,asn,holder),\n"
+		"organizations (prefix,organization,contact), scanners (of research), groups\n"
+		"(name,cidr); --force: also where it has over 20 % fewer ranges than what it\n"
+		"replaces",
 		command_enrich_import},
 	{"enrich", "lookup", "ADDRESS",
-		"show region, ASN and holder of an address, and which data say so",
+		"show region, ASN, holder, organization and contact of an address, whether it\n"
+		"scans for research, and which data say so",
 		command_enrich_lookup},
 	{"verify", NULL, "[--json]",
 		"check that the books balance: every packet that sensors sealed is stored,\n"

@@ -4,7 +4,7 @@ import datetime
 import psycopg
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
-LISTS = {"spoof_verdict", "source"}  # of sources: not for the dashboard
+LISTS = {"spoof_verdict", "source", "ack_organizations"}  # of sources: not for the dashboard
 FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 

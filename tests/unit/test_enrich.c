@@ -152,6 +152,80 @@ static void test_same_prefix_twice(void **state)
 	ranges_done(&l);
 }
 
+static bool crosses(const struct range *a, const struct range *b)
+{
+	return a->family == b->family && address128_compare(a->lo, b->lo) < 0 &&
+	       address128_compare(b->lo, a->hi) <= 0 && address128_compare(a->hi, b->hi) < 0;
+}
+
+/* Ranges of any size: told where two cross, else the innermost holds. */
+static void test_innermost_holds_or_they_cross(void **state)
+{
+	unsigned crossed = 0, nested = 0;
+	uint32_t x = 7;
+
+	(void)state;
+	for (unsigned round = 0; round < 3000; round++) {
+		struct ranges given = {0}, flat = {0};
+		const struct space *s = &spaces[round % ARRAY_SIZE(spaces)];
+		size_t same = 9, other = 9, at, n = 2 + next(&x) % 5;
+		bool deep = true, want = false;
+
+		for (size_t i = 0; i < n; i++) {
+			uint32_t from = next(&x) % 60;
+			struct range r = {.family = s->family,
+				.lo = place(s, from),
+				.hi = place(s, from + next(&x) % (i == 0 ? SPACE - 60 : 12)),
+				.has_asn = true,
+				.asn = (uint32_t)i};
+
+			assert_int_equal(ranges_add(&given, &r), 0);
+			assert_int_equal(ranges_add(&flat, &r), 0);
+		}
+		for (size_t i = 0; i < n; i++)
+			for (size_t k = 0; k < n; k++)
+				want |= crosses(&given.at[i], &given.at[k]);
+		at = ranges_cross(&flat, &other, &deep);
+		assert_int_equal(at > 0, want);
+		if (at > 0) {
+			assert_true(!deep && crosses(&flat.at[other], &flat.at[at]));
+			crossed++;
+		} else {
+			assert_int_equal(ranges_nest(&flat, &same), 0);
+		}
+		for (uint32_t i = 0; at == 0 && same == 0 && i < SPACE; i++) {
+			const struct range *slowly = slow(&given, s->family, place(s, i));
+			const struct range *have = slow(&flat, s->family, place(s, i));
+
+			assert_int_equal(slowly != NULL, have != NULL);
+			assert_true(!have || slowly->asn == have->asn);
+		}
+		nested += at == 0 && same == 0;
+		ranges_done(&given);
+		ranges_done(&flat);
+	}
+	assert_true(crossed > 300 && nested > 300);
+}
+
+static void test_too_deep(void **state)
+{
+	struct ranges l = {0};
+	size_t other = 9;
+	bool deep = false;
+
+	(void)state;
+	for (uint32_t i = 0; i <= RANGES_DEPTH_MAX; i++) {
+		struct range r = {.family = 4, .lo = {0, i}, .hi = {0, 1000 - i}};
+
+		assert_int_equal(ranges_cross(&l, &other, &deep), 0);
+		for (unsigned twice = 0; twice < 2; twice++) /* the same again is no deeper */
+			assert_int_equal(ranges_add(&l, &r), 0);
+	}
+	assert_int_equal(ranges_cross(&l, &other, &deep), 2 * RANGES_DEPTH_MAX);
+	assert_true(deep && other == 2 * RANGES_DEPTH_MAX - 2);
+	ranges_done(&l);
+}
+
 /* Disjoint ranges of the space, in disorder. */
 static void make_disjoint(uint32_t *x, const struct space *s, struct ranges *l)
 {
@@ -418,6 +492,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_longest_prefix_holds),
 		cmocka_unit_test(test_same_prefix_twice),
+		cmocka_unit_test(test_innermost_holds_or_they_cross),
+		cmocka_unit_test(test_too_deep),
 		cmocka_unit_test(test_kinds_and_table),
 		cmocka_unit_test(test_many_of_ipv6),
 		cmocka_unit_test(test_neighbours_become_one),

@@ -1,0 +1,209 @@
+-- Whose networks the packets come from. As in the rankings: what is chosen goes from one statement to the next as
+-- arrays, because the planner knows what is in them; hosts are counted for these rows alone, unless they decide the
+-- rank; what is read is read in parallel.
+
+CREATE FUNCTION hirundo.network_cells(period daterange, f hirundo.report_filter, by text)
+RETURNS TABLE (key bigint, organization_id int, host bigint, packets bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- Two of the three fall away.
+    SELECT coalesce(c.src_asn, 0), c.organization_id, hirundo.host(c.src), c.packets
+    FROM hirundo.report_sources(period, f) c
+    WHERE by = 'asn'
+    UNION ALL
+    SELECT coalesce(o.first_id, -c.src_asn, 0), c.organization_id, hirundo.host(c.src), c.packets
+    FROM hirundo.report_sources(period, f) c
+    LEFT JOIN (
+        SELECT i.organization_id, min(i.organization_id) OVER (PARTITION BY i.name)::bigint AS first_id
+        FROM hirundo.organization i) o ON o.organization_id = c.organization_id
+    WHERE by = 'organization'
+    UNION ALL
+    SELECT coalesce(hirundo.host(c.src) & CASE WHEN family(c.src) = 4 THEN -256 ELSE -65536 END, 1), c.organization_id,
+        hirundo.host(c.src), c.packets
+    FROM hirundo.report_sources(period, f) c
+    WHERE by = 'prefix';
+END;
+COMMENT ON FUNCTION hirundo.network_cells IS
+    'Rows of source_day that a filter leaves, with a number for the network. By asn: the ASN; by organization: the least '
+    'id of those of its name, else minus the ASN; 0: not known. By prefix: host() of the first address of the IPv4 /24 '
+    'or IPv6 /48; 1: no source.';
+
+CREATE FUNCTION hirundo.network_label(key bigint, by text) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE
+    WHEN key = CASE WHEN by = 'prefix' THEN 1 ELSE 0 END THEN 'not known'
+    WHEN by = 'asn' THEN 'AS' || key
+    WHEN by = 'organization' THEN
+        coalesce((SELECT o.name FROM hirundo.organization o WHERE o.organization_id = key), 'AS' || -key)
+    -- IPv4: as host() has it.
+    WHEN key BETWEEN -4294967296 AND -1 THEN set_masklen(inet '0.0.0.0' + (key + 4294967296), 24)::text
+    ELSE (
+        SELECT format('%s:%s:%s::/48', substr(x.hex, 1, 4), substr(x.hex, 5, 4), substr(x.hex, 9, 4))::cidr::text
+        FROM (SELECT lpad(to_hex(key), 16, '0')) AS x (hex)) END;
+COMMENT ON FUNCTION hirundo.network_label IS 'What reports call a network, by its number in network_cells().';
+
+CREATE FUNCTION hirundo.counted_networks(period daterange, f hirundo.report_filter, by text, with_hosts boolean)
+RETURNS TABLE (key bigint, packets bigint, hosts bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- One of the two falls away.
+    SELECT c.key, sum(c.packets)::bigint, NULL::bigint
+    FROM hirundo.network_cells(period, f, by) c
+    WHERE NOT with_hosts
+    GROUP BY c.key
+    UNION ALL
+    SELECT h.key, sum(h.packets)::bigint, count(h.host)
+    FROM (
+        SELECT c.key, c.host, sum(c.packets) AS packets FROM hirundo.network_cells(period, f, by) c
+        WHERE with_hosts
+        GROUP BY 1, 2) h
+    GROUP BY h.key;
+END;
+COMMENT ON FUNCTION hirundo.counted_networks IS
+    'All networks of a period that a filter leaves, with their packets and, if asked, hosts.';
+
+CREATE FUNCTION report.top_networks(period daterange, filter jsonb DEFAULT '{}', by text DEFAULT 'asn',
+    n int DEFAULT 10, rank_by text DEFAULT 'packets')
+RETURNS TABLE (rank bigint, network text, name text, packets bigint, hosts bigint, share double precision, dataset text,
+    as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+    by_hosts boolean := hirundo.check_rank_by(rank_by);
+    kind text := by;
+    keys bigint[];
+    packets bigint[];
+    of_all numeric;
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    IF by IS NULL OR by NOT IN ('asn', 'organization', 'prefix') THEN
+        RAISE EXCEPTION 'by is %, not asn, organization or prefix', coalesce(quote_literal(by), 'NULL')
+            USING ERRCODE = '22023';
+    ELSIF by <> 'asn' AND NOT hirundo.shows_sensors() THEN
+        RAISE EXCEPTION 'by is %: single networks are not shown, only asn', quote_literal(by) USING ERRCODE = '22023';
+    END IF;
+    WITH counted AS MATERIALIZED (
+        SELECT * FROM hirundo.counted_networks(period, f, kind, by_hosts)
+    ), chosen AS (
+        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC,
+            CASE WHEN kind = 'organization' THEN hirundo.network_label(c.key, kind) END COLLATE "C",
+            -- IPv4 before IPv6; of that, the upper half is below zero.
+            CASE WHEN kind = 'prefix' AND c.key NOT BETWEEN -4294967296 AND -1 THEN c.key < 0 END NULLS FIRST, c.key)
+            AS rank, c.key, c.packets
+        FROM (
+            SELECT a.* FROM counted a ORDER BY a.hosts DESC, a.packets DESC
+            FETCH FIRST coalesce(n, 9223372036854775807) ROWS WITH TIES) c
+    )
+    SELECT array_agg(c.key ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank),
+        CASE WHEN NOT by_hosts THEN (SELECT sum(a.packets) FROM counted a) END
+        INTO keys, packets, of_all
+        FROM chosen c WHERE n IS NULL OR c.rank <= n;
+    IF by_hosts THEN
+        SELECT count(h.host) INTO of_all FROM (
+            SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
+    END IF;
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        SELECT c.key, c.organization_id, c.host, sum(c.packets) AS packets
+        FROM hirundo.network_cells(period, f, kind) c
+        WHERE c.key = ANY (keys)
+        GROUP BY 1, 2, 3
+    ), counted AS (
+        SELECT h.key, count(h.host) AS hosts FROM (SELECT c.key, c.host FROM cell c GROUP BY 1, 2) h GROUP BY h.key
+    ), named AS (
+        SELECT DISTINCT ON (p.key) p.key, p.name
+        FROM (
+            SELECT c.key, o.name, sum(c.packets) AS packets
+            FROM (SELECT e.key, e.organization_id, sum(e.packets) AS packets FROM cell e GROUP BY 1, 2) c
+            LEFT JOIN hirundo.organization o USING (organization_id)
+            GROUP BY 1, 2) p
+        ORDER BY p.key, p.packets DESC, p.name COLLATE "C"
+    )
+    SELECT r.rank, hirundo.network_label(r.key, kind), m.name, r.packets, c.hosts,
+        (CASE WHEN by_hosts THEN c.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, d.dataset, d.as_of
+    FROM unnest(keys, packets) WITH ORDINALITY AS r (key, packets, rank)
+    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
+        AS d (dataset, as_of)
+    LEFT JOIN counted c ON c.key = r.key
+    LEFT JOIN named m ON m.key = r.key
+    ORDER BY r.rank;
+END
+$$;
+COMMENT ON FUNCTION report.top_networks IS
+    'Networks that sources are in, by packets or hosts (finds those of R20). by asn: network is AS and the number; by '
+    'organization: the organization that held the address when the packets came (all contacts of one name together), '
+    'where none was known AS and the number; by prefix: IPv4 /24, IPv6 /48. What is not known, and packets without a '
+    'source (trait land), are not known, ranked like any other. name: the organization that most packets of the row '
+    'come from; NULL: of most, none is known. rank: by what rank_by says, ties by packets, then ASN, name or address. '
+    'packets: sum; hosts: distinct sources (IPv6: /64) over all sensors and days; they don''t add up. share: of all '
+    'packets (by hosts: of all hosts) under the same filter, not of the rows returned. n: rows, NULL = all. Nothing '
+    'came: no rows. Who is shown no single sensors may ask by asn only. dataset, as_of: as in report.top_services. All '
+    'keys of the filter.';
+
+CREATE FUNCTION report.ack_organizations(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
+RETURNS TABLE (rank bigint, organization text, kind text, packets bigint, hosts bigint, share double precision,
+    organization_packets bigint, organization_hosts bigint, organization_share double precision, dataset text,
+    as_of timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter);
+BEGIN
+    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        SELECT c.organization_id, CASE WHEN c.organization_id IS NULL THEN c.src_asn END AS asn, c.ack_kind,
+            hirundo.host(c.src) AS host, sum(c.packets) AS packets
+        FROM hirundo.report_sources(period, f) c
+        WHERE c.ack_kind IS NOT NULL
+        GROUP BY 1, 2, 3, 4
+    ), named AS MATERIALIZED (
+        SELECT hirundo.organization_label(o.name, c.asn) AS label, c.ack_kind, c.host, sum(c.packets) AS packets
+        FROM cell c LEFT JOIN hirundo.organization o ON o.organization_id = c.organization_id
+        GROUP BY 1, 2, 3
+    ), part AS (
+        SELECT m.label, m.ack_kind, sum(m.packets)::bigint AS packets, count(m.host) AS hosts
+        FROM named m GROUP BY 1, 2
+    ), whole AS (
+        SELECT h.label, sum(h.packets)::bigint AS packets, count(h.host) AS hosts,
+            row_number() OVER (ORDER BY sum(h.packets) DESC, h.label COLLATE "C") AS rank,
+            sum(sum(h.packets)) OVER () AS of_all
+        FROM (SELECT m.label, m.host, sum(m.packets) AS packets FROM named m GROUP BY 1, 2) h
+        GROUP BY h.label
+    )
+    SELECT w.rank, w.label, p.ack_kind, p.packets, p.hosts, (p.packets / w.of_all)::double precision, w.packets,
+        w.hosts, (w.packets / w.of_all)::double precision, d.dataset, d.as_of
+    FROM whole w
+    JOIN part p ON p.label = w.label
+    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
+        AS d (dataset, as_of)
+    WHERE n IS NULL OR w.rank <= n
+    ORDER BY w.rank, array_position('{ack,synack,rstack}', p.ack_kind);
+END
+$$;
+COMMENT ON FUNCTION report.ack_organizations IS
+    'Organizations whose addresses sent TCP segments with ACK (R6): whoever was attacked with our addresses as forged '
+    'sources answers so. organization: as in report.top_networks by organization (AS and the number where none is '
+    'known; not known). kind: ack (neither SYN nor RST), synack, rstack (RST, with or without SYN); a row for each that '
+    'came. packets: sum; hosts: distinct sources (IPv6: /64); they don''t add up. share: packets of the row of all '
+    'packets with ACK under the same filter, all organizations and kinds. organization_packets, organization_hosts, '
+    'organization_share: of the organization''s three kinds together. rank: of the organization, by '
+    'organization_packets, ties by name. n: organizations, NULL = all. Nothing came: no rows. dataset, as_of: as in '
+    'report.top_services. All keys of the filter.';
+
+INSERT INTO hirundo.report_example (analysis, function, example) VALUES
+    ('R20', 'report.top_networks',
+        $x$SELECT * FROM report.top_networks(daterange(current_date - 90, current_date), '{"services": "23/TCP"}', 'asn')$x$),
+    ('R6', 'report.ack_organizations',
+        $x$SELECT * FROM report.ack_organizations(daterange(current_date - 90, current_date), '{"src_region": "JP"}')$x$);
+
+REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_label, hirundo.counted_networks, report.top_networks,
+    report.ack_organizations FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION report.top_networks, report.ack_organizations TO hirundo_analyst;
+-- Not ack_organizations: they are victims.
+GRANT EXECUTE ON FUNCTION report.top_networks TO hirundo_dashboard;
