@@ -3,6 +3,7 @@ import datetime
 import ipaddress
 from collections import defaultdict
 
+from harness.report_names import GROUPS
 from harness.report_world import Count, host
 
 DAY = datetime.timedelta(days=1)
@@ -126,14 +127,22 @@ class Ranking:
                                packets[day, region] if region and packets[day, region] else zero))
         return result
 
-    def per_day(self, networks=None) -> list[tuple]:
+    def _list(self, key: str) -> list:
+        value = self.filter.get(key, [])
+        return value if isinstance(value, list) else [value]
+
+    def networks(self) -> list:
+        """Those that the filter names, by itself or in groups."""
+        names = {*self._list("networks"), *(net for group in self._list("network_group") for net in GROUPS[group])}
+        return sorted(names, key=lambda name: (":" in name, ipaddress.ip_network(name)))
+
+    def per_day(self) -> list[tuple]:
         """(day, service, network, hosts, packets)"""
-        services = self.filter.get("services")
-        names = ["all"] if not services else sorted({services} if isinstance(services, str) else set(services), key=order)
+        names = sorted(set(self._list("services")), key=order) or ["all"]
         result = []
         for day in self.days:
             for name in names:
-                for network in networks or [None]:
+                for network in self.networks() or [None]:
                     packets, hosts = self.groups(lambda row: None, lambda row: (
                         row[1] == day and name in ("all", row[2]) and (not network or within(row[3], network)))).get(
                             None, (None, None))

@@ -78,10 +78,8 @@ def test_activity(filled, world, filter):
         for n in (1, 2, None):
             assert call(filled, "mirai_hosts", days, filter, n, columns="day, region, hosts, total_hosts, top_hosts,"
                         " rank, packets") == count.mirai(n)
-        networks = filter.get("networks")
-        networks = [networks] if isinstance(networks, str) else networks
         assert call(filled, "hosts_per_day", days, filter, columns="day, service, network, hosts, packets") == \
-            count.per_day(networks)
+            count.per_day()
         for least in (1, 40):
             rows = call(filled, "activity_calendar", days, filter, least,
                         columns="day, weekday, packets, hosts, active, covered")
@@ -95,12 +93,11 @@ def test_hosts_per_day_of_networks(filled, world):
     """They may overlap; services and networks are crossed."""
     filter = {"services": ["ICMP", "23/TCP", "TCP/frag"], "exclude": "bogon",
               "networks": ["2001:db8::/32", "0.0.0.0/0", "128.0.0.0/2", "0.0.0.0/1"]}
-    count = ranking(world, DAYS, filter)
-    networks = ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/2", "2001:db8::/32"]
     rows = call(filled, "hosts_per_day", DAYS, filter, columns="day, service, network, hosts, packets")
-    assert rows == count.per_day(networks)
-    assert len(rows) == 4 * 3 * 4 and [row[1:3] for row in rows[:12:4]] == [
-        (name, "0.0.0.0/0") for name in ("ICMP", "23/TCP", "TCP/frag")]
+    assert rows == ranking(world, DAYS, filter).per_day()
+    assert len(rows) == 4 * 3 * 4 and [row[1:3] for row in rows[:12]] == [
+        (name, net) for name in ("ICMP", "23/TCP", "TCP/frag")
+        for net in ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/2", "2001:db8::/32")]
 
 
 def test_outage(filled, world):

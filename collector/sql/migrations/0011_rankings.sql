@@ -147,7 +147,7 @@ BEGIN
             SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
     END IF;
     RETURN QUERY
-    SELECT r.rank, r.service, NULL, NULL, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
+    SELECT r.rank, r.service, e.name, e.common_name, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
         (CASE WHEN by_hosts THEN r.hosts ELSE r.packets END / nullif(of_all, 0))::double precision,
         r.previous_rank, has_previous, r.previous_packets, d.dataset, d.as_of
     FROM unnest(services, packets, hosts, ranks, before) WITH ORDINALITY
@@ -161,6 +161,7 @@ BEGIN
             WHERE NOT by_hosts AND c.service = ANY (services)
             GROUP BY 1, 2) g
         GROUP BY g.service) h ON h.service = r.service
+    LEFT JOIN hirundo.service_name e ON e.service = r.service
     ORDER BY r.rank;
 END
 $$;
@@ -334,12 +335,13 @@ BEGIN
         FROM hirundo.counted_regions(previous, f, by_hosts) c
         WHERE has_previous
     )
-    SELECT c.rank, c.region::char(2), NULL, c.packets, c.hosts,
+    SELECT c.rank, c.region::char(2), coalesce(m.name, c.region), c.packets, c.hosts,
         (CASE WHEN by_hosts THEN c.hosts / nullif(of_all, 0)
             ELSE c.packets / (SELECT sum(a.packets) FROM counted a) END)::double precision,
         e.rank, has_previous, e.packets, d.dataset, d.as_of
     FROM counted c
     LEFT JOIN earlier e USING (region)
+    LEFT JOIN hirundo.region_name m ON m.region = c.region
     CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
         AS d (dataset, as_of)
     WHERE n IS NULL OR c.rank <= n

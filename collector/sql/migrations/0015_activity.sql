@@ -34,8 +34,8 @@ BEGIN
         SELECT e.day, e.region, count(e.host) AS hosts, sum(e.packets)::bigint AS packets
         FROM cell e JOIN top USING (region) GROUP BY 1, 2
     )
-    SELECT d.day, t.region, coalesce(p.hosts, z.zero), coalesce(a.hosts, z.zero), coalesce(a.in_top, z.zero), NULL,
-        t.rank, coalesce(p.packets, z.zero), d.covered, o.dataset, o.as_of
+    SELECT d.day, t.region, coalesce(p.hosts, z.zero), coalesce(a.hosts, z.zero), coalesce(a.in_top, z.zero),
+        coalesce(m.name, t.region), t.rank, coalesce(p.packets, z.zero), d.covered, o.dataset, o.as_of
     FROM hirundo.covered_days(period, f.sensors) d
     CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
         AS o (dataset, as_of)
@@ -44,6 +44,7 @@ BEGIN
     CROSS JOIN LATERAL (SELECT CASE WHEN d.covered > 0 OR a.day IS NOT NULL THEN 0 END) AS z (zero)
     LEFT JOIN top t ON true
     LEFT JOIN part p ON p.day = d.day AND p.region = t.region
+    LEFT JOIN hirundo.region_name m ON m.region = t.region
     ORDER BY d.day, t.rank;
 END
 $$;
@@ -67,9 +68,14 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
-    networks cidr[] := hirundo.filter_list(filter, 'networks', 'string')::cidr[];
+    networks cidr[];
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    SELECT array_agg(w.network) INTO networks FROM (
+        SELECT unnest(hirundo.filter_list(filter, 'networks', 'string'))::cidr
+        UNION
+        SELECT g.network FROM hirundo.network_group g
+        WHERE g.name = ANY (hirundo.filter_list(filter, 'network_group', 'string'))) AS w (network);
     RETURN QUERY
     WITH counted AS (
         SELECT h.day, h.service, h.network, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
@@ -95,11 +101,11 @@ END
 $$;
 COMMENT ON FUNCTION report.hosts_per_day IS
     'Hosts by reporting day (R17, R20): a row for each day, each service of the filter (all: the filter names none, '
-    'and all count together), and each network of its key networks (all: it names none). hosts: distinct sources '
-    '(IPv6: /64) of that day, service and network, over all sensors; packets: sum. Rows don''t add up: a host may use'
-    ' several services, and networks may overlap. 0 where nothing came, NULL where no sensor of the filter listened '
-    'that day. covered: share of the day (today: until now) in which its sensors listened. dataset, as_of: as in '
-    'report.top_services. All keys of the filter.';
+    'and all count together), and each network of its keys networks and network_group (all: it names none). hosts: '
+    'distinct sources (IPv6: /64) of that day, service and network, over all sensors; packets: sum. Rows don''t add '
+    'up: a host may use several services, and networks may overlap. 0 where nothing came, NULL where no sensor of the'
+    ' filter listened that day. covered: share of the day (today: until now) in which its sensors listened. dataset, '
+    'as_of: as in report.top_services. All keys of the filter.';
 
 CREATE FUNCTION report.activity_calendar(period daterange, filter jsonb DEFAULT '{}', min_hosts int DEFAULT 1)
 RETURNS TABLE (day date, weekday text, packets bigint, hosts bigint, active boolean, covered double precision,
