@@ -161,7 +161,7 @@ def parse(time_us: int, packet: bytes) -> Packet | None:
         if len(packet) < 40:
             return None
         src, dst, ttl, protocol = packet[8:24], packet[24:40], packet[7], packet[6]
-        data = packet[40:40 + (int.from_bytes(packet[4:6], "big") or len(packet))]
+        data = packet[40:40 + int.from_bytes(packet[4:6], "big")]
         while protocol in (0, 43, 44, 51, 60) and not later:
             if len(data) < 8:
                 protocol = None

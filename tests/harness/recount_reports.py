@@ -182,12 +182,27 @@ def common_services(asked: Asked, n=10) -> list[tuple]:
 
 def top_networks(asked: Asked, by: str, n=10, rank_by="packets") -> list[tuple]:
     """(rank, network, packets, hosts, share)"""
-    key = {"asn": lambda cell: asked.counted.asns.of(cell.src),
-           "organization": lambda cell: asked.counted.organization(cell.src)}[by]
+    def network(cell):
+        if by == "organization":
+            return asked.counted.organization(cell.src)
+        if by == "asn":
+            asn = asked.counted.asns.of(cell.src)
+            return f"AS{asn}" if asn else "not known"
+        if cell.src is None:
+            return "not known"
+        length = 48 if ":" in cell.src else 24
+        return str(ipaddress.ip_network((cell.src, length), strict=False))
+
+    def order(name: str):
+        if by == "organization":
+            return name
+        if by == "asn":
+            return 0 if name == "not known" else int(name[2:])
+        net = None if name == "not known" else ipaddress.ip_network(name)
+        return (net is None or net.version == 6, int(net[0]) if net else 1)
     whole = sum(asked.cells.values()) if rank_by == "packets" else hosts(asked.cells)
-    rows = ranked(asked.by(key), lambda k: (k is None, k), rank_by)
     return [(i, k, packets, n_hosts, share(packets if rank_by == "packets" else n_hosts, whole))
-            for i, (k, packets, n_hosts) in enumerate(rows[:n], 1)]
+            for i, (k, packets, n_hosts) in enumerate(ranked(asked.by(network), order, rank_by)[:n], 1)]
 
 
 # Series.
@@ -305,7 +320,8 @@ def mirai_hosts(asked: Asked, n=5) -> list[tuple]:
 def hosts_per_day(asked: Asked) -> list[tuple]:
     """(day, service, network, hosts, packets, covered); all: the filter names none"""
     services = sorted({*listed(asked.f["services"])}, key=service_order) if "services" in asked.f else ["all"]
-    nets = sorted({ipaddress.ip_network(text) for text in listed(asked.f.get("networks", []))},
+    texts = [text for name in listed(asked.f.get("network_group", [])) for text in asked.counted.groups[name]]
+    nets = sorted({ipaddress.ip_network(text) for text in listed(asked.f.get("networks", [])) + texts},
                   key=lambda net: (net.version, net)) or ["all"]
     groups = asked.by(lambda cell: cell.day)
     result = []
@@ -330,14 +346,22 @@ def activity_calendar(asked: Asked, min_hosts=1) -> list[tuple]:
     return result
 
 
-def ack_organizations(asked: Asked) -> list[tuple]:
-    """(organization, kind, packets, hosts), and share of all three kinds"""
+def ack_organizations(asked: Asked, n=10) -> list[tuple]:
+    """(rank, organization, kind, packets, hosts, share, and the organization's packets, hosts and share)"""
     cells = {cell: p for cell, p in asked.cells.items() if cell.ack}
-    whole = sum(cells.values())
-    groups = collections.defaultdict(dict)
+    whole, groups = sum(cells.values()), collections.defaultdict(dict)
     for cell, packets in cells.items():
-        groups[asked.counted.organization(cell.src), cell.ack][cell] = packets
-    return [(*key, sum(found.values()), hosts(found), share(sum(found.values()), whole)) for key, found in groups.items()]
+        groups[asked.counted.organization(cell.src)][cell] = packets
+    result = []
+    rows = sorted(((name, sum(found.values())) for name, found in groups.items()), key=lambda row: (-row[1], row[0]))
+    for rank, (name, packets) in enumerate(rows[:n], 1):
+        for kind in ("ack", "synack", "rstack"):
+            mine = {cell: p for cell, p in groups[name].items() if cell.ack == kind}
+            if mine:
+                of_kind = sum(mine.values())
+                result.append((rank, name, kind, of_kind, hosts(mine), share(of_kind, whole), packets,
+                               hosts(groups[name]), share(packets, whole)))
+    return result
 
 
 # TTLs.
