@@ -111,7 +111,7 @@ int campaign_prepare(struct detector *d)
 }
 
 /* Whether a row counts; the reference passes over regions that nothing is known of. */
-static bool counts(const struct detector *d, const struct bucket *b, size_t i)
+static inline bool counts(const struct detector *d, const struct bucket *b, size_t i)
 {
 	return !d->p->reference || region_known(d, claim(d, row_at(d, b, i)));
 }
@@ -176,22 +176,22 @@ static size_t holder_end(const struct detector *d, const struct bucket *b, size_
 	return end;
 }
 
-/* Rows of a holder that count; one of them speaks for all. */
+/* Rows of a holder that count; one of them speaks for all: one of the last source, as rows are in
+ * the order of their sources. */
 static size_t speaker(const struct detector *d, const struct bucket *b, size_t i, size_t end,
 	const struct verdict_row **ret)
 {
+	const uint32_t *order = d->campaigns.order + b->first;
+	uint32_t last = 0;
 	size_t n = 0;
 
-	*ret = NULL;
 	for (; i < end; i++) {
-		const struct verdict_row *r = row_at(d, b, i);
-
 		if (!counts(d, b, i))
 			continue;
 		n++;
-		if (!*ret || r->source > (*ret)->source)
-			*ret = r;
+		last = order[i] > last ? order[i] : last;
 	}
+	*ret = &d->in->rows[last];
 	return n;
 }
 
@@ -225,6 +225,12 @@ static size_t count_holders(const struct detector *d, struct bucket *b)
 
 static void expect_holders(const struct detector *d, struct bucket *b, const uint32_t *mains)
 {
+	uint8_t common[HOPS_N]; /* hop counts that enough holders have */
+	unsigned common_n = 0;
+
+	for (unsigned h = 0; h < HOPS_N; h++)
+		if (b->holders[h] >= d->p->campaign_holders)
+			common[common_n++] = (uint8_t)h;
 	for (size_t i = 0, end; i < b->n; i = end) {
 		const struct verdict_row *r;
 		struct bell bell;
@@ -235,9 +241,8 @@ static void expect_holders(const struct detector *d, struct bucket *b, const uin
 		if (n == 0)
 			continue;
 		bell = bell_of(d, b, claim(d, r), own_signature(d, b, mains, r));
-		for (unsigned h = 0; h < HOPS_N; h++)
-			if (b->holders[h] >= d->p->campaign_holders)
-				b->expected[h] += chance(&bell, h, n);
+		for (unsigned h = 0; h < common_n; h++)
+			b->expected[common[h]] += chance(&bell, common[h], n);
 	}
 }
 

@@ -75,6 +75,7 @@ struct sender {
 
 struct senders {
 	uint32_t *order; /* rows, by signature, source, sensor, TTL */
+	uint32_t *cell; /* [place in order]: sender_cell; beside it, as in campaigns */
 	size_t *by_signature; /* [signature]: first in order; one more at the end */
 	struct flow *flows; /* ascending by signature, source */
 	size_t flows_n;
@@ -97,6 +98,17 @@ struct flow_group {
 	size_t n;
 	struct candidate *candidates; /* scratch, room for all */
 };
+
+/** Where votes on a row's TTL at its sensor are. */
+static inline uint32_t sender_cell(const struct verdict_row *r)
+{
+	return (uint32_t)r->sensor * TTLS_N + r->ttl;
+}
+
+static inline uint16_t cell_sensor(uint32_t cell)
+{
+	return (uint16_t)(cell / TTLS_N);
+}
 
 struct detector {
 	const struct verdict_input *in;

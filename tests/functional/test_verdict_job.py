@@ -55,14 +55,16 @@ class Day:
                      CLAIMED[i % 16], f"AS{1000 + 100 * (i % 16) + i // 16 % 8}")
         return self
 
-    def store(self, installation, due: int = 1, since: str = "-infinity"):
+    def store(self, installation, due: int = 1, part: bool = False):
+        """With the rollup's mark; part: it tells the sources."""
+        sources = sorted({row[8] for row in self.rows}) if part else None
         with installation.connect() as c:
             c.execute("SELECT hirundo.ensure_rollup_month(%s)", (self.day,))
             with c.cursor().copy("COPY hirundo.ttl_day (first_at, last_at, packets, signature, sensor_id, day, dataset_id,"
                                  " ttl, src, src_region, holder) FROM STDIN") as copy:
                 for row in self.rows:
                     copy.write_row(row)
-            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (self.day, due, since))
+            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s::text[]::inet[])", (self.day, due, sources))
             c.commit()
         return self
 
@@ -188,7 +190,7 @@ def test_parts(sensors):
     for i in range(120):  # another one
         later.add(Day.address(4, i % 16, i // 16, 200), 5, 9090, 47, CLAIMED[i % 16], f"AS{1000 + 100 * (i % 16) + i // 16}")
     touched = {row[8] for row in later.rows}
-    later.store(sensors, 7, f"{DAY} 05:00Z")
+    later.store(sensors, 7, part=True)
     settle(sensors)
     wait_for_passes(collector, ["whole", "part"])
     rows, = sensors.query("SELECT count(*) FROM hirundo.ttl_day WHERE src = ANY (%s::inet[])", (list(touched),))
@@ -208,7 +210,7 @@ def test_parts(sensors):
 
     # What a whole pass would say.
     sensors.query("UPDATE hirundo.setting SET value = '60' WHERE name = 'verdict_full_seconds'")
-    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8, %s)", (DAY, f"{DAY} 05:00Z"))
+    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8, '{}')", (DAY,))
     settle(sensors)
     wait_for_passes(collector, ["whole", "part", "whole"])
     whole = dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict"))
@@ -225,19 +227,20 @@ def test_parts_come_to_a_whole(sensors):
     collector = judged(sensors, Day().world())
     passes = ["whole"]
 
-    def due(since: str, want: str):
-        sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (DAY, len(passes), since))
+    def due(sources: str, want: str):
+        sensors.query(f"INSERT INTO hirundo.verdict_due SELECT %s, %s, {sources}", (DAY, len(passes)))
         settle(sensors)
         passes.append(want)
         wait_for_passes(collector, passes)
 
-    due(f"{DAY} 05:00Z", "part")  # nothing at all
-    due(f"{DAY} 00:00Z", "part")  # everything
-    due(f"{DAY} 05:00Z", "whole")
-    due("-infinity", "whole")
+    nothing, everything = "'{}'::inet[]", "(SELECT array_agg(DISTINCT src) FROM hirundo.ttl_day)"
+    due(nothing, "part")
+    due(everything, "part")
+    due(nothing, "whole")
+    due("NULL", "whole")
     sensors.query("UPDATE hirundo.setting SET value = '-1.5' WHERE name = 'spoofed_score'")
-    due(f"{DAY} 05:00Z", "whole")
-    due(f"{DAY} 05:00Z", "part")
+    due(nothing, "whole")
+    due(nothing, "part")
     assert sensors.query(COUNTS[0]) == sensors.query(COUNTS[1])
 
 

@@ -108,6 +108,7 @@ CREATE TABLE hirundo.ttl_day (
     holder text,
     PRIMARY KEY (sensor_id, day, src, signature, ttl)
 ) PARTITION BY RANGE (day);
+CREATE INDEX ttl_day_day ON hirundo.ttl_day USING brin (day) WITH (autosummarize = on); -- the verdict reads whole days
 COMMENT ON TABLE hirundo.ttl_day IS 'Rollup for the verdict: TTLs of each source at each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
 COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';
@@ -184,13 +185,14 @@ COMMENT ON COLUMN hirundo.coverage.seconds IS 'seconds covered by STATUS records
 CREATE TABLE hirundo.verdict_due (
     day date NOT NULL,
     rollup bigint NOT NULL,
-    since timestamptz NOT NULL DEFAULT '-infinity',
+    sources inet[],
     PRIMARY KEY (day, rollup)
 );
+ALTER TABLE hirundo.verdict_due ALTER COLUMN sources SET STORAGE EXTERNAL; -- gone in minutes: not worth compressing
 COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them, of a final day by the note of it (hop_model.late_at).';
 COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
-COMMENT ON COLUMN hirundo.verdict_due.since IS 'every row of ttl_day that the step changed has its last packet then or later; -infinity: any row may have changed or gone';
+COMMENT ON COLUMN hirundo.verdict_due.sources IS 'sources whose rows of ttl_day the step added or changed; NULL: those of any source may have changed or gone';
 
 CREATE TABLE hirundo.rollup_gap (
     sensor_id int NOT NULL,
@@ -294,7 +296,7 @@ BEGIN
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
             src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id
-        RETURNING t.day
+        RETURNING t.day, t.src
     ), counted AS MATERIALIZED (
         SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
             g.packets, g.first_at, g.last_at, g.src_region, g.src_asn
@@ -331,9 +333,9 @@ BEGIN
         GROUP BY 2
         ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
-        INSERT INTO hirundo.verdict_due (day, rollup, since)
-        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), lower(p_spans)
-        FROM (SELECT DISTINCT day FROM ttls WHERE p_expected IS NOT NULL) AS d
+        INSERT INTO hirundo.verdict_due (day, rollup, sources)
+        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(DISTINCT d.src)
+        FROM ttls d WHERE p_expected IS NOT NULL GROUP BY d.day
     )
     SELECT n INTO found_rows FROM total;
     RETURN found_rows;

@@ -11,6 +11,7 @@ INSERT INTO hirundo.setting VALUES
     ('spoofed_score_one_region', '-2'),
     ('genuine_score_one_region', '1'),
     ('verdict_full_seconds', '10'),
+    ('verdict_rest_times', '9'),
     ('hop_history_days', '3'),
     ('hop_model_retention_days', '35');
 
@@ -278,6 +279,7 @@ CREATE TABLE hirundo.verdict_history (
     computed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (day, src, track, version)
 );
+CREATE INDEX verdict_history_gone ON hirundo.verdict_history (day, src, track) WHERE verdict IS NULL;
 COMMENT ON TABLE hirundo.verdict_history IS 'Append-only: a row when the verdict of a track appears, changes or goes away.';
 COMMENT ON COLUMN hirundo.verdict_history.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_history.src IS 'source address as claimed';
@@ -313,6 +315,7 @@ BEGIN
         WHEN name ~ '^spoofed_score(_alone|_one_region)?$' THEN low := -9; high := 0;
         WHEN name ~ '^genuine_score(_one_region)?$' THEN low := 0; high := 9;
         WHEN name = 'verdict_full_seconds' THEN low := 0; high := 1000000;
+        WHEN name = 'verdict_rest_times' THEN low := 0; high := 1000;
         WHEN name = 'hop_history_days' THEN low := 0; high := 35;
         WHEN name = 'hop_model_retention_days' THEN low := 35; high := 36500;
         ELSE RETURN true;
@@ -342,7 +345,8 @@ ALTER TABLE hirundo.setting ADD CONSTRAINT setting_possible CHECK (hirundo.setti
 CREATE FUNCTION hirundo.verdict_settings(
     OUT spoofed_prevalence double precision, OUT spoofed_score double precision, OUT genuine_score double precision,
     OUT spoofed_score_alone double precision, OUT spoofed_score_one_region double precision, OUT genuine_score_one_region double precision,
-    OUT verdict_full_seconds double precision, OUT hop_history_days int, OUT hop_model_retention_days int)
+    OUT verdict_full_seconds double precision, OUT verdict_rest_times double precision, OUT hop_history_days int,
+    OUT hop_model_retention_days int)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_prevalence'), 0.5),
@@ -352,12 +356,13 @@ BEGIN ATOMIC
         coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_score_one_region'), -2),
         coalesce(max(value::float8) FILTER (WHERE name = 'genuine_score_one_region'), 1),
         coalesce(max(value::float8) FILTER (WHERE name = 'verdict_full_seconds'), 10),
+        coalesce(max(value::float8) FILTER (WHERE name = 'verdict_rest_times'), 9),
         coalesce(max(value::float8) FILTER (WHERE name = 'hop_history_days')::int, 3),
         coalesce(max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int, 35)
     FROM hirundo.setting
     WHERE name IN ('spoofed_prevalence', 'spoofed_score', 'genuine_score', 'spoofed_score_alone',
-        'spoofed_score_one_region', 'genuine_score_one_region', 'verdict_full_seconds', 'hop_history_days',
-        'hop_model_retention_days');
+        'spoofed_score_one_region', 'genuine_score_one_region', 'verdict_full_seconds', 'verdict_rest_times',
+        'hop_history_days', 'hop_model_retention_days');
 END;
 COMMENT ON FUNCTION hirundo.verdict_settings IS
     'The verdict''s settings; one that is not set has its default. spoofed_prevalence: share of sources taken to be spoofed beforehand, above 0 and below '
@@ -365,7 +370,7 @@ COMMENT ON FUNCTION hirundo.verdict_settings IS
     '..._alone where no sender, campaign or random TTL '
     'speaks against a track, ..._one_region where one region saw it; verdict_full_seconds: a day whose last whole pass took longer is judged '
     'in parts (the sources that have new packets), with a whole pass when the parts have read half as much as it did, '
-    'and when the day becomes final; hop_history_days: earlier days that vote on profiles; '
+    'and when the day becomes final; verdict_rest_times: so many times as long as it worked the job rests; hop_history_days: earlier days that vote on profiles; '
     'hop_model_retention_days: days that hop_holder and hop_holder_offset are kept.';
 
 CREATE FUNCTION hirundo.verdict_final_at(p_day date, p_opened_at timestamptz) RETURNS timestamptz
