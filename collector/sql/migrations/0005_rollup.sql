@@ -211,9 +211,15 @@ CREATE TABLE hirundo.rollup_dropped (
     month date PRIMARY KEY,
     dropped_at timestamptz NOT NULL
 );
-COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day and service_day that were dropped: what may be there again since then, of late data, is not all of them.';
+COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day, service_day and verdicts that were dropped: what may be there again since then, of late data, is not all of them.';
 COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
+
+CREATE FUNCTION hirundo.monthly_tables() RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN ARRAY['ttl_day', 'source_day', 'service_day', 'verdict', 'verdict_history'];
+COMMENT ON FUNCTION hirundo.monthly_tables IS
+    'Tables partitioned by month: partitions of a month are made and dropped together.';
 
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -226,7 +232,7 @@ BEGIN
     IF p_day IS NULL OR p_day NOT BETWEEN '1969-12-31' AND '2201-01-01' THEN
         RAISE EXCEPTION 'day % is out of range', p_day USING ERRCODE = '22008';
     END IF;
-    FOREACH parent IN ARRAY ARRAY['ttl_day', 'source_day', 'service_day'] LOOP
+    FOREACH parent IN ARRAY hirundo.monthly_tables() LOOP
         partition := parent || to_char(month, '_YYYYMM');
         -- to_regclass sees what others committed, whatever our snapshot.
         IF to_regclass('hirundo.' || partition) IS NULL THEN
@@ -242,7 +248,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.ensure_rollup_month IS
-    'Makes the rollups'' partitions of the month of a day (1970 to 2200) where they are missing.';
+    'Makes the partitions of the month of a day (1970 to 2200), of rollups and verdicts, where they are missing.';
 
 -- The steps. Not for others: they trust their arguments.
 
@@ -573,8 +579,9 @@ BEGIN
             AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month'
                 <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
     LOOP
-        EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month,
-            'service_day_' || month);
+        EXECUTE (SELECT 'DROP TABLE ' || string_agg(format('hirundo.%I', parent || '_' || month), ', ')
+            FROM unnest(hirundo.monthly_tables()) AS t (parent));
+        PERFORM hirundo.verdict_forget_month(to_date(month, 'YYYYMM'));
         INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
             ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
         dropped := dropped + 1;
@@ -583,13 +590,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.drop_rollup_months IS
-    'Drops months of ttl_day, source_day and service_day that ended more than setting rollup_retention_days ago (not set: none), '
-    'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
+    'Drops months of rollups and verdicts, with what these were made from, that ended more than setting '
+    'rollup_retention_days ago (not set: none), notes them in rollup_dropped, and returns how many. Error 55P03 when the '
+    'tables are busy: try again.';
 
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.ensure_rollup_month, hirundo.rollup_merge,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.monthly_tables,
+    hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;

@@ -7,7 +7,7 @@ COMMENT ON TABLE hirundo.setting IS
     'init (UTC). home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
     'observations, rows in quarantine and refused frames are kept (200). connection_retention_days: days that rows of '
     'sensor_connection are kept (90). status_retention_days: days that rows of sensor_status are kept (400). '
-    'rollup_retention_days: days that ttl_day and source_day are kept (not set: for ever). spoofed_prevalence: share of '
+    'rollup_retention_days: days that rollups and verdicts are kept, in whole months (not set: for ever). spoofed_prevalence: share of '
     'sources taken to be spoofed before their TTLs are looked at; above or below 0.5 it makes thresholds stricter, never '
     'laxer (0.5). Thresholds of the score, log10 of the odds genuine to spoofed: spoofed_score: spoofed at or below (-1); '
     'spoofed_score_alone: where no sender, campaign or random TTL speaks against the source (-2); '
