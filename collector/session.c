@@ -23,7 +23,7 @@
 /* PROTOCOL.md, section Times: absolute deadlines, so that one byte now and then does not help. */
 #define HANDSHAKE_MS 10000
 #define HELLO_US (5 * US_PER_S)
-#define FRAME_US (30 * US_PER_S)
+#define FRAME_US (30 * US_PER_S) /* and frame_line_us() */
 #define SILENCE_US (45 * US_PER_S)
 /* Records in flight (PROTOCOL.md, section Credit). */
 #define FLIGHT_MAX 1024u
@@ -633,9 +633,10 @@ void session_sweep(struct session_host *host)
 		if (s->state == HELLO && now - s->entered_us > HELLO_US)
 			refuse(s, HIRUNDO__V1__REFUSED__REASON__TIMEOUT, "no HELLO in time");
 		else if (s->state == STREAM && !s->paused && !frame_reader_idle(&s->reader) &&
-			 now - s->frame_us > FRAME_US)
+			 now - s->frame_us > FRAME_US + frame_line_us(s->reader.size))
 			refuse(s, HIRUNDO__V1__REFUSED__REASON__TIMEOUT, "a frame took too long");
-		else if (s->state == STREAM && !s->paused && now - s->heard_us > SILENCE_US)
+		else if (s->state == STREAM && !s->paused && frame_reader_idle(&s->reader) &&
+			 now - s->heard_us > SILENCE_US)
 			refuse(s, HIRUNDO__V1__REFUSED__REASON__TIMEOUT, "the sensor is silent");
 	}
 }

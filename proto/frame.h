@@ -18,6 +18,8 @@
 #define FRAME_MAX (1024u * 1024u)
 /** Largest control frame, so also of HELLO, bytes. */
 #define FRAME_MAX_EARLY (64u * 1024u)
+/** The slowest line that is served, bytes/s: what a frame takes on it comes on top of deadlines. */
+#define FRAME_LINE_BYTES_PER_S 4096u
 #define SEQ_MAX UINT64_C(0x7fffffffffffffff)
 
 enum frame_type {
@@ -53,6 +55,12 @@ struct frame_header {
 	uint64_t prev_checksum; /* chain checksum of record first_seq - 1; 0 for the first */
 	uint64_t checksum; /* XXH3-64 of the frame with these 8 bytes left out */
 };
+
+/** @return microseconds that this many bytes take on the slowest line */
+static inline int64_t frame_line_us(uint64_t bytes)
+{
+	return (int64_t)(bytes * 1000000 / FRAME_LINE_BYTES_PER_S);
+}
 
 enum frame_res {
 	FRAME_OK = 0,

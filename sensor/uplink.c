@@ -61,14 +61,13 @@ struct uplink {
 	struct frame_reader reader;
 	struct buf out;
 	bool out_pending; /* `out` holds a frame that the channel did not take yet */
-
 	uint64_t credit, in_flight;
 	struct flight flights[FLIGHT_MAX];
 	size_t flights_first, flights_n;
 	int64_t since_us, heard_us; /* monotonic: state entered, last frame in */
 	uint64_t bytes_before; /* of earlier connections */
 	bool refused; /* this connection was refused: wait long */
-	bool again_now; /* connect again without waiting (after a fork) */
+	bool again_now; /* connect again without waiting */
 
 	struct search search; /* SEARCHING: for the last shared record */
 
@@ -584,6 +583,7 @@ static void on_timer(uv_timer_t *t)
 	struct uplink *u = t->data;
 	Hirundo__V1__Ping ping = HIRUNDO__V1__PING__INIT;
 	int64_t now = clock_mono_us();
+	uint64_t oldest = u->flights_n > 0 ? u->flights[u->flights_first].bytes : 0;
 
 	switch (u->state) {
 	case IDLE: resolve(u); return;
@@ -599,7 +599,7 @@ static void on_timer(uv_timer_t *t)
 			drop(u, "the collector does not answer HELLO");
 		return;
 	case STREAMING:
-		if (now - u->heard_us > DEAD_AFTER_US)
+		if (now - u->heard_us > DEAD_AFTER_US + frame_line_us(oldest))
 			drop(u, "the collector is silent");
 		else if (now - u->heard_us > PING_AFTER_US)
 			send_control(u, FRAME_PING, &ping);

@@ -29,6 +29,7 @@ struct command {
 
 int command_db_init(struct admin *a, int argc, char **argv);
 int command_db_migrate(struct admin *a, int argc, char **argv);
+int command_db_zone(struct admin *a, int argc, char **argv);
 int command_db_status(struct admin *a, int argc, char **argv);
 int command_ca_init(struct admin *a, int argc, char **argv);
 int command_sensor_add(struct admin *a, int argc, char **argv);

@@ -1,4 +1,4 @@
-/* db init, db migrate, db status. */
+/* db init, db migrate, db zone, db status. */
 #include <getopt.h>
 #include <string.h>
 #include <sysexits.h>
@@ -51,7 +51,7 @@ static int set_zone(struct admin *a, const char *zone)
 		1, &zone, &allowed);
 	if (code == EX_OK && !allowed)
 		code = fail(EX_DATAERR,
-			"the reporting zone can not be changed: there are observations already");
+			"there are observations already: db zone changes the reporting zone");
 	return code == EX_OK ? set(a, "reporting_zone", zone) : code;
 }
 
@@ -112,6 +112,37 @@ int command_db_migrate(struct admin *a, int argc, char **argv)
 	if (code == EX_OK)
 		code = sql_connect(a, SQL_PLAIN);
 	return code == EX_OK ? migrate(a, false) : code;
+}
+
+int command_db_zone(struct admin *a, int argc, char **argv)
+{
+	static const struct option options[] = {{"force", no_argument, NULL, 'f'}, {0}};
+	const char *values[] = {NULL, "false"};
+	PGresult *res = NULL;
+	int c, code;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'f')
+			return EX_USAGE;
+		values[1] = "true";
+	}
+	if (optind + 1 != argc)
+		return fail(EX_USAGE, "db zone: give one time zone, as Asia/Tokyo");
+	values[0] = argv[optind];
+	code = sql_connect(a, SQL_OWNER);
+	if (code == EX_OK)
+		code = sql_query(a, "SELECT * FROM hirundo.change_zone($1, $2)", 2, values, &res);
+	if (code != EX_OK)
+		return code;
+	(void)printf(
+		"reporting days are those of %s; the collector counts %s days of sensors anew\n",
+		values[0], PQgetvalue(res, 0, 0));
+	if (!PQgetisnull(res, 0, 1))
+		(void)printf(
+			"lost are rollups of %s rows from %s to %s, whose raw rows were dropped\n",
+			PQgetvalue(res, 0, 1), PQgetvalue(res, 0, 2), PQgetvalue(res, 0, 3));
+	PQclear(res);
+	return EX_OK;
 }
 
 int command_db_status(struct admin *a, int argc, char **argv)

@@ -334,8 +334,9 @@ def test_second_connection_takes_over(world):
 
 @pytest.mark.slow
 def test_late_deadlines(world):
-    """30 s for a frame although its bytes keep coming, 45 s of silence. One sensor has one connection."""
-    enrolled = [world.installation.enroll(f"late-{n}") for n in range(2)]
+    """30 s for a frame although its bytes keep coming, and 1 s for each 4 KiB of it, so that a slow line delivers; 45 s
+    of silence. One sensor has one connection."""
+    enrolled = [world.installation.enroll(f"late-{n}") for n in range(3)]
 
     def ends(n: int, data: bytes, text: str):
         with Peer(world.collector.address, enrolled[n].bundle, timeout=60) as p:
@@ -346,12 +347,24 @@ def test_late_deadlines(world):
                 p.receive()
             return time.monotonic() - start
 
+    def slow_line(n: int):
+        with Peer(world.collector.address, enrolled[n].bundle, timeout=60) as p:
+            p.greet()
+            data = p.rows(5000)
+            assert len(data) > 20 * 4096
+            for i in range(0, len(data), -(-len(data) // 80)):
+                time.sleep(0.5)
+                p.send(data[i:i + -(-len(data) // 80)])
+            p.acked()
+
     with concurrent.futures.ThreadPoolExecutor() as pool:
         frame = pool.submit(ends, 0, lambda p: p.rows(), "TIMEOUT: a frame took too long")
         silent = pool.submit(ends, 1, lambda p: b"", "TIMEOUT: the sensor is silent")
-        while not (frame.done() and silent.done()):
+        slow = pool.submit(slow_line, 2)
+        while not (frame.done() and silent.done() and slow.done()):
             world.check()
             time.sleep(1)
+        slow.result()
         assert 29.5 < frame.result() < 33 and 44.5 < silent.result() < 48
 
 

@@ -80,6 +80,23 @@ def test_settings(admin):
     assert (settings["reporting_zone"], settings["raw_retention_days"]) == ("Asia/Seoul", "60")
 
 
+def test_zone(admin):
+    """What it does to rollups: test_rollup.py."""
+    admin.run("db", "init")
+    assert admin.run("db", "zone", "Asia/Tokyo").stdout == \
+        "reporting days are those of Asia/Tokyo; the collector counts 0 days of sensors anew\n"
+    assert admin.query("SELECT value FROM hirundo.setting WHERE name = 'reporting_zone'") == [("Asia/Tokyo",)]
+    for argv, code, word in ((["Tokyo"], 65, "Tokyo"), ([], 64, "time zone"), (["UTC", "UTC"], 64, "time zone")):
+        run = admin.run("db", "zone", *argv, check=False)
+        assert (run.returncode, word in run.stderr, run.stderr.count("\n")) == (code, True, 1)
+    admin.query("INSERT INTO hirundo.ingest_day_frozen VALUES (1, '2026-03-01', 7, 9, now())")
+    admin.query("SELECT hirundo.ensure_rollup_month('2026-03-01')")
+    admin.query("INSERT INTO hirundo.service_day VALUES (9, 1, '2026-03-01', '23/TCP', 'probe')")
+    run = admin.run("db", "zone", "UTC", check=False)
+    assert run.returncode == 65 and "from 2026-03-01 to 2026-03-01" in run.stderr
+    assert "rollups of 7 rows from 2026-03-01 to 2026-03-01" in admin.run("db", "zone", "UTC", "--force").stdout
+
+
 @pytest.mark.parametrize("argv,word", [
     (["--reporting-zone", "Mars/Olympus"], "zone"),
     (["--home", "Japan"], "--home"),

@@ -117,7 +117,7 @@ def test_response_sources_called_spoofed(filled, world):
     for row in rows:
         hosts = {}
         for (day, src, _), v in world.verdict.items():
-            if day == row[0] and v["signature"] >> 40 & 1 and v["kind"] not in ("bogon", "unlisted"):
+            if day == row[0] and v["signature"] >> 40 & 1 and v["scored"] and v["kind"] != "bogon":
                 hosts[report_world.host(src)] = hosts.get(report_world.host(src), False) or v["verdict"] == "spoofed"
         if row[0] == DAYS[3]:
             assert row[1:] == (None,) * 5

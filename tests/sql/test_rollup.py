@@ -241,6 +241,78 @@ def test_days_of_a_zone(database, zone):
     rollups.compare(database.connection)
 
 
+def ingest_with_books(database, sensor: int, seq: int, begin: int, rows: int) -> None:
+    with database.connection.transaction():
+        database.run(rows_sql(sensor, begin, rows))
+        database.run(mark_sql(sensor, seq, begin, rows))
+        database.run("INSERT INTO hirundo.ingest_batch (sensor_id, epoch, seq, first_seq, checksum, packets_total, packets,"
+                     " stored, quarantined, rejected, lost, received_at, rows, stored_rows, samples, fold_early, bytes, kind)"
+                     " VALUES (%s, 1, %s, %s, 0, 0, %s, %s, 0, 0, 0, now(), %s, %s, 0, 0, 0, 1)",
+                     sensor, seq, seq, rows, rows, rows, rows)
+        database.run("INSERT INTO hirundo.ingest_batch_day SELECT %s, 1, %s, day, count(*), sum(packets) FROM ("
+                     "SELECT (observed_at AT TIME ZONE 'UTC')::date AS day, packets FROM hirundo.observation"
+                     " WHERE sensor_id = %s AND xmin = pg_current_xact_id()::xid) AS o GROUP BY day", sensor, seq, sensor)
+
+
+@pytest.mark.parametrize("zone", ("Asia/Colombo", "Asia/Tokyo", "America/St_Johns"))
+def test_change_of_zone(database, zone):
+    for seq, begin in enumerate(range(-86400, 86400, 5400), 1):
+        for sensor in (1, 2):
+            ingest_with_books(database, sensor, seq, begin, 40)
+    rollups.catch_up(database.connection, rows=500)
+    before = rollups.found(database.connection)
+    ingest_with_books(database, 1, 100, 3000, 40)  # not rolled up yet
+    days, *lost = database.run("SELECT * FROM hirundo.change_zone(%s, false)", zone).fetchone()
+    assert 2 * 3 <= days <= 2 * 4 and lost == [None] * 3
+    assert database.run("SELECT count(*) FROM hirundo.ttl_day").fetchone() == (0,)
+    ingest_with_books(database, 2, 100, 4000, 40)
+    rollups.catch_up(database.connection)
+    rollups.compare(database.connection)
+    assert rollups.found(database.connection)[1] != before[1]
+    assert database.run("SELECT count(*) FROM hirundo.rollup_gap").fetchone() == (0,)
+    database.run("SELECT hirundo.change_zone('UTC', false)")
+    rollups.catch_up(database.connection)
+    rollups.compare(database.connection)
+
+
+def test_change_of_zone_without_raw_rows(database):
+    """What can not be counted anew is refused, or lost with a note, never a part of a day."""
+    first, last = f"{DAY[:-2]}01", "2026-02-28"
+    for seq, begin in enumerate(range(-86400, 86400, 5400), 1):
+        ingest_with_books(database, 1, seq, begin, 40)
+    rollups.catch_up(database.connection)
+    before = rollups.found(database.connection)
+    n, packets = database.run("SELECT sum(rows), sum(packets) FROM hirundo.ingest_batch_day WHERE day = %s", last).fetchone()
+    database.run("INSERT INTO hirundo.ingest_day_frozen (sensor_id, day, rows, packets) VALUES (1, %s, %s, %s)", last, n, packets)
+    database.run("DELETE FROM hirundo.observation WHERE (observed_at AT TIME ZONE 'UTC')::date = %s", last)
+    with pytest.raises(psycopg.errors.RestrictViolation, match=f"raw rows from {last} to {last} were dropped"):
+        database.run("SELECT hirundo.change_zone('Asia/Tokyo', false)")
+    assert rollups.found(database.connection) == before
+    days, *lost = database.run("SELECT * FROM hirundo.change_zone('Asia/Tokyo', true)").fetchone()
+    assert [str(value) for value in lost] == [str(n), last, last]
+    rollups.catch_up(database.connection)
+    # Tokyo's 1 March began on 28 February in UTC: it can not be whole.
+    gaps = {str(day) for (day,) in database.run("SELECT day FROM hirundo.rollup_gap").fetchall()}
+    assert gaps == {last, first}
+    assert {str(key[1]) for key in rollups.found(database.connection)[0]} == {"2026-03-02"}
+    want = {key: row for key, row in rollups.expected(database.connection)[0].items() if str(key[1]) == "2026-03-02"}
+    assert rollups.found(database.connection)[0] == want and want
+
+
+def test_zones_do_not_mix(database):
+    ingest(database, 1, 1, 0, 100)
+    rollups.catch_up(database.connection)
+    database.run("UPDATE hirundo.setting SET value = 'Asia/Tokyo' WHERE name = 'reporting_zone'")
+    ingest(database, 1, 2, 50, 40)
+    for sql in ("SELECT * FROM report.coverage('[2026-03-01,2026-03-02)')", rollups.STEP[1] % (1, 1000)):
+        database.run(rollups.STEP[0])
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="are of days in UTC, .* is Asia/Tokyo"):
+            database.run(sql)
+        database.run("ROLLBACK")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="no time zone is called 'Tokio'"):
+        database.run("SELECT hirundo.change_zone('Tokio', true)")
+
+
 def status(database, sensor: int, seq: int, begin: str | None, end: str | None, drops: int = 0, run: int = 1,
            epoch: int = 1) -> None:
     with database.connection.transaction():

@@ -91,6 +91,21 @@ LANGUAGE sql STABLE
 RETURN (SELECT value FROM hirundo.setting WHERE name = 'reporting_zone');
 COMMENT ON FUNCTION hirundo.reporting_zone IS 'Time zone of reporting days (setting reporting_zone).';
 
+CREATE FUNCTION hirundo.check_zone() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted text := (SELECT value FROM hirundo.setting WHERE name = 'rollup_zone');
+BEGIN
+    IF counted <> hirundo.reporting_zone() THEN
+        RAISE EXCEPTION 'the rollups are of days in %, setting reporting_zone is %', counted, hirundo.reporting_zone()
+            USING ERRCODE = '55000', HINT = 'Set it back, or run hirundo-admin db zone.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hirundo.check_zone IS
+    'Error where setting reporting_zone was changed behind rollups that are there: days of two zones would mix.';
+
 -- Tables.
 
 CREATE TABLE hirundo.ttl_day (
@@ -502,6 +517,9 @@ BEGIN
             USING ERRCODE = '25001', HINT = 'BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE ONLY '
                 'hirundo.observation IN ROW EXCLUSIVE MODE; SELECT * FROM hirundo.rollup(...); COMMIT';
     END IF;
+    -- Days of two zones must not mix.
+    INSERT INTO hirundo.setting VALUES ('rollup_zone', zone) ON CONFLICT ON CONSTRAINT setting_pkey DO NOTHING;
+    PERFORM hirundo.check_zone();
     -- Saves work that would end with 40001; nothing depends on it.
     IF NOT pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), p_sensor_id) THEN
         RETURN;
@@ -597,7 +615,7 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.monthly_tables,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables,
     hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,

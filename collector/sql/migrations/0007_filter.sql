@@ -31,6 +31,7 @@ AS $$
 DECLARE
     today date := (now() AT TIME ZONE hirundo.reporting_zone())::date;
 BEGIN
+    PERFORM hirundo.check_zone();
     IF period IS NULL THEN
         RAISE EXCEPTION 'period is NULL' USING ERRCODE = '22004';
     ELSIF isempty(period) THEN
@@ -46,7 +47,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.check_period IS
-    'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days).';
+    'Error unless the period has two bounds, is not empty, and ends with today or before (reporting days), which the '
+    'rollups have, too.';
 
 CREATE FUNCTION hirundo.check_complete(period daterange, sensors int[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE

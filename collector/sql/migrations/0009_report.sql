@@ -260,7 +260,7 @@ BEGIN
             SELECT v.day, bool_or(v.verdict = 'spoofed') AS spoofed
             FROM hirundo.verdict v
             WHERE v.day >= lower(period) AND v.day < upper(period) AND (v.signature >> 40) & 1 = 1
-                AND v.kind NOT IN ('unlisted', 'bogon')
+                AND v.log_claimed IS NOT NULL
             GROUP BY v.day, hirundo.host(v.src)) h
         GROUP BY h.day
     )
@@ -275,9 +275,9 @@ END
 $$;
 COMMENT ON FUNCTION report.response_sources_called_spoofed IS
     'A live check of the verdicts that needs no labels: who answers (SYN-ACK, RST, ICMP replies and errors, known UDP '
-    'services) to packets that carried our addresses is hardly ever spoofed itself. n: hosts (IPv6: /64) with a judged '
-    'track whose main signature is a response''s, without special-purpose and unallocated addresses (those are not '
-    'judged by TTL); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval '
+    'services) to packets that carried our addresses is hardly ever spoofed itself. n: hosts (IPv6: /64) with a '
+    'track whose main signature is a response''s and that was judged by its TTLs (special-purpose and unallocated '
+    'addresses are not, nor what too little is known of); called_spoofed: of them, with such a track called spoofed; share and its 95 % Wilson interval '
     '(from, to), NULL where n is 0. One row a reporting day; n NULL: not judged yet. It is not the false-alarm rate of '
     'scanners: responses are exempt from the campaign test, come from other networks and machines, and may be forged '
     'after all.';
@@ -528,6 +528,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
         $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
     ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$);
 
+GRANT SELECT ON hirundo.report_example TO hirundo_analyst;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
 -- But those that tell of single sources: nothing yet says which a viewer may see.
