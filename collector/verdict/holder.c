@@ -288,13 +288,14 @@ int holder_learn(struct detector *d)
 static const struct votes *find_votes(const struct detector *d, uint32_t holder, uint16_t sensor)
 {
 	const struct holders *h = &d->holders;
-	size_t low = h->first[holder], high = h->first[holder + 1];
+	size_t low = h->first[holder], high = h->first[holder + 1], guess;
 
+	if (low == high)
+		return NULL;
 	/* Where all sensors have votes, the place is known; the offset's is at the end. */
-	if (low < high && h->votes[high - 1].sensor <= sensor)
-		low = high - 1;
-	else if (sensor < high - low && h->votes[low + sensor].sensor == sensor)
-		return &h->votes[low + sensor];
+	guess = sensor < high - low ? low + sensor : high - 1;
+	if (h->votes[guess].sensor == sensor)
+		return &h->votes[guess];
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 

@@ -47,6 +47,7 @@ struct bucket {
 struct campaigns {
 	uint32_t *order; /* rows, by bucket, then holder and hops */
 	uint32_t *holder; /* [place in order]; beside it, so that rows need not be looked up */
+	uint16_t *region; /* that the row's source claims; likewise */
 	uint8_t *hops;
 	struct bucket *buckets; /* ascending by signature, sensor, class */
 	size_t buckets_n;
