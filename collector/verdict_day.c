@@ -183,6 +183,16 @@ static int covering(struct verdict_day *d, unsigned family, const uint8_t *a, ui
 	return holder_number(d, text, (size_t)n, ret);
 }
 
+/* Numbers that lie a step of bytes apart become those that they moved to. */
+static void renumber(uint32_t *number, size_t n, size_t step, const uint32_t *moved)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t *at = (void *)((uint8_t *)number + i * step);
+
+		*at = moved[*at];
+	}
+}
+
 static int settle_sources(struct verdict_day *d, unsigned family)
 {
 	struct verdict_family *f = &d->family[family];
@@ -211,8 +221,8 @@ static int settle_sources(struct verdict_day *d, unsigned family)
 		else
 			e = covering(d, family, address, &s->holder);
 	}
-	for (size_t i = 0; i < f->rows_n; i++)
-		f->rows[i].source = moved[f->rows[i].source];
+	if (f->rows)
+		renumber(&f->rows->source, f->rows_n, sizeof(*f->rows), moved);
 	free(moved);
 	free(f->claims);
 	f->claims = NULL;
@@ -227,12 +237,11 @@ static int settle_holders(struct verdict_day *d)
 
 	if (e < 0)
 		return e;
-	for (unsigned family = 0; family < 2; family++)
-		for (uint32_t i = 0; i < d->family[family].addresses.n; i++) {
-			struct verdict_source *s = &d->family[family].sources[i];
+	for (unsigned family = 0; family < 2; family++) {
+		struct verdict_family *f = &d->family[family];
 
-			s->holder = moved[s->holder];
-		}
+		renumber(&f->sources->holder, f->addresses.n, sizeof(*f->sources), moved);
+	}
 	free(moved);
 	return 0;
 }
@@ -244,10 +253,12 @@ static int settle_signatures(struct verdict_day *d)
 
 	if (e < 0)
 		return e;
-	for (unsigned family = 0; family < 2; family++)
-		for (size_t i = 0; i < d->family[family].rows_n; i++)
-			d->family[family].rows[i].signature =
-				moved[d->family[family].rows[i].signature];
+	for (unsigned family = 0; family < 2; family++) {
+		struct verdict_family *f = &d->family[family];
+
+		if (f->rows)
+			renumber(&f->rows->signature, f->rows_n, sizeof(*f->rows), moved);
+	}
 	free(moved);
 	d->response = zeroed(d->signatures.n, sizeof(*d->response));
 	if (!d->response)
