@@ -144,7 +144,7 @@ def test_no_rules_and_no_inheritance_but_partitions(ask):
 
 def test_no_default_partition(ask):
     assert ask("SELECT partrelid::regclass::text FROM pg_partitioned_table WHERE partdefid <> 0") == []
-    assert ask("SELECT count(*) FROM pg_partitioned_table")[0][0] == 5
+    assert ask("SELECT count(*) FROM pg_partitioned_table")[0][0] == 7
 
 
 def test_partitions_are_utc_days(ask):

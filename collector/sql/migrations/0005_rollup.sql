@@ -125,6 +125,7 @@ CREATE TABLE hirundo.ttl_day (
     holder text,
     PRIMARY KEY (sensor_id, day, src, signature, ttl)
 ) PARTITION BY RANGE (day);
+CREATE INDEX ttl_day_day ON hirundo.ttl_day USING brin (day) WITH (autosummarize = on); -- the verdict reads whole days
 COMMENT ON TABLE hirundo.ttl_day IS 'Rollup for the verdict: TTLs of each source at each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
 COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';
@@ -204,13 +205,14 @@ COMMENT ON COLUMN hirundo.coverage.seconds IS 'seconds covered by STATUS records
 CREATE TABLE hirundo.verdict_due (
     day date NOT NULL,
     rollup bigint NOT NULL,
-    since timestamptz NOT NULL DEFAULT '-infinity',
+    sources inet[],
     PRIMARY KEY (day, rollup)
 );
+ALTER TABLE hirundo.verdict_due ALTER COLUMN sources SET STORAGE EXTERNAL; -- gone in minutes: not worth compressing
 COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them, of a final day by the note of it (hop_model.late_at).';
 COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
-COMMENT ON COLUMN hirundo.verdict_due.since IS 'every row of ttl_day that the step changed has its last packet then or later; -infinity: any row may have changed or gone';
+COMMENT ON COLUMN hirundo.verdict_due.sources IS 'sources whose rows of ttl_day the step added or changed; NULL: those of any source may have changed or gone';
 
 CREATE TABLE hirundo.rollup_gap (
     sensor_id int NOT NULL,
@@ -229,7 +231,7 @@ CREATE TABLE hirundo.rollup_dropped (
     month date PRIMARY KEY,
     dropped_at timestamptz NOT NULL
 );
-COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day and service_day that were dropped: what may be there again since then, of late data, is not all of them.';
+COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day, service_day and verdicts that were dropped: what may be there again since then, of late data, is not all of them.';
 COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
 
@@ -252,6 +254,12 @@ COMMENT ON TABLE hirundo.answer_mark IS 'Reporting days whose rollups changed; a
 COMMENT ON COLUMN hirundo.answer_mark.mark IS 'random number of the change';
 COMMENT ON COLUMN hirundo.answer_mark.days IS 'days that may have changed';
 
+CREATE FUNCTION hirundo.monthly_tables() RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN ARRAY['ttl_day', 'source_day', 'service_day', 'verdict', 'verdict_history'];
+COMMENT ON FUNCTION hirundo.monthly_tables IS
+    'Tables partitioned by month: partitions of a month are made and dropped together.';
+
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -263,7 +271,7 @@ BEGIN
     IF p_day IS NULL OR p_day NOT BETWEEN '1969-12-31' AND '2201-01-01' THEN
         RAISE EXCEPTION 'day % is out of range', p_day USING ERRCODE = '22008';
     END IF;
-    FOREACH parent IN ARRAY ARRAY['ttl_day', 'source_day', 'service_day'] LOOP
+    FOREACH parent IN ARRAY hirundo.monthly_tables() LOOP
         partition := parent || to_char(month, '_YYYYMM');
         -- to_regclass sees what others committed, whatever our snapshot.
         IF to_regclass('hirundo.' || partition) IS NULL THEN
@@ -279,7 +287,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.ensure_rollup_month IS
-    'Makes the rollups'' partitions of the month of a day (1970 to 2200) where they are missing.';
+    'Makes the partitions of the month of a day (1970 to 2200), of rollups and verdicts, where they are missing.';
 
 -- The steps. Not for others: they trust their arguments.
 
@@ -354,7 +362,7 @@ BEGIN
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
             src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id,
             organization_id = coalesce(t.organization_id, excluded.organization_id)
-        RETURNING t.day
+        RETURNING t.day, t.src
     ), counted AS MATERIALIZED (
         SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
             g.packets, g.first_at, g.last_at, g.src_region, g.src_asn
@@ -392,9 +400,9 @@ BEGIN
         GROUP BY 2
         ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
-        INSERT INTO hirundo.verdict_due (day, rollup, since)
-        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), lower(p_spans)
-        FROM (SELECT DISTINCT day FROM ttls WHERE p_expected IS NOT NULL) AS d
+        INSERT INTO hirundo.verdict_due (day, rollup, sources)
+        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(DISTINCT d.src)
+        FROM ttls d WHERE p_expected IS NOT NULL GROUP BY d.day
     )
     SELECT n INTO found_rows FROM total;
     RETURN found_rows;
@@ -665,8 +673,9 @@ BEGIN
             AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month'
                 <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
     LOOP
-        EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month,
-            'service_day_' || month);
+        EXECUTE (SELECT 'DROP TABLE ' || string_agg(format('hirundo.%I', parent || '_' || month), ', ')
+            FROM unnest(hirundo.monthly_tables()) AS t (parent));
+        PERFORM hirundo.verdict_forget_month(to_date(month, 'YYYYMM'));
         INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
             ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
         PERFORM hirundo.mark_answers(daterange(to_date(month, 'YYYYMM'),
@@ -677,14 +686,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.drop_rollup_months IS
-    'Drops months of ttl_day, source_day and service_day that ended more than setting rollup_retention_days ago (not set: none), '
-    'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
+    'Drops months of rollups and verdicts, with what these were made from, that ended more than setting '
+    'rollup_retention_days ago (not set: none), notes them in rollup_dropped, and returns how many. Error 55P03 when the '
+    'tables are busy: try again.';
 
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.ensure_rollup_month,
-    hirundo.rollup_merge,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables,
+    hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;

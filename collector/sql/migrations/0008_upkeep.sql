@@ -7,13 +7,13 @@ COMMENT ON TABLE hirundo.setting IS
     'init (UTC), changed by db zone only. rollup_zone: zone of the days of the rollups, set by the first of them. home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
     'observations, rows in quarantine and refused frames are kept (200). connection_retention_days: days that rows of '
     'sensor_connection are kept (90). status_retention_days: days that rows of sensor_status are kept (400). '
-    'rollup_retention_days: days that ttl_day, source_day and service_day are kept (not set: for ever). spoofed_prevalence: share of '
+    'rollup_retention_days: days that rollups and verdicts are kept, in whole months (not set: for ever). spoofed_prevalence: share of '
     'sources taken to be spoofed before their TTLs are looked at; above or below 0.5 it makes thresholds stricter, never '
     'laxer (0.5). Thresholds of the score, log10 of the odds genuine to spoofed: spoofed_score: spoofed at or below (-1); '
     'spoofed_score_alone: where no sender, campaign or random TTL speaks against the source (-2); '
     'spoofed_score_one_region: such a one that one region saw (-2); genuine_score: genuine at or above (0.5); '
     'genuine_score_one_region: what one region saw (1). verdict_full_seconds: a day whose last whole pass took longer is '
-    'judged in parts (10). hop_history_days: earlier days that vote on how far networks are away (3). '
+    'judged in parts (10). verdict_rest_times: so many times as long as it worked the verdict job rests (9). hop_history_days: earlier days that vote on how far networks are away (3). '
     'hop_model_retention_days: days that these votes are kept (35).';
 
 CREATE INDEX observation_quarantine_received_at ON hirundo.observation_quarantine USING brin (received_at);
