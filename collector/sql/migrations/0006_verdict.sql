@@ -1,5 +1,5 @@
 -- The verdict on sources, and every number that it was made from. Written by the collector's verdict job
--- (collector/verdict/ computes), one transaction a reporting day; 0015_verdict_score.sql computes it once more.
+-- (collector/verdict/ computes), one transaction a reporting day; 0018_verdict_score.sql computes it once more.
 -- Not of one sensor: keys begin with the day.
 -- Units: hops; score and prior in log10; densities in natural logarithms. Profiles of IPv4 and IPv6 are
 -- apart (family 4, 6), because their paths are.
