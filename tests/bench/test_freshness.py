@@ -135,8 +135,10 @@ def test_freshness(private_installation):
     installation.wait_query("SELECT count(*) FROM hirundo.dirty_mark", 0, timeout=600)
     drained = time.monotonic() - begin
     total = RATE * SECONDS
-    (backend,), = installation.query("SELECT pid FROM pg_stat_activity WHERE query LIKE '%%hirundo.dirty_mark m LEFT JOIN%%'"
-                                     " AND pid <> pg_backend_pid() AND datname = current_database()")
+    # The one of the collector's connections that rolls up, whatever it does just now.
+    (backend,), = installation.query("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~"
+                                     " 'hirundo.rollup[(]|dirty_mark m LEFT JOIN|drop_rollup_months'"
+                                     " AND datname = current_database()")
     core = total / cpu_seconds(backend)
     print(f"{total:,} rows in {fed:.1f} s (at most {late[0]:.1f} s late); {(total - waiting) / fed:,.0f} rows/s rolled up while"
           f" they came; then the oldest mark was {age:.1f} s old, {waiting:,} rows waited, and {drained - fed:.1f} s more took"
