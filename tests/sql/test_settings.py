@@ -72,10 +72,11 @@ def test_what_is_not_set_has_its_default(owner, name):
 
 
 def test_every_setting_is_described(owner):
-    """With its value after db init, but for the one that is not there then."""
+    """With its value after db init, but for those that are not there then."""
     (text,) = owner.execute("SELECT obj_description('hirundo.setting'::regclass)").fetchone()
     described = {name: value for name, value in re.findall(r"\b([a-z]+(?:_[a-z]+)+): [^()]*\(([^()]*)\)", text)}
     assert described.pop("rollup_retention_days") == "not set: for ever"
+    assert described.pop("rollup_zone") == "not set before"
     assert described == DEFAULTS | {
         "compatible_from": "1", "reporting_zone": "UTC", "home_region": "JP", "raw_retention_days": "200",
         "connection_retention_days": "90", "status_retention_days": "400"}

@@ -4,7 +4,7 @@ INSERT INTO hirundo.setting VALUES ('status_retention_days', '400') ON CONFLICT 
 COMMENT ON TABLE hirundo.setting IS
     'Settings of this installation; the owner changes them (UPDATE), and programs need no restart. In brackets: the value '
     'after db init. compatible_from: oldest schema version that a program must know to use this database, set by migrations (1). reporting_zone: time zone of reporting days, chosen at db '
-    'init (UTC), changed by db zone only. rollup_zone: zone of the days of the rollups, set by the first of them. home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
+    'init (UTC), changed by db zone only. rollup_zone: zone of the days of the rollups, set by the first of them (not set before). home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
     'observations, rows in quarantine and refused frames are kept (200). connection_retention_days: days that rows of '
     'sensor_connection are kept (90). status_retention_days: days that rows of sensor_status are kept (400). '
     'rollup_retention_days: days that rollups and verdicts are kept, in whole months (not set: for ever). spoofed_prevalence: share of '
