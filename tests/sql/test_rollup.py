@@ -470,3 +470,16 @@ def test_signature_and_service(database):
     assert len(text) == database.run("SELECT count(DISTINCT signature) FROM hirundo.ttl_day").fetchone()[0]
     got = database.run("SELECT hirundo.initial_ttl(t) FROM unnest(ARRAY[0, 26, 27, 64, 65, 128, 129, 255]) t").fetchall()
     assert [ttl for (ttl,) in got] == [32, 32, 64, 64, 128, 128, 255, 255]
+
+
+def test_states_of_address_data_are_noted(database):
+    """Those of the batches, by sensor and reporting day, also where the day is counted anew."""
+    database.run("UPDATE hirundo.setting SET value = 'Asia/Tokyo' WHERE name = 'reporting_zone'")
+    for sensor, seq, begin, state in [(1, 1, 0, 4), (1, 2, 7200, 5), (1, 3, 14400, 6), (2, 1, 0, None), (3, 1, 0, 7)]:
+        ingest_with_books(database, sensor, seq, begin, 10)
+        database.run("UPDATE hirundo.ingest_batch SET dataset_id = %s WHERE sensor_id = %s AND seq = %s", state, sensor, seq)
+    database.run("UPDATE hirundo.dirty_mark SET rows = 9 WHERE sensor_id = 3")  # does not fit: counted anew
+    rollups.catch_up(database.connection)
+    # 12:00, 14:00 and 16:00 UTC: the last is tomorrow in Tokyo.
+    assert database.run("SELECT sensor_id, day::text, dataset_id FROM hirundo.dataset_day ORDER BY 1, 2, 3").fetchall() == [
+        (1, "2026-03-01", 4), (1, "2026-03-01", 5), (1, "2026-03-02", 6), (3, "2026-03-01", 7)]

@@ -164,7 +164,8 @@ BEGIN
             SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
     END IF;
     RETURN QUERY
-    SELECT r.rank, r.service, e.name, e.common_name, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
+    SELECT r.rank, r.service, e.name, e.common_name, r.packets,
+        CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
         (CASE WHEN by_hosts THEN r.hosts ELSE r.packets END / nullif(of_all, 0))::double precision,
         r.previous_rank, has_previous, r.previous_packets, dataset, as_of
     FROM unnest(services, packets, hosts, ranks, before) WITH ORDINALITY
