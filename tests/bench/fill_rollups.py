@@ -63,13 +63,13 @@ FROM (
         (ARRAY['JP','CN','CN','US','US','KR','TW','VN','BR','IN','RU','DE','NL','SG','GB','FR','ID','TH',NULL])
             [1 + z.octet %% 19] AS region,
         z.midnight + z.h3 %% 82000 * interval '1 second' AS at,
-        CASE WHEN z.response THEN 1024 + z.h3 %% 100 * 600 || '/TCP'
+        CASE WHEN z.response THEN 1024 + z.h3 %% 20 * 3000 || '/TCP'
             WHEN z.rank <= 30 THEN (%(services)s::text[])[z.rank]
             ELSE 1 + z.rank * 61 %% 65000 || CASE WHEN z.rank %% 6 = 0 THEN '/UDP' ELSE '/TCP' END END AS service
     FROM (
         SELECT h.*, %(octet)s + h.u %% %(octets)s AS octet, (h.source * 10368889 & 16777215)::int AS low,
             h.h2 / 7 %% 10 = 9 AND h.kind <> 0 AS response,
-            floor(exp((h.u %% 99991) / 99991.0::float8 * ln(800.0::float8)))::int AS rank
+            floor(exp((h.u %% 99991) / 99991.0::float8 * ln(300.0::float8)))::int AS rank
         FROM (
             SELECT w.*, (hashint8(w.source) & 2147483647) AS u,
                 hashint8(w.source * 1000003 + w.day_number) & 2147483647 AS h2,
@@ -99,7 +99,7 @@ SELECT 1 + 4000 / rank, s.sensor_id, d.day::date,
         ELSE 1 + rank * 61 %% 65000 || CASE WHEN rank %% 6 = 0 THEN '/UDP' ELSE '/TCP' END END, 'probe'
 FROM generate_series(%(first)s::timestamp, %(last)s::timestamp - interval '1 day', '1 day') AS d (day)
 CROSS JOIN hirundo.sensor s
-CROSS JOIN generate_series(1, 500) AS rank
+CROSS JOIN generate_series(1, 300) AS rank
 """
 
 

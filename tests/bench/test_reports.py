@@ -15,7 +15,8 @@ from harness.postgres import Postgres
 FULL = int(os.environ.get("HIRUNDO_BENCH_FULL_QUARTERS", 1))
 # Fails at three times that: other machines, other work on it.
 WITHOUT_HOSTS, WITH_HOSTS, SLACK = 0.2, 5.0, 3
-QUARTER, MONTH = "[2025-10-01,2026-01-01)", "[2025-12-01,2026-01-01)"
+STORED = 0.2
+QUARTER = "[2025-10-01,2026-01-01)"
 
 # (function, filter, more arguments, seconds)
 CALLS = [
@@ -44,7 +45,8 @@ CALLS = [
 
 
 @pytest.fixture(scope="module")
-def analyst(tmp_path_factory):
+def connections(tmp_path_factory):
+    """The owner's and the analyst's."""
     # Not delivered to, so nothing that a power cut could take.
     server = Postgres(settings={"wal_level": "minimal", "max_wal_senders": 0, "max_wal_size": "16GB", "work_mem": "64MB",
                                 "shared_buffers": "512MB", "maintenance_work_mem": "256MB"})
@@ -56,26 +58,41 @@ def analyst(tmp_path_factory):
         with server.connect() as owner:
             rows = fill(owner, FULL)
         print(f"\n{rows:,} rows of source_day in {QUARTERS} quarters, {FULL} in full: {time.monotonic() - begin:.0f} s")
-        with server.connect(user="hirundo_analyst") as connection:
-            yield connection
+        with server.connect() as owner, server.connect(user="hirundo_analyst") as analyst:
+            yield owner, analyst
     finally:
         server.destroy()
 
 
+def times(analyst, name: str, f: dict, more: tuple, limit: float) -> tuple[float, str]:
+    """Median of three calls of the quarter in seconds, and what to tell of them."""
+    arguments = [QUARTER, psycopg.types.json.Jsonb(f), *more]
+    seconds = []
+    for _ in range(3):
+        begin = time.monotonic()
+        rows = analyst.execute(f"SELECT * FROM report.{name}({', '.join(['%s'] * len(arguments))})", arguments).fetchall()
+        seconds.append(time.monotonic() - begin)
+    middle = statistics.median(seconds)
+    text = (f"{name}({', '.join(map(str, (f, *more)))}): {middle:.3f} s, first {seconds[0]:.3f} s, limit {limit} s,"
+            f" {len(rows)} rows")
+    print(text)
+    assert rows, text
+    return middle, text
+
+
 @pytest.mark.timeout(7200)
-def test_reports_are_quick(analyst):
-    slow = []
-    for name, f, more, limit in CALLS:
-        arguments = [QUARTER, psycopg.types.json.Jsonb(f), *more]
-        seconds = []
-        for _ in range(3):
-            begin = time.monotonic()
-            rows = analyst.execute(f"SELECT * FROM report.{name}({', '.join(['%s'] * len(arguments))})", arguments).fetchall()
-            seconds.append(time.monotonic() - begin)
-        middle = statistics.median(seconds)
-        text = f"{name}({', '.join(map(str, (f, *more)))}): {middle:.3f} s, first {seconds[0]:.3f} s, limit {limit} s, {len(rows)} rows"
-        print(text)
-        assert rows, text
-        if middle > limit * SLACK:
-            slow.append(text)
+def test_reports_are_quick(connections):
+    slow = [text for name, f, more, limit in CALLS for middle, text in [times(connections[1], name, f, more, limit)]
+            if middle > limit * SLACK]
+    assert not slow, "\n".join(slow)
+
+
+@pytest.mark.timeout(7200)
+def test_stored_answers_are_quick(connections):
+    """The first that are made: of the last quarter, without a filter."""
+    owner, analyst = connections
+    made = [owner.execute("SELECT hirundo.store_answer()").fetchone()[0] for _ in range(3)]
+    assert all(text.endswith(f"{QUARTER} {{}}") for text in made), made
+    slow = [text for name in {text.split()[0] for text in made} for middle, text in [times(analyst, name, {}, (), STORED)]
+            if middle > STORED * SLACK]
     assert not slow, "\n".join(slow)

@@ -24,8 +24,8 @@ WAYS = {"top_services": (None, "hosts"), "top_source_regions": (), "top_services
         "ttl_by_region": (), "mirai_hosts": (), "hosts_per_day": (), "activity_calendar": (), "ack_packets": ("hour",),
         "service_trend": ("hour",), "packets_per_sensor_day": ("day",), "top_networks": ("prefix", None, "hosts"),
         "ack_organizations": (), "coverage": ("15min",)}
-FILTERS = [{}, {"role": "response"}, {"ports_only": True}, {"src_region": "ZZ"}, {"exclude": ["bogon", "response"]},
-           {"traits": ["no_tcp_options", "fragment", "backscatter_udp"]}]
+FILTERS = [{}, {"role": "response"}, {"ports_only": True, "exclude": ["bogon", "response"]},
+           {"src_region": "ZZ", "traits": ["no_tcp_options", "fragment", "backscatter_udp"]}]
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the captures are not there")
 
@@ -40,7 +40,7 @@ def packets_of(name: str) -> list[recount.Packet]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_reports_of_real_captures(installation):
     counted = recount.Counted("Asia/Tokyo")
     installation.query("UPDATE hirundo.setting SET value = 'Asia/Tokyo' WHERE name = 'reporting_zone'")

@@ -9,7 +9,8 @@ import psycopg
 from harness import recount_reports as reports
 
 SENSOR_KEYS = {"sensors", "sensor_region", "grp", "home"}
-TIME = "(extract(epoch FROM step_start) * 1000000)::bigint"
+US = "(extract(epoch FROM {}) * 1000000)::bigint"
+TIME = US.format("step_start")
 
 
 class Report(NamedTuple):
@@ -66,6 +67,11 @@ REPORTS = [
       for by in ("organization", "asn", "prefix") for n, rank_by in ((10, "packets"), (None, "hosts"))],
     Report("ack_organizations", "rank, organization, kind, packets, hosts, share, organization_packets,"
            " organization_hosts, organization_share", reports.ack_organizations),
+    # What a header's checksum or length says is not counted again.
+    Report("notification", f"host(src), {US.format('first_seen')}, {US.format('last_seen')}, {US.format('first_ever')},"
+           " packets, services, src_ports, sensors, array(SELECT t FROM unnest(traits) t WHERE t NOT IN ('bad_checksum',"
+           " 'truncated', 'malformed')), role, asn, organization, scanner_org", reports.notification, judged=True),
+    Report("notification_excluded", "reason, sources, packets", reports.notification_excluded, judged=True),
 ]
 
 

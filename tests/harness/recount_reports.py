@@ -429,18 +429,32 @@ def coverage(asked: Asked, unit="day") -> list[tuple]:
 
 # Lists.
 
+def _left_out(asked: Asked) -> list[str]:
+    """Why a list for notices leaves sources out, in the order of the reasons."""
+    exclude = ["response", "spoofed", "scanner_org"] if asked.f.get("role") != "response" else ["spoofed", "scanner_org"]
+    exclude = listed(asked.f.get("exclude", exclude))
+    return ["no_source", *(reason for reason in ("response", "bogon", "spoofed", "scanner_org") if reason in exclude)]
+
+
+def _reasons(asked: Asked) -> dict:
+    """Cell -> the first reason to leave it out, or None"""
+    counted, reasons = asked.counted, _left_out(asked)
+    holds = {"no_source": lambda cell: cell.src is None, "response": lambda cell: cell.role == "response",
+             "bogon": lambda cell: "bogon_source" in cell.traits, "spoofed": counted.is_spoofed,
+             "scanner_org": lambda cell: counted.scanner(cell.src, cell.day)}
+    rest = {key: value for key, value in asked.f.items() if key != "exclude"}
+    return {cell: next((reason for reason in reasons if holds[reason](cell)), None)
+            for cell in counted.select(asked.days, rest)}
+
+
 def notification(asked: Asked) -> list[tuple]:
-    """(src, first seen, last seen, packets, packets by service, 5 most frequent source ports, sensors, role, asn,
-    organization), responses, spoofed tracks and scanners left out unless the filter says what to leave out"""
-    f = dict(asked.f)
-    if "exclude" not in f:
-        f["exclude"] = ["spoofed", "scanner_org"] + ["response"] * (f.get("role") != "response")
+    """(src, first seen, last seen, first ever, packets, packets by service, 5 most frequent source ports, sensors,
+    traits, role, asn, organization, scanner), most packets first"""
     counted = asked.counted
-    groups = collections.defaultdict(dict)
-    for cell, packets in counted.select(asked.days, f).items():
-        if cell.src is not None:
-            groups[cell.src][cell] = packets
-    ever: dict = {}
+    groups, ever = collections.defaultdict(dict), {}
+    for cell, reason in _reasons(asked).items():
+        if reason is None:
+            groups[cell.src][cell] = counted.cells[cell]
     for cell, time_us in counted.first.items():
         ever[cell.src] = min(time_us, ever.get(cell.src, time_us))
     result = []
@@ -451,9 +465,32 @@ def notification(asked: Asked) -> list[tuple]:
             if cell.src_port is not None:
                 ports[cell.src_port] += packets
         roles = {cell.role for cell in cells}
-        result.append((src, min(counted.first[c] for c in cells), max(counted.last[c] for c in cells),
-                       ever[src], sum(cells.values()), dict(services),
+        asn = counted.asns.of(src)
+        organization = counted.organization(src)
+        result.append((src, min(counted.first[c] for c in cells), max(counted.last[c] for c in cells), ever[src],
+                       sum(cells.values()), dict(services),
                        [p for p, _ in sorted(ports.items(), key=lambda item: (-item[1], item[0]))[:5]],
-                       len({c.sensor for c in cells}), "both" if len(roles) > 1 else roles.pop(),
-                       counted.asns.of(src), counted.organization(src)))
-    return result
+                       len({c.sensor for c in cells}), sorted(frozenset().union(*(c.traits for c in cells))),
+                       "both" if len(roles) > 1 else roles.pop(), asn,
+                       None if organization == "not known" else organization, _scanner(asked, src)))
+    key = lambda row: (-row[4], ipaddress.ip_address(row[0]).version, int(ipaddress.ip_address(row[0])))
+    return sorted(result, key=key)
+
+
+def _scanner(asked: Asked, src: str) -> str | None:
+    """The narrowest network of a scanner that was one on some day of the period."""
+    found = [(-net.prefixlen, i, name) for i, (text, name, since, until) in enumerate(asked.counted.scanners)
+             for net in [ipaddress.ip_network(text)] if ipaddress.ip_address(src) in net
+             and (since is None or since < asked.last) and (until is None or until >= asked.first)]
+    return min(found)[2] if found else None
+
+
+def notification_excluded(asked: Asked) -> list[tuple]:
+    """(reason, sources of which nothing is listed, packets): both for the first reason"""
+    reasons, packets, sources = _left_out(asked), collections.Counter(), collections.defaultdict(list)
+    for cell, reason in _reasons(asked).items():
+        packets[reason] += asked.counted.cells[cell]
+        sources[cell.src].append(reason)
+    of = collections.Counter(min(found, key=reasons.index) for src, found in sources.items()
+                             if src is not None and None not in found)
+    return [(reason, of[reason], packets[reason]) for reason in reasons]
