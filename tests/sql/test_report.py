@@ -12,7 +12,8 @@ import pytest
 from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
-from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NETWORKS, NOTICES, PEOPLE, RANKINGS, call, period
+from harness.reports import (
+    ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NETWORKS, NOTICES, PEOPLE, RANKINGS, SERIES, call, period)
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -374,6 +375,10 @@ COLUMNS = {
     "activity_calendar": "day, weekday, packets, hosts, active",
     "top_networks": "rank, network, name, packets, hosts, share",
     "ack_organizations": "rank, organization, kind, packets, hosts, share",
+    "service_trend": "step_start, service, packets, hosts, packets_per_address_day, covered",
+    "source_region_trend": "step_start, region, packets, hosts, packets_per_address_day, covered",
+    "packets_per_sensor_day": "step_start, grp, mean_packets, covered_address_days, mean_year_before",
+    "ack_packets": "step_start, kind, packets, hosts",
 }
 
 
@@ -388,7 +393,7 @@ def test_columns_are_stable(filled):
 # Reports that count packets or sources, and what they need beside a period.
 COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
             ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
-            *[(name,) for name in RANKINGS + ACTIVITY + NETWORKS + NOTICES if name != "payload_samples"]]
+            *[(name,) for name in RANKINGS + ACTIVITY + NETWORKS + SERIES + NOTICES if name != "payload_samples"]]
 
 
 def test_counting_reports_are_all_there_are(filled):
