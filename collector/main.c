@@ -12,6 +12,7 @@
 #include <sysexits.h>
 
 #include "collector/addresses.h"
+#include "collector/answers.h"
 #include "collector/collector_conf.h"
 #include "collector/http.h"
 #include "collector/ingest.h"
@@ -51,6 +52,7 @@ struct collector {
 	struct addresses *addresses;
 	struct rollup *rollup;
 	struct verdict_job *verdicts;
+	struct answers *answers;
 	struct http *http;
 	enum migrate_res schema;
 	char *schema_reason;
@@ -74,6 +76,7 @@ static void on_registry_closed(void *arg)
 	addresses_close(c->addresses, on_janitor_closed, c);
 	rollup_close(c->rollup, on_janitor_closed, c);
 	verdict_job_close(c->verdicts, on_janitor_closed, c);
+	answers_close(c->answers, on_janitor_closed, c);
 	http_close(c->http);
 	daemon_close(&c->daemon);
 }
@@ -179,6 +182,7 @@ static int page_metrics(void *arg, struct buf *out)
 		.partitions = c->partitions,
 		.addresses = c->addresses,
 		.rollup = c->rollup,
+		.answers = c->answers,
 		.verdicts = c->verdicts,
 	};
 
@@ -365,6 +369,8 @@ static int start_services(struct collector *c)
 	if (r == 0)
 		r = verdict_job_new(&c->loop, c->conf.dsn, &c->verdicts);
 	if (r == 0)
+		r = answers_new(&c->loop, c->conf.dsn, &c->answers);
+	if (r == 0)
 		r = daemon_init(&c->daemon, &c->loop, on_reload, on_stop, c);
 	if (r < 0) {
 		log_error("collector", "reason=%s", log_quote(uv_strerror(r)));
@@ -431,6 +437,7 @@ int main(int argc, char **argv)
 	partitions_free(c.partitions);
 	rollup_free(c.rollup);
 	verdict_job_free(c.verdicts);
+	answers_free(c.answers);
 	ingest_free(c.ingest);
 	addresses_free(c.addresses);
 	registry_free(c.registry);

@@ -1,6 +1,7 @@
 #include "collector/metrics.h"
 
 #include "collector/addresses.h"
+#include "collector/answers.h"
 #include "collector/ingest.h"
 #include "collector/partitions.h"
 #include "collector/registry.h"
@@ -133,6 +134,14 @@ static void write_rollup(struct openmetrics *m, const struct rollup_counters *c)
 	gauge(m, "hirundo_rollup_lag_seconds", "Age of the oldest of them.", c->lag_s);
 }
 
+static void write_answers(struct openmetrics *m, const struct answers_counters *c)
+{
+	counter(m, "hirundo_stored_answers", "Answers of closed months and quarters made.",
+		c->made);
+	counter(m, "hirundo_stored_answer_failures", "Answers that failed and are tried again.",
+		c->failed);
+}
+
 int metrics_write(const struct metrics_sources *s, struct buf *out)
 {
 	const struct addresses_status addresses = addresses_status(s->addresses);
@@ -147,6 +156,7 @@ int metrics_write(const struct metrics_sources *s, struct buf *out)
 		partitions_days_ahead(s->partitions));
 	write_addresses(&m, &addresses);
 	write_rollup(&m, rollup_counters(s->rollup));
+	write_answers(&m, answers_counters(s->answers));
 	write_verdicts(&m, verdict_job_counters(s->verdicts));
 	return openmetrics_end(&m);
 }

@@ -11,6 +11,7 @@ struct addresses;
 struct partitions;
 struct registry;
 struct rollup;
+struct answers;
 struct verdict_job;
 struct session_host;
 
@@ -21,6 +22,7 @@ struct metrics_sources {
 	const struct partitions *partitions;
 	const struct addresses *addresses;
 	const struct rollup *rollup;
+	const struct answers *answers;
 	const struct verdict_job *verdicts;
 };
 

@@ -15,6 +15,8 @@
 #define RETRY_MS 10000u
 /** The pause behind a step is at most this. */
 #define REST_MAX_MS 30000u
+/** Further behind, no step waits: rollups are to be as fresh as 60 s. */
+#define BEHIND_S 15.0
 /** How often old months are looked for. */
 #define RETENTION_US (3600 * US_PER_S)
 
@@ -201,6 +203,8 @@ static void on_step(void *arg, const struct pg_outcome *o)
 	else if (o->results_n == 4 && PQntuples(o->results[2]) == 1)
 		note_step(r, o->results[2]);
 	r->at++;
+	if (r->counters.lag_s > BEHIND_S && !r->failed)
+		took_ms = 0;
 	later(r, step, took_ms < REST_MAX_MS ? took_ms : REST_MAX_MS);
 }
 

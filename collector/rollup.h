@@ -2,7 +2,8 @@
  * Keeps the rollups up to date: every few seconds it asks which sensors have marks and takes a step
  * for each (hirundo.rollup(): about 250,000 rows), on its own connection, apart from ingest.
  * Between steps it rests as long as the step took, so that ingest has the machine at least half of
- * the time. Several collectors may do so at once: the database keeps them apart.
+ * the time; not where marks are older than 15 s, because rollups are to be fresh. Several
+ * collectors may do so at once: the database keeps them apart.
  */
 #ifndef HIRUNDO_COLLECTOR_ROLLUP_H
 #define HIRUNDO_COLLECTOR_ROLLUP_H

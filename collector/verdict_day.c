@@ -7,7 +7,6 @@
 #include <sys/random.h>
 
 #include "collector/verdict/grow.h"
-#include "collector/verdict/order.h"
 #include "collector/verdict_copy_in.h"
 #include "collector/verdict_learned.h"
 #include "common/bogon.h"
@@ -184,6 +183,16 @@ static int covering(struct verdict_day *d, unsigned family, const uint8_t *a, ui
 	return holder_number(d, text, (size_t)n, ret);
 }
 
+/* Numbers that lie a step of bytes apart become those that they moved to. */
+static void renumber(uint32_t *number, size_t n, size_t step, const uint32_t *moved)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t *at = (void *)((uint8_t *)number + i * step);
+
+		*at = moved[*at];
+	}
+}
+
 static int settle_sources(struct verdict_day *d, unsigned family)
 {
 	struct verdict_family *f = &d->family[family];
@@ -212,8 +221,8 @@ static int settle_sources(struct verdict_day *d, unsigned family)
 		else
 			e = covering(d, family, address, &s->holder);
 	}
-	for (size_t i = 0; i < f->rows_n; i++)
-		f->rows[i].source = moved[f->rows[i].source];
+	if (f->rows)
+		renumber(&f->rows->source, f->rows_n, sizeof(*f->rows), moved);
 	free(moved);
 	free(f->claims);
 	f->claims = NULL;
@@ -228,12 +237,11 @@ static int settle_holders(struct verdict_day *d)
 
 	if (e < 0)
 		return e;
-	for (unsigned family = 0; family < 2; family++)
-		for (uint32_t i = 0; i < d->family[family].addresses.n; i++) {
-			struct verdict_source *s = &d->family[family].sources[i];
+	for (unsigned family = 0; family < 2; family++) {
+		struct verdict_family *f = &d->family[family];
 
-			s->holder = moved[s->holder];
-		}
+		renumber(&f->sources->holder, f->addresses.n, sizeof(*f->sources), moved);
+	}
 	free(moved);
 	return 0;
 }
@@ -245,12 +253,12 @@ static int settle_signatures(struct verdict_day *d)
 
 	if (e < 0)
 		return e;
-	for (unsigned family = 0; family < 2; family++)
-		for (size_t i = 0; i < d->family[family].rows_n; i++)
-			d->family[family].rows[i].signature =
-				moved[d->family[family].rows[i].signature];
-	if (d->part)
-		verdict_learned_settle(d, moved);
+	for (unsigned family = 0; family < 2; family++) {
+		struct verdict_family *f = &d->family[family];
+
+		if (f->rows)
+			renumber(&f->rows->signature, f->rows_n, sizeof(*f->rows), moved);
+	}
 	free(moved);
 	d->response = zeroed(d->signatures.n, sizeof(*d->response));
 	if (!d->response)
@@ -258,117 +266,6 @@ static int settle_signatures(struct verdict_day *d)
 	for (uint32_t i = 0; i < d->signatures.n; i++)
 		d->response[i] = (load_be64(intern_key(&d->signatures, i)) & RESPONSE) != 0;
 	return 0;
-}
-
-/* --- earlier days
- * ------------------------------------------------------------------------------------------- */
-
-struct earlier {
-	struct verdict_day *d;
-	struct keyed *keys[2]; /* of the votes */
-	size_t rooms[2], keys_rooms[2];
-};
-
-/* family, region or NULL, holder or NULL, sensor_id or NULL, mean, votes */
-static int on_earlier(void *arg, struct bytes *fields)
-{
-	struct earlier *x = arg;
-	struct verdict_day *d = x->d;
-	struct verdict_history_arrays *a;
-	struct bytes region, holder, sensor;
-	uint8_t key[VERDICT_HOLDER_MAX] = {0};
-	uint32_t at = VERDICT_NONE, named, place;
-	double mean, votes;
-	uint16_t version;
-	unsigned family;
-
-	if (!copy_in_u16(fields, &version) || !copy_in_field(fields, &region) ||
-		!copy_in_field(fields, &holder) || !copy_in_field(fields, &sensor) ||
-		!copy_in_double(fields, &mean) || !copy_in_double(fields, &votes) ||
-		(version != 4 && version != 6) || holder.n >= sizeof(key) ||
-		(sensor.p && (sensor.n != 4 || !intern_find(&d->sensors, sensor.p, &at))))
-		return -EPROTO;
-	family = version == 4 ? 0 : 1;
-	a = &d->family[family].earlier;
-	if (region.p) {
-		if (region.n != 2 || !sensor.p)
-			return -EPROTO;
-		if (!intern_find(&d->regions, region.p, &place))
-			return 0; /* nobody claims it today */
-		a->region_mean[place * d->sensors.n + at] = mean;
-		a->region_holders[place * d->sensors.n + at] = votes;
-		return 0;
-	}
-	if (!holder.p) {
-		if (!sensor.p)
-			return -EPROTO;
-		a->sensor_mean[at] = mean;
-		a->sensor_votes[at] = votes;
-		return 0;
-	}
-	memcpy(key, holder.p, holder.n);
-	if (!intern_find(&d->holders, key, &named))
-		return 0;
-	if (!grow(&a->votes, a->votes_n, &x->rooms[family], sizeof(*a->votes)) ||
-		!grow(&x->keys[family], a->votes_n, &x->keys_rooms[family],
-			sizeof(*x->keys[family])))
-		return -ENOMEM;
-	x->keys[family][a->votes_n] =
-		(struct keyed){.key = (uint64_t)named << 16 | at, .value = (uint32_t)a->votes_n};
-	a->votes[a->votes_n++] = (struct verdict_vote){
-		.mean = mean, .votes = votes, .holder = named, .sensor = (uint16_t)at};
-	return 0;
-}
-
-static int order_votes(struct verdict_history_arrays *a, struct keyed *keys)
-{
-	struct verdict_vote *sorted;
-	int e;
-
-	if (a->votes_n == 0 || !keys)
-		return 0;
-	sorted = zeroed(a->votes_n, sizeof(*sorted));
-	e = sorted ? order_keyed(keys, a->votes_n) : -ENOMEM;
-	for (size_t i = 0; e == 0 && i < a->votes_n; i++)
-		sorted[i] = a->votes[keys[i].value];
-	if (e == 0) {
-		free(a->votes);
-		a->votes = sorted;
-	} else {
-		free(sorted);
-	}
-	return e;
-}
-
-static int load_earlier(struct verdict_day *d, PGconn *conn, const char *day)
-{
-	struct earlier x = {.d = d};
-	char sql[256];
-	int e = 0;
-
-	for (unsigned family = 0; e == 0 && family < 2; family++) {
-		struct verdict_history_arrays *a = &d->family[family].earlier;
-		size_t cells = (size_t)d->regions.n * d->sensors.n;
-
-		a->sensor_mean = zeroed(d->sensors.n, sizeof(*a->sensor_mean));
-		a->sensor_votes = zeroed(d->sensors.n, sizeof(*a->sensor_votes));
-		a->region_mean = zeroed(cells, sizeof(*a->region_mean));
-		a->region_holders = zeroed(cells, sizeof(*a->region_holders));
-		if (!a->sensor_mean || !a->sensor_votes || !a->region_mean || !a->region_holders)
-			e = -ENOMEM;
-	}
-	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT family, region, holder, sensor_id, mean, votes FROM"
-		" hirundo.hop_history('%s')) TO STDOUT (FORMAT binary)",
-		day);
-	if (e == 0)
-		e = copy_in(conn, sql, on_earlier, &x);
-	for (unsigned family = 0; family < 2; family++) {
-		if (e == 0)
-			e = order_votes(&d->family[family].earlier, x.keys[family]);
-		free(x.keys[family]);
-	}
-	return e;
 }
 
 /* --- all of it
@@ -420,7 +317,8 @@ static void make_input(struct verdict_day *d, struct verdict_family *f)
 	};
 }
 
-int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool part)
+int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
+	const struct verdict_earlier *earlier, const struct verdict_learned_day *learned)
 {
 	char sql[512];
 	uint64_t seed;
@@ -435,7 +333,7 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool 
 	intern_init(&d->regions, 2, seed);
 	intern_init(&d->sensors, 4, seed);
 	intern_init(&d->datasets, 4, seed);
-	d->part = part;
+	d->part = learned != NULL;
 	e = load_start(d, conn, day);
 	if (e == 0)
 		e = copy_in(conn,
@@ -447,19 +345,21 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool 
 		"dataset_id,"
 		" src_region, holder FROM hirundo.ttl_day %s WHERE day = '%s') TO STDOUT (FORMAT "
 		"binary)",
-		part ? "JOIN hirundo.verdict_touched USING (day, src)" : "", day);
+		d->part ? "JOIN hirundo.verdict_touched USING (day, src)" : "", day);
 	if (e == 0)
 		e = copy_in(conn, sql, on_row, d);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = settle_sources(d, family);
 	if (e == 0)
 		e = settle_holders(d);
-	if (e == 0 && part)
-		e = verdict_learned_load(d, conn, day);
+	if (e == 0 && learned)
+		e = verdict_learned_name(learned, d);
 	if (e == 0)
 		e = settle_signatures(d);
+	if (e == 0 && learned)
+		e = verdict_learned_use(learned, d);
 	if (e == 0)
-		e = load_earlier(d, conn, day);
+		e = verdict_earlier_use(earlier, d);
 	for (unsigned family = 0; e == 0 && family < 2; family++) {
 		struct verdict_family *f = &d->family[family];
 

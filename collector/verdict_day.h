@@ -9,6 +9,8 @@
 
 #include "collector/verdict/intern.h"
 #include "collector/verdict/verdict.h"
+#include "collector/verdict_earlier.h"
+#include "collector/verdict_learned.h"
 #include "common/mem.h"
 
 /** Holder's text with its zero bytes. */
@@ -60,12 +62,14 @@ static inline uint8_t verdict_day_version(unsigned family)
 	return family == 0 ? 4 : 6;
 }
 
-/** @param day   'YYYY-MM-DD', as the server wrote it
- *  @param part  all rows of the sources in hirundo.verdict_touched, and what the whole day taught
- * before
+/** @param day      'YYYY-MM-DD', as the server wrote it
+ *  @param learned  what the whole day taught before: then all rows of the sources in
+ *                  hirundo.verdict_touched; NULL: the whole day
  *  @return 0; -ENOMEM, -EPROTO (the server's answer makes no sense), -EIO (PQerrorMessage),
  *          -E2BIG (more sensors or regions than 65,534) */
-int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day, bool part) MUST_CHECK;
+int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
+	const struct verdict_earlier *earlier,
+	const struct verdict_learned_day *learned) MUST_CHECK;
 /** Legal on zeroed memory. */
 void verdict_day_done(struct verdict_day *d);
 

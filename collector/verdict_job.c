@@ -18,9 +18,8 @@
 
 /** How often it is asked what is due. */
 #define LOOK_MS 2000u
-/** Least pause after a run, and how many times its duration. */
+/** Least pause after a run. */
 #define PAUSE_MS 5000u
-#define PAUSE_TIMES 9u
 /** After a failure. */
 #define RETRY_MS 30000u
 #define DAY_TEXT 16
@@ -54,9 +53,18 @@ struct verdict_job {
 	enum outcome outcome;
 	char day[DAY_TEXT], reason[256];
 	uint64_t rows, late;
-	double seconds;
+	int64_t begun_us; /* monotonic */
+	double seconds, rest_times;
 	bool part;
 	struct verdict_counts counts;
+	/* The thread's: of the day whose last pass took long enough that parts follow, what else to
+	 * read takes them longest. */
+	struct {
+		char day[DAY_TEXT];
+		int64_t learned_at; /* hop_model, microseconds since 2000; 0 = nothing is kept */
+		struct verdict_learned_day learned;
+		struct verdict_earlier earlier;
+	} kept;
 	struct verdict_job_counters counters;
 	struct log_limit log_failed;
 	void (*done)(void *arg);
@@ -67,9 +75,10 @@ struct verdict_job {
  * last whole pass learned: that took long, and thresholds are the same. */
 struct day_state {
 	struct verdict_params params;
-	double prevalence;
+	double prevalence, full_seconds;
 	bool final_already, final_now, part;
-	int64_t at; /* of the snapshot, microseconds since 2000 */
+	/* Of the snapshot, and of the last whole pass (0 = none); microseconds since 2000. */
+	int64_t at, learned_at;
 };
 
 static void on_timer(uv_timer_t *t);
@@ -142,9 +151,10 @@ static int read_state(struct verdict_job *j, struct day_state *ret)
 		" coalesce(m.learn_seconds > s.verdict_full_seconds"
 		" AND m.part_rows < m.histogram_rows / 2, false), m.spoofed_score,"
 		" m.genuine_score, m.spoofed_score_one_region, m.genuine_score_one_region,"
-		" m.spoofed_score_alone FROM hirundo.verdict_settings() s LEFT JOIN "
-		"hirundo.hop_model m ON m.day = "
-		"$1::date";
+		" m.spoofed_score_alone, s.verdict_full_seconds, s.verdict_rest_times,"
+		" (extract(epoch FROM m.learned_at - timestamptz '2000-01-01 00:00:00+00')"
+		" * 1000000)::bigint FROM hirundo.verdict_settings() s"
+		" LEFT JOIN hirundo.hop_model m ON m.day = $1::date";
 	const char *day = j->day;
 	PGresult *res = PQexecParams(j->conn, sql, 1, NULL, &day, NULL, NULL, 0);
 	struct day_state s = {.params = verdict_params};
@@ -167,38 +177,35 @@ static int read_state(struct verdict_job *j, struct day_state *ret)
 			 strtod(PQgetvalue(res, 0, 12), NULL) == s.params.spoofed_one_region &&
 			 strtod(PQgetvalue(res, 0, 13), NULL) == s.params.genuine_one_region &&
 			 strtod(PQgetvalue(res, 0, 14), NULL) == s.params.spoofed_alone;
+		s.full_seconds = strtod(PQgetvalue(res, 0, 15), NULL);
+		j->rest_times = strtod(PQgetvalue(res, 0, 16), NULL);
+		s.learned_at = strtoll(PQgetvalue(res, 0, 17), NULL, 10);
 		*ret = s;
 	}
 	PQclear(res);
 	return e;
 }
 
-/* @param ret_since  before, nothing changed; empty where there were no marks */
-static int take_marks(struct verdict_job *j, char ret_since[64])
+/* Marks of the day go. Where a part of it may be judged, and they all say which sources changed,
+ * these are listed: j->part. */
+static int take_marks(struct verdict_job *j, bool part_allowed)
 {
-	static const char sql[] = "WITH gone AS (DELETE FROM hirundo.verdict_due WHERE day = $1"
-				  " RETURNING since) SELECT count(*), min(since) FROM gone";
-	const char *day = j->day;
-	PGresult *res = PQexecParams(j->conn, sql, 1, NULL, &day, NULL, NULL, 0);
+	static const char sql[] =
+		"WITH gone AS (DELETE FROM hirundo.verdict_due WHERE day = $1 RETURNING sources),"
+		" told AS (SELECT count(*) AS n, $2 AND count(*) > 0 AND count(*) = count(sources)"
+		" AS part FROM gone), listed AS (INSERT INTO hirundo.verdict_touched (day, src)"
+		" SELECT DISTINCT $1::date, src FROM told, gone, unnest(gone.sources) AS u (src)"
+		" WHERE told.part) SELECT n, part FROM told";
+	const char *values[] = {j->day, part_allowed ? "true" : "false"};
+	PGresult *res = PQexecParams(j->conn, sql, ARRAY_SIZE(values), NULL, values, NULL, NULL, 0);
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK ? 0 : -EIO;
 
 	if (e == 0) {
 		j->late = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
-		(void)snprintf(ret_since, 64, "%s", PQgetvalue(res, 0, 1));
+		j->part = PQgetvalue(res, 0, 1)[0] == 't';
 	}
 	PQclear(res);
 	return e;
-}
-
-/* The sources that a pass over a part of the day is about. */
-static int list_touched(struct verdict_job *j, const char *since)
-{
-	const char *values[] = {j->day, since};
-
-	return copy_run(j->conn,
-		"INSERT INTO hirundo.verdict_touched (day, src) SELECT DISTINCT day, src FROM"
-		" hirundo.ttl_day WHERE day = $1 AND last_at >= $2",
-		ARRAY_SIZE(values), values);
 }
 
 static int forget_touched(struct verdict_job *j)
@@ -304,13 +311,50 @@ static int write_part(struct verdict_job *j, const struct verdict_counts *was)
 	return copy_run(j->conn, sql, ARRAY_SIZE(values), values);
 }
 
+static void forget_kept(struct verdict_job *j)
+{
+	verdict_learned_done(&j->kept.learned);
+	verdict_earlier_done(&j->kept.earlier);
+	j->kept.learned_at = 0;
+}
+
+static void note_kept(struct verdict_job *j, int64_t learned_at)
+{
+	(void)snprintf(j->kept.day, sizeof(j->kept.day), "%s", j->day);
+	j->kept.learned_at = learned_at;
+}
+
+/* What the day's rows are judged by, where it is not what is kept. */
+static int recall(struct verdict_job *j, const struct day_state *s)
+{
+	int e;
+
+	if (j->part && j->kept.learned_at == s->learned_at && strcmp(j->kept.day, j->day) == 0)
+		return 0;
+	forget_kept(j);
+	e = verdict_earlier_read(&j->kept.earlier, j->conn, j->day);
+	if (e == 0 && j->part)
+		e = verdict_learned_read(&j->kept.learned, j->conn, j->day);
+	if (e == 0 && j->part)
+		note_kept(j, s->learned_at);
+	return e;
+}
+
+static bool parts_follow(const struct verdict_job *j, const struct day_state *s)
+{
+	return !s->final_now && (double)(clock_mono_us() - j->begun_us) / 1e6 > s->full_seconds;
+}
+
 static int judge(struct verdict_job *j, const struct day_state *s)
 {
 	struct verdict_day d = {0};
 	struct verdict_result r[2] = {{0}, {0}};
 	struct verdict_counts was = {0};
-	int e = verdict_day_load(&d, j->conn, j->day, j->part);
+	int e = recall(j, s);
 
+	if (e == 0)
+		e = verdict_day_load(
+			&d, j->conn, j->day, &j->kept.earlier, j->part ? &j->kept.learned : NULL);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = verdict_run(&d.family[family].in, &s->params, &r[family]);
 	j->rows = d.family[0].rows_n + d.family[1].rows_n;
@@ -320,6 +364,12 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 		e = j->part ? write_part(j, &was) : write_model(j, s, &d, r);
 	if (e == 0)
 		e = copy_run(j->conn, "SELECT hirundo.hop_model_retire()", 0, NULL);
+	if (e == 0 && !j->part && parts_follow(j, s)) {
+		verdict_learned_keep(&j->kept.learned, &d, r);
+		note_kept(j, s->at);
+	} else if (e < 0 || !j->part) {
+		forget_kept(j);
+	}
 	verdict_done(&r[0]);
 	verdict_done(&r[1]);
 	verdict_day_done(&d);
@@ -338,7 +388,6 @@ static int note_late(struct verdict_job *j)
 static enum outcome one_day(struct verdict_job *j, int *ret_error)
 {
 	struct day_state s = {0};
-	char since[64] = "";
 	enum outcome outcome = OUTCOME_JUDGED;
 	int e = next_day(j);
 
@@ -347,15 +396,12 @@ static enum outcome one_day(struct verdict_job *j, int *ret_error)
 	if (e == 0)
 		e = copy_run(j->conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", 0, NULL);
 	if (e == 0)
-		e = take_marks(j, since);
-	if (e == 0)
 		e = read_state(j, &s);
-	j->part = s.part && *since && strcmp(since, "-infinity") != 0;
+	if (e == 0)
+		e = take_marks(j, s.part && !s.final_already);
 	if (e == 0 && s.final_already) {
 		outcome = OUTCOME_LATE;
 		e = note_late(j);
-	} else if (e == 0 && j->part) {
-		e = list_touched(j, since);
 	}
 	if (e == 0 && !s.final_already)
 		e = judge(j, &s);
@@ -370,14 +416,14 @@ static enum outcome one_day(struct verdict_job *j, int *ret_error)
 static void work(uv_work_t *w)
 {
 	struct verdict_job *j = w->data;
-	int64_t begun = clock_mono_us();
 	int e = -EIO;
 
+	j->begun_us = clock_mono_us();
 	j->outcome = OUTCOME_FAILED;
 	j->day[0] = '\0';
 	if (connected(j) && !j->stopping)
 		j->outcome = one_day(j, &e);
-	j->seconds = (double)(clock_mono_us() - begun) / 1e6;
+	j->seconds = (double)(clock_mono_us() - j->begun_us) / 1e6;
 	if (j->outcome != OUTCOME_FAILED)
 		return;
 	(void)snprintf(j->reason, sizeof(j->reason), "%s",
@@ -393,6 +439,7 @@ static void on_closed(uv_handle_t *h)
 	struct verdict_job *j = h->data;
 
 	disconnect(j);
+	forget_kept(j);
 	uv_mutex_destroy(&j->lock);
 	j->done(j->done_arg);
 }
@@ -438,7 +485,7 @@ static uint64_t pause_ms(const struct verdict_job *j)
 	switch (j->outcome) {
 	case OUTCOME_NOTHING:
 	case OUTCOME_LATE: return LOOK_MS;
-	case OUTCOME_JUDGED: return (uint64_t)fmax(PAUSE_MS, j->seconds * 1000 * PAUSE_TIMES);
+	case OUTCOME_JUDGED: return (uint64_t)fmax(PAUSE_MS, j->seconds * 1000 * j->rest_times);
 	case OUTCOME_FAILED: break;
 	}
 	return RETRY_MS;

@@ -2,10 +2,13 @@
  * Judges the days that are due (hirundo.verdict_due): reads a day's ttl_day and the votes of
  * earlier days, lets the detector (verdict/) compute, writes profiles, campaigns, verdicts and
  * their history, all in one REPEATABLE READ transaction. In a thread of libuv's pool with a
- * connection of its own, so that nothing waits for it; rests nine times as long as it worked.
+ * connection of its own, so that nothing waits for it; rests nine times as long as it worked
+ * (setting verdict_rest_times).
  *
  * A day whose last whole pass took longer than setting verdict_full_seconds is judged in parts: the
- * sources that have new packets, all rows of each, by what that pass learned. When the parts have
+ * sources that have new packets (verdict_due.sources), all rows of each, by what that pass learned
+ * and the votes of earlier days that it took; both stay in memory for the last such day, for others
+ * and after a restart they are read back. When the parts have
  * read half as many rows as it did, when thresholds change, when any row may have changed and when
  * the day becomes final, the whole day is judged anew: all passes together cost a few times the
  * last.

@@ -272,26 +272,45 @@ static int on_earlier(void *arg, struct bytes *fields)
 	return 0;
 }
 
-/* Asks only for days with suspects that were seen by 2 sensors or more. */
+/* Adds the sources whose verdicts of the days before matter, those of today aside. */
+static int ask_for(const struct store *s, unsigned family, struct buf *sql, size_t *n)
+{
+	const struct verdict_result *r = &s->r[family];
+	AUTO_FREE bool *asked = zeroed(r->tracks_n, sizeof(*asked));
+	char text[64];
+	int e = asked ? verdict_hold_ask(&s->d->family[family].in, r, asked) : -ENOMEM;
+
+	for (size_t i = 0; e == 0 && i < r->tracks_n; i++)
+		if (asked[i] && !s->old[family][i].there)
+			e = text_add(sql, "%s%s", (*n)++ == 0 ? "" : ",",
+				address_text(family, address_of(s, family, &r->tracks[i]), text));
+	return e;
+}
+
 static int load_earlier(struct store *s)
 {
-	char sql[768];
-	bool any = false;
+	struct buf sql;
+	size_t n = 0;
+	int e;
 
-	for (unsigned family = 0; family < 2; family++)
-		for (size_t i = 0; i < s->r[family].tracks_n && !any; i++)
-			any = s->r[family].tracks[i].call == VERDICT_SPOOFED &&
-			      s->r[family].tracks[i].sensors >= 2;
-	if (!any)
-		return 0;
-	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, track FROM (SELECT DISTINCT ON (src, track) src, track, verdict"
-		" FROM hirundo.verdict WHERE day BETWEEN date '%s' - %d AND date '%s' - 1"
-		" AND sensors_seen >= 2 AND verdict <> 'undetermined'"
-		" ORDER BY src, track, day DESC) v WHERE verdict = 'genuine') TO STDOUT"
-		" (FORMAT binary)",
-		s->day, EARLIER_DAYS, s->day);
-	return copy_in(s->conn, sql, on_earlier, s);
+	buf_init(&sql, ARRAY_MAX);
+	/* A day and a source at a time: by the key. */
+	e = text_add(&sql,
+		"COPY (SELECT src, track FROM (SELECT DISTINCT ON (src, track) v.src, v.track,"
+		" v.verdict FROM generate_series(1, %d) AS before (days), LATERAL (SELECT * FROM"
+		" hirundo.verdict x WHERE x.day = date '%s' - before.days AND x.src = ANY ('{",
+		EARLIER_DAYS, s->day);
+	for (unsigned family = 0; e == 0 && family < 2; family++)
+		e = ask_for(s, family, &sql, &n);
+	if (e == 0)
+		e = text_add(&sql,
+			"}'::inet[]) AND x.sensors_seen >= 2 AND x.verdict <> 'undetermined'"
+			" OFFSET 0) v ORDER BY v.src, v.track, v.day DESC) v"
+			" WHERE verdict = 'genuine') TO STDOUT (FORMAT binary)");
+	if (e == 0 && n > 0)
+		e = copy_in(s->conn, text_str(&sql), on_earlier, s);
+	buf_done(&sql);
+	return e;
 }
 
 /* --- verdicts

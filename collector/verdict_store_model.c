@@ -81,44 +81,43 @@ static int write_regions(const struct model *s)
 	return copy_end(&c);
 }
 
+/* A residual, or (sensor VERDICT_NONE) an offset. */
+static void add_vote(
+	const struct model *s, struct copy_out *c, unsigned family, const struct verdict_learned *v)
+{
+	bool residual = v->sensor != VERDICT_NONE;
+
+	begin_row(s, c, family, residual ? 8 : 6);
+	add_holder(s->d, c, v->holder);
+	copy_bigint(c, stored_signature(s->d, v->signature));
+	copy_double(c, v->hops);
+	copy_int(c, v->tracks);
+	if (residual) {
+		copy_int(c, stored_sensor(s->d, v->sensor));
+		copy_double(c, v->spread);
+	}
+}
+
 static int write_holders(const struct model *s)
 {
 	struct copy_out c;
 	int e;
 
 	copy_begin(&c, s->conn,
-		"COPY hirundo.hop_holder (day, family, holder, sensor_id, signature, residual,"
-		" spread, tracks) FROM STDIN (FORMAT binary)");
-	for (unsigned family = 0; family < 2; family++) {
-		for (size_t i = 0; i < s->r[family].profile.residuals_n; i++) {
-			const struct verdict_learned *v = &s->r[family].profile.residuals[i];
-
-			begin_row(s, &c, family, 8);
-			add_holder(s->d, &c, v->holder);
-			copy_int(&c, stored_sensor(s->d, v->sensor));
-			copy_bigint(&c, stored_signature(s->d, v->signature));
-			copy_double(&c, v->hops);
-			copy_double(&c, v->spread);
-			copy_int(&c, v->tracks);
-		}
-	}
+		"COPY hirundo.hop_holder (day, family, holder, signature, residual, tracks,"
+		" sensor_id, spread) FROM STDIN (FORMAT binary)");
+	for (unsigned family = 0; family < 2; family++)
+		for (size_t i = 0; i < s->r[family].profile.residuals_n; i++)
+			add_vote(s, &c, family, &s->r[family].profile.residuals[i]);
 	e = copy_end(&c);
 	if (e < 0)
 		return e;
 	copy_begin(&c, s->conn,
 		"COPY hirundo.hop_holder_offset (day, family, holder, signature, hops, tracks)"
 		" FROM STDIN (FORMAT binary)");
-	for (unsigned family = 0; family < 2; family++) {
-		for (size_t i = 0; i < s->r[family].profile.offsets_n; i++) {
-			const struct verdict_learned *v = &s->r[family].profile.offsets[i];
-
-			begin_row(s, &c, family, 6);
-			add_holder(s->d, &c, v->holder);
-			copy_bigint(&c, stored_signature(s->d, v->signature));
-			copy_double(&c, v->hops);
-			copy_int(&c, v->tracks);
-		}
-	}
+	for (unsigned family = 0; family < 2; family++)
+		for (size_t i = 0; i < s->r[family].profile.offsets_n; i++)
+			add_vote(s, &c, family, &s->r[family].profile.offsets[i]);
 	return copy_end(&c);
 }
 

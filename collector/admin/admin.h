@@ -40,6 +40,8 @@ int command_enrich_import(struct admin *a, int argc, char **argv);
 int command_enrich_lookup(struct admin *a, int argc, char **argv);
 int command_report_quarter(struct admin *a, int argc, char **argv);
 int command_verify(struct admin *a, int argc, char **argv);
+int command_export_notification(struct admin *a, int argc, char **argv);
+int command_export_capture(struct admin *a, int argc, char **argv);
 
 /** Prints "hirundo-admin: what" to stderr. @return code */
 int fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);

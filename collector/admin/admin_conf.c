@@ -24,5 +24,9 @@ const struct conf_option admin_options[] = {
 	{"server_certificate_days", CONF_INT, AT(server_certificate_days), CERTIFICATE_DAYS, 1,
 		CERTIFICATE_DAYS_MAX, CONF_RESTART, "how long the collector's certificate is valid",
 		NULL},
+	{"export_organization", CONF_STRING, AT(export_organization), "", 0, 0, CONF_RESTART,
+		"who exports: named in them, needed for XARF", NULL},
+	{"export_contact", CONF_STRING, AT(export_contact), "", 0, 0, CONF_RESTART,
+		"e-mail address of who exports, needed for XARF", NULL},
 	{0},
 };

@@ -1,5 +1,5 @@
 /*
- * hirundo-admin: database, certificates, sensors, address data, publications, verification.
+ * hirundo-admin: database, certificates, sensors, address data, publications, exports, verification.
  * Short-lived; reads what it needs, does one thing, says what it did.
  */
 #include <errno.h>
@@ -61,6 +61,22 @@ static const struct command commands[] = {
 		"check that the books balance: every packet that sensors sealed is stored,\n"
 		"quarantined, rejected, lost or open; exit 1 and the difference where not",
 		command_verify},
+	{"export", "notification",
+		"--period PERIOD --format csv|xarf --tlp TLP --output FILE [--organization NAME]\n"
+		"[--region CC] [--asn N] [--networks FILE|CIDR,...] [--group NAME] [--filter "
+		"JSON]\n"
+		"[--recipient CONTACT|internal]",
+		"list sources for notices: as CSV (Shadowserver's darknet feed) or XARF reports;\n"
+		"PERIOD: 2026, 2026Q1, 2026-01, 2026-01-31, or 2026-01-01/2026-01-31; TLP: clear,\n"
+		"green, amber, amber+strict, red; exact times and source ports only for the\n"
+		"registered CONTACT of the sources' network",
+		command_export_notification},
+	{"export", "capture",
+		"--period PERIOD --output FILE [--tlp TLP] [--organization NAME] [--region CC]\n"
+		"[--asn N] [--networks FILE|CIDR,...] [--group NAME] [--filter JSON]\n"
+		"[--recipient CONTACT|internal]",
+		"write samples of payloads as a pcap with masked addresses of sensors",
+		command_export_capture},
 };
 
 int fail(int code, const char *fmt, ...)

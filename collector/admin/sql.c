@@ -18,7 +18,9 @@ static int exit_code(const char *state)
 		return EX_UNAVAILABLE;
 	if (strcmp(state, "42501") == 0)
 		return EX_NOPERM;
-	if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0)
+	/* 55000: what is asked for is not complete, or no more there. */
+	if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0 ||
+		strcmp(state, "55000") == 0)
 		return EX_DATAERR;
 	if (strncmp(state, "40", 2) == 0 || strncmp(state, "53", 2) == 0 ||
 		strncmp(state, "55", 2) == 0)
@@ -26,23 +28,62 @@ static int exit_code(const char *state)
 	return EX_SOFTWARE;
 }
 
+static int tell(struct admin *a, const PGresult *res)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	/* The message alone: details of the server show values. */
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (!text)
+		text = PQerrorMessage(a->conn);
+	return fail(exit_code(state ? state : ""), "%.*s", (int)strcspn(text, "\n"), text);
+}
+
 int sql_query(struct admin *a, const char *sql, int n, const char *const *values, PGresult **ret)
 {
 	PGresult *res = PQexecParams(a->conn, sql, n, NULL, values, NULL, NULL, 0);
-	const char *state, *text;
 	int code;
 
 	if (PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK) {
 		*ret = res;
 		return EX_OK;
 	}
-	state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	/* The message alone: details of the server show values. */
-	text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-	if (!text)
-		text = PQerrorMessage(a->conn);
-	code = fail(exit_code(state ? state : ""), "%.*s", (int)strcspn(text, "\n"), text);
+	code = tell(a, res);
 	PQclear(res);
+	return code;
+}
+
+static void cancel(struct admin *a)
+{
+	char reason[256];
+	PGcancel *c = PQgetCancel(a->conn);
+
+	if (c)
+		(void)PQcancel(c, reason, sizeof(reason)); /* else all rows come, and are dropped */
+	PQfreeCancel(c);
+}
+
+int sql_stream(struct admin *a, const char *sql, int n, const char *const *values,
+	int (*each)(void *arg, const PGresult *row), void *arg)
+{
+	PGresult *res;
+	int code = EX_OK;
+
+	if (!PQsendQueryParams(a->conn, sql, n, NULL, values, NULL, NULL, 0) ||
+		!PQsetSingleRowMode(a->conn))
+		return tell(a, NULL);
+	while ((res = PQgetResult(a->conn))) {
+		ExecStatusType status = PQresultStatus(res);
+
+		if (code == EX_OK && status == PGRES_SINGLE_TUPLE) {
+			code = each(arg, res);
+			if (code != EX_OK)
+				cancel(a);
+		} else if (code == EX_OK && status != PGRES_TUPLES_OK) {
+			code = tell(a, res);
+		}
+		PQclear(res);
+	}
 	return code;
 }
 

@@ -19,7 +19,13 @@ int sql_connect(struct admin *a, enum sql_as as) MUST_CHECK;
 int sql_query(struct admin *a, const char *sql, int n, const char *const *values,
 	PGresult **ret) MUST_CHECK;
 
-/** The same for statements without an answer that matters. */
+/** Hands over the rows of one query, each as a result of one row; memory does not grow with them.
+ *  @param each  returns EX_OK, or an exit code, told: the query is then ended
+ *  @return EX_OK, or the exit code, told */
+int sql_stream(struct admin *a, const char *sql, int n, const char *const *values,
+	int (*each)(void *arg, const PGresult *row), void *arg) MUST_CHECK;
+
+/** sql_query() for statements without an answer that matters. */
 int sql_run(struct admin *a, const char *sql, int n, const char *const *values) MUST_CHECK;
 
 /** A question that is answered by one boolean. */

@@ -67,6 +67,7 @@ static int cut_signature(
 		for (end = i; end < n && keys[end].key >> 39 == keys[i].key >> 39; end++) {
 			c->order[first + end] = keys[end].value;
 			c->holder[first + end] = (uint32_t)(keys[end].key >> 7);
+			c->region[first + end] = claim(d, &in->rows[keys[end].value])->region;
 			c->hops[first + end] = keys[end].key & 127;
 		}
 		if (end - i < d->p->campaign_pairs)
@@ -95,8 +96,9 @@ int campaign_prepare(struct detector *d)
 
 	c->order = zeroed(in->rows_n, sizeof(*c->order));
 	c->holder = zeroed(in->rows_n, sizeof(*c->holder));
+	c->region = zeroed(in->rows_n, sizeof(*c->region));
 	c->hops = zeroed(in->rows_n, sizeof(*c->hops));
-	if (!first || !c->order || !c->holder || !c->hops)
+	if (!first || !c->order || !c->holder || !c->region || !c->hops)
 		return -ENOMEM;
 	e = rows_by_signature(d, c->order, first);
 	for (uint32_t s = 0; s < in->signatures_n; s++)
@@ -111,7 +113,7 @@ int campaign_prepare(struct detector *d)
 }
 
 /* Whether a row counts; the reference passes over regions that nothing is known of. */
-static bool counts(const struct detector *d, const struct bucket *b, size_t i)
+static inline bool counts(const struct detector *d, const struct bucket *b, size_t i)
 {
 	return !d->p->reference || region_known(d, claim(d, row_at(d, b, i)));
 }
@@ -176,29 +178,27 @@ static size_t holder_end(const struct detector *d, const struct bucket *b, size_
 	return end;
 }
 
-/* Rows of a holder that count; one of them speaks for all. */
-static size_t speaker(const struct detector *d, const struct bucket *b, size_t i, size_t end,
-	const struct verdict_row **ret)
+/* Rows of a holder that count; one of them speaks for all: one of the last source, as rows are in
+ * the order of their sources. */
+static size_t speaker(
+	const struct detector *d, const struct bucket *b, size_t i, size_t end, size_t *ret)
 {
+	const uint32_t *order = d->campaigns.order + b->first;
 	size_t n = 0;
 
-	*ret = NULL;
 	for (; i < end; i++) {
-		const struct verdict_row *r = row_at(d, b, i);
-
 		if (!counts(d, b, i))
 			continue;
-		n++;
-		if (!*ret || r->source > (*ret)->source)
-			*ret = r;
+		if (n++ == 0 || order[i] > order[*ret])
+			*ret = i;
 	}
 	return n;
 }
 
-static uint32_t own_signature(const struct detector *d, const struct bucket *b,
-	const uint32_t *mains, const struct verdict_row *r)
+static uint32_t own_signature(
+	const struct detector *d, const struct bucket *b, const uint32_t *mains, size_t i)
 {
-	return d->p->reference ? mains[r->source] : b->signature;
+	return d->p->reference ? mains[row_at(d, b, i)->source] : b->signature;
 }
 
 /* Distinct holders at each hop count. @return holders in the bucket */
@@ -225,19 +225,28 @@ static size_t count_holders(const struct detector *d, struct bucket *b)
 
 static void expect_holders(const struct detector *d, struct bucket *b, const uint32_t *mains)
 {
+	uint8_t common[HOPS_N]; /* hop counts that enough holders have */
+	unsigned common_n = 0;
+
+	for (unsigned h = 0; h < HOPS_N; h++)
+		if (b->holders[h] >= d->p->campaign_holders)
+			common[common_n++] = (uint8_t)h;
 	for (size_t i = 0, end; i < b->n; i = end) {
-		const struct verdict_row *r;
+		struct verdict_source claimed;
 		struct bell bell;
-		size_t n;
+		size_t n, at = i;
 
 		end = holder_end(d, b, i);
-		n = speaker(d, b, i, end, &r);
+		n = speaker(d, b, i, end, &at);
 		if (n == 0)
 			continue;
-		bell = bell_of(d, b, claim(d, r), own_signature(d, b, mains, r));
-		for (unsigned h = 0; h < HOPS_N; h++)
-			if (b->holders[h] >= d->p->campaign_holders)
-				b->expected[h] += chance(&bell, h, n);
+		claimed = (struct verdict_source){
+			.holder = d->campaigns.holder[b->first + at],
+			.region = d->campaigns.region[b->first + at],
+		};
+		bell = bell_of(d, b, &claimed, own_signature(d, b, mains, at));
+		for (unsigned h = 0; h < common_n; h++)
+			b->expected[common[h]] += chance(&bell, common[h], n);
 	}
 }
 
@@ -329,6 +338,7 @@ void campaign_done(struct campaigns *c)
 {
 	free(c->order);
 	free(c->holder);
+	free(c->region);
 	free(c->hops);
 	free(c->buckets);
 	*c = (struct campaigns){0};

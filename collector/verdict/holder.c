@@ -266,6 +266,10 @@ int holder_learn(struct detector *d)
 	struct verdict_profile *p = &d->r->profile;
 	int e;
 
+	if (d->in->learned && d->holders.votes) { /* who is compared with changes, no more */
+		free(d->holders.member);
+		return list_members(d);
+	}
 	holder_done(&d->holders);
 	free(p->residuals);
 	free(p->offsets);
@@ -284,8 +288,14 @@ int holder_learn(struct detector *d)
 static const struct votes *find_votes(const struct detector *d, uint32_t holder, uint16_t sensor)
 {
 	const struct holders *h = &d->holders;
-	size_t low = h->first[holder], high = h->first[holder + 1];
+	size_t low = h->first[holder], high = h->first[holder + 1], guess;
 
+	if (low == high)
+		return NULL;
+	/* Where all sensors have votes, the place is known; the offset's is at the end. */
+	guess = sensor < high - low ? low + sensor : high - 1;
+	if (h->votes[guess].sensor == sensor)
+		return &h->votes[guess];
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
@@ -317,10 +327,11 @@ static const struct verdict_learned *own_vote(
 	return low < v->first + v->n && learned[low].signature == own ? &learned[low] : NULL;
 }
 
-/* How far a holder's tracks are apart at a sensor: several upstreams, balanced paths. */
-static double holder_variance(const struct detector *d, const struct votes *v, uint32_t own)
+/* How far a holder's tracks are apart at a sensor: several upstreams, balanced paths.
+ * @param mine  the own signature's vote, or NULL; so below */
+static double holder_variance(
+	const struct detector *d, const struct votes *v, const struct verdict_learned *mine)
 {
-	const struct verdict_learned *mine = own_vote(d, v, own);
 	double least = d->p->holder_sd * d->p->holder_sd;
 	double spread = v->spread, weight = v->spread_weight, shrink = d->p->spread_shrink;
 
@@ -337,9 +348,8 @@ static double holder_variance(const struct detector *d, const struct votes *v, u
 
 /* Mean and weight of the votes, less that of the own signature. */
 static double mean_vote(
-	const struct detector *d, const struct votes *v, uint32_t own, double *ret_weight)
+	const struct votes *v, const struct verdict_learned *mine, double *ret_weight)
 {
-	const struct verdict_learned *mine = own_vote(d, v, own);
 	double sum = v->sum, weight = v->weight, mean;
 	uint32_t n = v->n;
 
@@ -363,7 +373,7 @@ struct expectation holder_expect(const struct detector *d, uint32_t holder, uint
 
 	if (!v)
 		return e;
-	mean = mean_vote(d, v, own, &weight);
+	mean = mean_vote(v, own_vote(d, v, own), &weight);
 	if (weight > 0) {
 		e.taught = true;
 		e.shift = mean * weight * between / (weight * between + within);
@@ -393,9 +403,11 @@ void holder_at(const struct detector *d, const struct expectation *e,
 	region_at(d, s->region, sensor, &mean, &variance);
 	mean += e->shift;
 	if (v) {
-		vote = mean_vote(d, v, own, &weight);
+		const struct verdict_learned *mine = own_vote(d, v, own);
+
+		vote = mean_vote(v, mine, &weight);
 		if (weight > 0) {
-			double own_variance = holder_variance(d, v, own);
+			double own_variance = holder_variance(d, v, mine);
 
 			mean += vote * weight * variance / (weight * variance + own_variance);
 			variance = own_variance +

@@ -47,6 +47,7 @@ struct bucket {
 struct campaigns {
 	uint32_t *order; /* rows, by bucket, then holder and hops */
 	uint32_t *holder; /* [place in order]; beside it, so that rows need not be looked up */
+	uint16_t *region; /* that the row's source claims; likewise */
 	uint8_t *hops;
 	struct bucket *buckets; /* ascending by signature, sensor, class */
 	size_t buckets_n;
@@ -75,6 +76,7 @@ struct sender {
 
 struct senders {
 	uint32_t *order; /* rows, by signature, source, sensor, TTL */
+	uint32_t *cell; /* [place in order]: sender_cell; beside it, as in campaigns */
 	size_t *by_signature; /* [signature]: first in order; one more at the end */
 	struct flow *flows; /* ascending by signature, source */
 	size_t flows_n;
@@ -97,6 +99,17 @@ struct flow_group {
 	size_t n;
 	struct candidate *candidates; /* scratch, room for all */
 };
+
+/** Where votes on a row's TTL at its sensor are. */
+static inline uint32_t sender_cell(const struct verdict_row *r)
+{
+	return (uint32_t)r->sensor * TTLS_N + r->ttl;
+}
+
+static inline uint16_t cell_sensor(uint32_t cell)
+{
+	return (uint16_t)(cell / TTLS_N);
+}
 
 struct detector {
 	const struct verdict_input *in;

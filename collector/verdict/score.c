@@ -69,32 +69,32 @@ static struct claimed from_claimed(const struct detector *d, struct verdict_trac
 	};
 	double worst = -1;
 
-	for (unsigned pass = 0; pass < 2; pass++) {
-		for (unsigned i = 0; i < t->sensors; i++) {
-			double mean, variance, misfit;
+	for (unsigned i = 0; i < t->sensors; i++) {
+		double mean, variance;
 
-			if (!sensor_known(d, h[i].sensor))
-				continue;
-			if (c.expected.taught)
-				holder_at(d, &c.expected, s, t->signature, h[i].sensor, &mean,
-					&variance);
-			else
-				region_at(d, s->region, h[i].sensor, &mean, &variance);
-			variance += noise(d, &h[i]);
-			if (pass == 0) {
-				density_add(&c.holder, h[i].hops - mean, variance);
-				continue;
-			}
-			mean += t->common_offset;
-			misfit = fabs(h[i].hops - mean) / sqrt(variance);
-			if (misfit > worst) {
-				worst = misfit;
-				t->worst_sensor = h[i].sensor;
-				t->worst_hops = h[i].hops;
-				t->worst_expected = mean;
-			}
+		if (!sensor_known(d, h[i].sensor))
+			continue;
+		if (c.expected.taught)
+			holder_at(d, &c.expected, s, t->signature, h[i].sensor, &mean, &variance);
+		else
+			region_at(d, s->region, h[i].sensor, &mean, &variance);
+		variance += noise(d, &h[i]);
+		density_add(&c.holder, h[i].hops - mean, variance);
+		d->tails[i] = (struct deviation){.hops = mean, .variance = variance};
+	}
+	t->common_offset = density_offset(&c.holder, c.expected.tau);
+	for (unsigned i = 0; i < t->sensors; i++) {
+		double mean = d->tails[i].hops + t->common_offset, misfit;
+
+		if (!sensor_known(d, h[i].sensor))
+			continue;
+		misfit = fabs(h[i].hops - mean) / sqrt(d->tails[i].variance);
+		if (misfit > worst) {
+			worst = misfit;
+			t->worst_sensor = h[i].sensor;
+			t->worst_hops = h[i].hops;
+			t->worst_expected = mean;
 		}
-		t->common_offset = density_offset(&c.holder, c.expected.tau);
 	}
 	return c;
 }

@@ -59,14 +59,17 @@ int senders_prepare(struct detector *d)
 	size_t flows = 0, cells = (size_t)in->sensors_n * TTLS_N;
 
 	s->order = zeroed(in->rows_n, sizeof(*s->order));
+	s->cell = zeroed(in->rows_n, sizeof(*s->cell));
 	s->by_signature = zeroed((size_t)in->signatures_n + 1, sizeof(*s->by_signature));
 	s->several = zeroed(in->sources_n, sizeof(*s->several));
 	s->base = zeroed(cells, sizeof(*s->base));
 	s->votes = zeroed(cells, sizeof(*s->votes));
 	s->voters = zeroed(in->sensors_n, sizeof(*s->voters));
-	if (!s->order || !s->by_signature || !s->several || !s->base || !s->votes || !s->voters ||
-		rows_by_signature(d, s->order, s->by_signature) < 0)
+	if (!s->order || !s->cell || !s->by_signature || !s->several || !s->base || !s->votes ||
+		!s->voters || rows_by_signature(d, s->order, s->by_signature) < 0)
 		return -ENOMEM;
+	for (size_t i = 0; i < s->by_signature[in->signatures_n]; i++)
+		s->cell[i] = sender_cell(&in->rows[s->order[i]]);
 	for (size_t i = 1; i < in->rows_n; i++)
 		if (in->rows[i].source == in->rows[i - 1].source &&
 			in->rows[i].signature != in->rows[i - 1].signature)
@@ -105,7 +108,7 @@ static void choose_flows(struct detector *d)
 		bool seen = false;
 
 		for (uint32_t r = 0; r < f->rows; r++)
-			seen |= sensor_known(d, d->in->rows[s->order[f->first + r]].sensor);
+			seen |= sensor_known(d, cell_sensor(s->cell[f->first + r]));
 		f->free = seen && !f->random && region_known(d, &d->in->sources[f->source]);
 		f->sender = UINT32_MAX;
 		f->member = 0;
@@ -137,10 +140,10 @@ static void count(struct detector *d, const struct flow *f, double by)
 	struct senders *s = &d->senders;
 
 	for (uint32_t i = 0; i < f->rows; i++) {
-		const struct verdict_row *r = &d->in->rows[s->order[f->first + i]];
+		uint32_t cell = s->cell[f->first + i];
 
-		s->votes[(size_t)r->sensor * TTLS_N + r->ttl] += by;
-		s->voters[r->sensor] += by;
+		s->votes[cell] += by;
+		s->voters[cell_sensor(cell)] += by;
 	}
 }
 
@@ -151,12 +154,12 @@ static double take_cells(struct detector *d, const struct flow *f)
 	double sum = 0;
 
 	for (uint32_t i = 0; i < f->rows; i++) {
-		const struct verdict_row *r = &d->in->rows[s->order[f->first + i]];
-		double *n = &s->votes[(size_t)r->sensor * TTLS_N + r->ttl];
+		uint32_t cell = s->cell[f->first + i];
+		uint16_t sensor = cell_sensor(cell);
+		double *n = &s->votes[cell];
 
-		if (*n >= 2 && sensor_known(d, r->sensor))
-			sum += fmax(
-				0, surprise(*n, USUAL_CELL * s->voters[r->sensor]) - CELL_LEAST);
+		if (*n >= 2 && sensor_known(d, sensor))
+			sum += fmax(0, surprise(*n, USUAL_CELL * s->voters[sensor]) - CELL_LEAST);
 		*n = 0;
 	}
 	return sum;
@@ -269,6 +272,7 @@ int senders_find(struct detector *d)
 void senders_done(struct senders *s)
 {
 	free(s->order);
+	free(s->cell);
 	free(s->by_signature);
 	free(s->several);
 	free(s->base);

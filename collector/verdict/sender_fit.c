@@ -35,6 +35,11 @@ static const struct verdict_row *row_of(const struct detector *d, const struct f
 	return &d->in->rows[d->senders.order[f->first + i]];
 }
 
+static uint32_t cell_of(const struct detector *d, const struct flow *f, uint32_t i)
+{
+	return d->senders.cell[f->first + i];
+}
+
 static struct flow *flow_at(const struct fit *fit, size_t i)
 {
 	return &fit->d->senders.flows[fit->g->candidates[i].flow];
@@ -45,7 +50,7 @@ static uint32_t at_sensor(const struct detector *d, const struct flow *f, uint32
 {
 	uint32_t end = i + 1;
 
-	while (end < f->rows && row_of(d, f, end)->sensor == row_of(d, f, i)->sensor)
+	while (end < f->rows && cell_sensor(cell_of(d, f, end)) == cell_sensor(cell_of(d, f, i)))
 		end++;
 	return end - i;
 }
@@ -144,11 +149,11 @@ static void vote(struct detector *d, const struct flow *f, double by)
 	struct senders *s = &d->senders;
 
 	for (uint32_t i = 0, k; i < f->rows; i += k) {
-		uint16_t sensor = row_of(d, f, i)->sensor;
+		uint16_t sensor = cell_sensor(cell_of(d, f, i));
 
 		k = at_sensor(d, f, i);
 		for (uint32_t j = 0; j < k; j++)
-			s->votes[(size_t)sensor * TTLS_N + row_of(d, f, i + j)->ttl] += by / k;
+			s->votes[cell_of(d, f, i + j)] += by / k;
 		s->voters[sensor] += by;
 	}
 }
@@ -161,10 +166,10 @@ static void forget(struct fit *fit)
 		const struct flow *f = flow_at(fit, c);
 
 		for (uint32_t i = 0; i < f->rows; i++) {
-			const struct verdict_row *r = row_of(fit->d, f, i);
+			uint32_t cell = cell_of(fit->d, f, i);
 
-			s->votes[(size_t)r->sensor * TTLS_N + r->ttl] = 0;
-			s->voters[r->sensor] = 0;
+			s->votes[cell] = 0;
+			s->voters[cell_sensor(cell)] = 0;
 		}
 	}
 }
@@ -179,13 +184,13 @@ static double by_others(const struct fit *fit, size_t c)
 	double own = fit->g->candidates[c].member, alpha = d->p->sender_prior, sum = 0;
 
 	for (uint32_t i = 0, k; i < f->rows; i += k) {
-		uint16_t sensor = row_of(d, f, i)->sensor;
+		uint16_t sensor = cell_sensor(cell_of(d, f, i));
 
 		k = at_sensor(d, f, i);
 		if (!sensor_known(d, sensor))
 			continue;
 		for (uint32_t j = 0; j < k; j++) {
-			size_t cell = (size_t)sensor * TTLS_N + row_of(d, f, i + j)->ttl;
+			uint32_t cell = cell_of(d, f, i + j);
 
 			sum += log((fmax(0, s->votes[cell] - own / k) + alpha * s->base[cell]) /
 				   (fmax(0, s->voters[sensor] - own) + alpha));
@@ -202,23 +207,22 @@ static void guess(struct fit *fit)
 
 	for (size_t c = 0; c < fit->n; c++)
 		for (uint32_t i = 0; i < flow_at(fit, c)->rows; i++) {
-			const struct verdict_row *r = row_of(d, flow_at(fit, c), i);
-			double n = ++s->votes[(size_t)r->sensor * TTLS_N + r->ttl];
+			uint32_t cell = cell_of(d, flow_at(fit, c), i);
+			double n = ++s->votes[cell], *most = &s->voters[cell_sensor(cell)];
 
-			s->voters[r->sensor] = fmax(s->voters[r->sensor], n);
+			*most = fmax(*most, n);
 		}
 	for (size_t c = 0; c < fit->n; c++) {
 		const struct flow *f = flow_at(fit, c);
 		double sum = 0, sensors = 0;
 
 		for (uint32_t i = 0, k; i < f->rows; i += k) {
-			uint16_t sensor = row_of(d, f, i)->sensor;
+			uint16_t sensor = cell_sensor(cell_of(d, f, i));
 
 			k = at_sensor(d, f, i);
 			sensors++;
 			for (uint32_t j = 0; j < k; j++) {
-				double n = s->votes[(size_t)sensor * TTLS_N +
-						    row_of(d, f, i + j)->ttl];
+				double n = s->votes[cell_of(d, f, i + j)];
 
 				sum += n >= 2 ? n / s->voters[sensor] / k : 0;
 			}

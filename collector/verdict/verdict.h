@@ -233,6 +233,12 @@ struct verdict_evidence {
 void verdict_carry(const struct verdict_input *in, const struct verdict_params *p,
 	struct verdict_result *r, size_t track, const struct verdict_evidence *e);
 
+/** Which tracks' former calls may matter to verdict_hold: those of holders where enough looks
+ *  spoofed.
+ *  @param ret  [track]; filled. @return 0, -ENOMEM */
+int verdict_hold_ask(
+	const struct verdict_input *in, const struct verdict_result *r, bool *ret) MUST_CHECK;
+
 /** Holds the verdicts of tracks that were genuine before and look spoofed now where that happens to
  * a whole holder: 3 sources or more with 3 signatures or more, half of those that were genuine.
  *  Tracks of campaigns and of one sensor are not held.

@@ -3,16 +3,18 @@ from. Each way of looking is first shown to work where nothing is masked."""
 import datetime
 import ipaddress
 import pathlib
+import re
 import socket
 import struct
 
 import psycopg
 import pytest
 from scapy.all import (DNS, DNSQR, DNSRR, GRE, ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6DestUnreach, ICMPv6ND_NS, IPv6, Raw,
-                       conf)
+                       conf, rdpcap)
 
-from harness import oracle
+from harness import oracle, rollups
 from harness.attacker import Loot, Site, attack, attack_pairs, plunder, search, solve, spellings, spellings4, swapped
+from harness.hirundo import Admin
 from harness.packets import write_pcap
 from harness.proxy import FaultProxy
 
@@ -284,6 +286,21 @@ class World:
         assert sensor.wait() != 0
         assert "disabled" in sensor.last_log
 
+    def exports(self, folder: pathlib.Path) -> dict[str, bytes]:
+        """Every format, for the central team and for anybody: files, what lies beside them, what the command says."""
+        with self.installation.connect() as connection:
+            rollups.catch_up(connection)
+        admin = Admin(folder, self.installation.dsn(), export_organization="Example CSIRT", export_contact="a@example.org")
+        said = {}
+        for recipient in ("internal", None):
+            for kind, format in (("notification", "csv"), ("notification", "xarf"), ("capture", "pcap")):
+                output = folder / f"{recipient}.{format}"
+                run = admin.run("export", kind, "--period", DAY, "--tlp", "red", "--filter", '{"exclude": "bogon"}', "--output",
+                                output, *(["--format", format] if kind == "notification" else []),
+                                *(["--recipient", recipient] if recipient else []))
+                said[f"{output.name} by the command"] = (run.stdout + run.stderr).encode()
+        return said | {path.name: path.read_bytes() for path in folder.glob("*.*") if path != admin.config}
+
     def shown(self) -> list[tuple[str, bytes]]:
         """Logs, command lines, what the administrator's commands print, and the collector's pages."""
         admin = self.installation.admin
@@ -323,6 +340,11 @@ def structured(installation) -> Loot:
     return Loot([], rows, samples)
 
 
+def whole(packets) -> Loot:
+    """Packets as bytes, headers and all."""
+    return Loot(samples=[{"site": "", "src": None, "payload": bytes(packet)} for packet in packets])
+
+
 def test_addresses_are_not_recovered(world, installation, tmp_path):
     world.strangers()
     installation.query("ANALYZE")  # statistics hold samples of columns
@@ -350,8 +372,18 @@ def test_addresses_are_not_recovered(world, installation, tmp_path):
                  "hirundo.verify_streams()", "hirundo.verify_days()"):
         assert name in readable, f"the attacker missed {name}"
     assert not {"hirundo.sensor_address", "hirundo.sensor_connection"} & set(readable)
+    (tmp_path / "exports").mkdir()
+    files = world.exports(tmp_path / "exports")
+    packets = rdpcap(str(tmp_path / "exports" / "internal.pcap"))
+    assert len(packets) >= len([sample for sample in loot.samples if sample["src"]]) - 8  # that are no observation's own
+    assert len(files["internal.csv"].splitlines()) > len(KINDS)
+    assert attack(whole(packets), SITES) == []
+    for site in SITES:  # it would find them
+        assert attack(whole(rdpcap(str(capture(tmp_path, site)))), [site])
+    for name in REGIONS:
+        assert not [where for where, data in files.items() if re.search(rf"\b{name}\b".encode(), data)], "a sensor's name"
     world.gone(tmp_path)
-    shown = world.shown()
+    shown = world.shown() + list(files.items())
     assert attack(Loot(analyst.texts + dashboard.texts + shown), SITES) == []
 
     # The owner's own tables show that the search would have found it.

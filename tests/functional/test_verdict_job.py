@@ -55,14 +55,16 @@ class Day:
                      CLAIMED[i % 16], f"AS{1000 + 100 * (i % 16) + i // 16 % 8}")
         return self
 
-    def store(self, installation, due: int = 1, since: str = "-infinity"):
+    def store(self, installation, due: int = 1, part: bool = False):
+        """With the rollup's mark; part: it tells the sources."""
+        sources = sorted({row[8] for row in self.rows}) if part else None
         with installation.connect() as c:
             c.execute("SELECT hirundo.ensure_rollup_month(%s)", (self.day,))
             with c.cursor().copy("COPY hirundo.ttl_day (first_at, last_at, packets, signature, sensor_id, day, dataset_id,"
                                  " ttl, src, src_region, holder) FROM STDIN") as copy:
                 for row in self.rows:
                     copy.write_row(row)
-            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (self.day, due, since))
+            c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s::text[]::inet[])", (self.day, due, sources))
             c.commit()
         return self
 
@@ -188,7 +190,7 @@ def test_parts(sensors):
     for i in range(120):  # another one
         later.add(Day.address(4, i % 16, i // 16, 200), 5, 9090, 47, CLAIMED[i % 16], f"AS{1000 + 100 * (i % 16) + i // 16}")
     touched = {row[8] for row in later.rows}
-    later.store(sensors, 7, f"{DAY} 05:00Z")
+    later.store(sensors, 7, part=True)
     settle(sensors)
     wait_for_passes(collector, ["whole", "part"])
     rows, = sensors.query("SELECT count(*) FROM hirundo.ttl_day WHERE src = ANY (%s::inet[])", (list(touched),))
@@ -208,7 +210,7 @@ def test_parts(sensors):
 
     # What a whole pass would say.
     sensors.query("UPDATE hirundo.setting SET value = '60' WHERE name = 'verdict_full_seconds'")
-    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8, %s)", (DAY, f"{DAY} 05:00Z"))
+    sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, 8, '{}')", (DAY,))
     settle(sensors)
     wait_for_passes(collector, ["whole", "part", "whole"])
     whole = dict(sensors.query("SELECT host(src), verdict FROM hirundo.verdict"))
@@ -218,6 +220,56 @@ def test_parts(sensors):
     assert sensors.query(VERSIONS) == [(0,)]
 
 
+def test_parts_after_a_restart(sensors):
+    """What the whole pass learned is read back: a part says what it said, to the last bit."""
+    sensors.query("UPDATE hirundo.setting SET value = '0' WHERE name = 'verdict_full_seconds'")
+    days = [Day(day=DAY - datetime.timedelta(1)).world(), Day(2).world().world(6).flood(100)]
+    collector = judged(sensors, *days)
+    wait_for_passes(collector, ["whole", "whole"])
+    later = Day(3, hour=5)
+    for i in range(60):
+        for sensor in range(1 + i % 3, 11):
+            later.add(Day.address(4, i % 16, i // 16, 0), sensor, 81, 64 - 10 - sensor % (2 + i % 4) * 3, CLAIMED[i % 16],
+                      f"AS{1000 + 100 * (i % 16) + i // 16}")
+    later.add("22.9.0.1", 4, 81, 50, "BN", "AS1209")  # nobody of it was there before
+    later.store(sensors, 7, part=True)
+    settle(sensors)
+    wait_for_passes(collector, ["whole", "whole", "part"])
+    rows = "SELECT src, track, xmin::text FROM hirundo.verdict WHERE day = %s ORDER BY 1, 2"
+    before = sensors.query(rows, (DAY,))
+    assert len({xmin for _, _, xmin in before}) == 2, "some rows are the part's"
+    collector.finish()
+    sensors.processes.remove(collector)
+    for mark in (8, 9):  # read back, then kept
+        sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s::text[]::inet[])",
+                      (DAY, mark, sorted({row[8] for row in later.rows})))
+        collector = collector if mark == 9 else sensors.collector()
+        settle(sensors)
+        wait_for_passes(collector, ["part"] * (mark - 7))
+        assert sensors.query(rows, (DAY,)) == before
+
+
+def test_a_path_that_changed_holds_verdicts(sensors):
+    """All of a network's sources arrive on other ways at once, each with a tool of its own: what was genuine stays so.
+    Of another network too few do."""
+    days = [Day(n, DAY + datetime.timedelta(n)).world(holders=4) for n in range(2)]
+    moved = {"22.1.1": 3, "22.2.1": 2}  # of 3 each
+    for n, day in enumerate(days):
+        for h, (net, many) in enumerate(moved.items()):
+            for i in range(3):
+                for sensor, mean in enumerate(MEANS, 1):
+                    way = mean + (2 * 5 + (sensor - 1) * 3) % 4 - 7 * (sensor == 3)
+                    if n == 1 and i < many:
+                        way += 6 if sensor * (2 * i + 3) // 4 % 2 else -6
+                    day.add(f"{net}.{i + 1}", sensor, 5000 + 100 * h + i, 128 - way, "BN", f"AS{1211 + h}", packets=3)
+    judged(sensors, *days)
+    rows = sensors.query("SELECT host(src), verdict, held, hirundo.verdict_reason(v) FROM hirundo.verdict v"
+                         " WHERE day = %s AND score < 0", (days[1].day,))
+    found = {net: [(verdict, held) for src, verdict, held, _ in rows if src.startswith(f"{net}.")] for net in moved}
+    assert found == {"22.1.1": [("genuine", True)] * 3, "22.2.1": [("spoofed", False)] * 2}
+    assert all(("changed, so the verdict is held" in reason) == held for _, _, held, reason in rows)
+
+
 def test_parts_come_to_a_whole(sensors):
     """When parts have read half as much as the whole pass, when thresholds change, when any row may have changed,
     the whole day is judged."""
@@ -225,19 +277,20 @@ def test_parts_come_to_a_whole(sensors):
     collector = judged(sensors, Day().world())
     passes = ["whole"]
 
-    def due(since: str, want: str):
-        sensors.query("INSERT INTO hirundo.verdict_due VALUES (%s, %s, %s)", (DAY, len(passes), since))
+    def due(sources: str, want: str):
+        sensors.query(f"INSERT INTO hirundo.verdict_due SELECT %s, %s, {sources}", (DAY, len(passes)))
         settle(sensors)
         passes.append(want)
         wait_for_passes(collector, passes)
 
-    due(f"{DAY} 05:00Z", "part")  # nothing at all
-    due(f"{DAY} 00:00Z", "part")  # everything
-    due(f"{DAY} 05:00Z", "whole")
-    due("-infinity", "whole")
+    nothing, everything = "'{}'::inet[]", "(SELECT array_agg(DISTINCT src) FROM hirundo.ttl_day)"
+    due(nothing, "part")
+    due(everything, "part")
+    due(nothing, "whole")
+    due("NULL", "whole")
     sensors.query("UPDATE hirundo.setting SET value = '-1.5' WHERE name = 'spoofed_score'")
-    due(f"{DAY} 05:00Z", "whole")
-    due(f"{DAY} 05:00Z", "part")
+    due(nothing, "whole")
+    due(nothing, "part")
     assert sensors.query(COUNTS[0]) == sensors.query(COUNTS[1])
 
 

@@ -274,7 +274,7 @@ _CALLABLE = """
 _ARGUMENTS = {"integer": "1", "smallint": "1", "bigint": "1", "text": "'packets'", "boolean": "true", "jsonb": "'{}'",
               "date": "'{day}'", "daterange": "'[{day},{day}]'", "timestamp with time zone": "'{day}'",
               "interval": "'1 day'", "inet": "'45.33.7.1'", "cidr": "'45.33.0.0/16'", "numeric": "1", "double precision": "1",
-              "character": "'JP'", "real": "1", "verdict": "NULL"}
+              "character": "'JP'", "real": "1", "verdict": "NULL", "uuid": "NULL"}
 _SYSTEM = ("pg_catalog", "information_schema")
 
 

@@ -4,7 +4,6 @@ import datetime
 import psycopg
 
 PEOPLE = ["hirundo_analyst", "hirundo_dashboard"]
-LISTS = {"spoof_verdict", "source", "ack_organizations"}  # of sources, of victims: not for the dashboard
 FIRST = datetime.date(2026, 1, 30)  # the four days lie in two months
 DAYS = [FIRST + datetime.timedelta(days=i) for i in range(4)]
 
@@ -13,7 +12,10 @@ OF_TTLS = ["ttl_by_region", "spoof_verdict", "spoof_campaigns", "verdict_share",
 RANKINGS = ["top_services", "top_services_by_sensor", "common_services", "top_source_regions"]
 ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
 NETWORKS = ["top_networks", "ack_organizations"]
-FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NETWORKS]
+SERIES = ["packets_per_sensor_day", "service_trend", "source_region_trend", "ack_packets"]
+NOTICES = ["notification", "notification_excluded", "payload_samples"]
+LISTS = {"spoof_verdict", "source", "ack_organizations", *NOTICES}  # of sources, of victims: not for the dashboard
+FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NETWORKS, *SERIES, *NOTICES]
 
 
 def period(days) -> str:

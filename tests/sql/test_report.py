@@ -12,7 +12,8 @@ import pytest
 from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
-from harness.reports import ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NETWORKS, PEOPLE, RANKINGS, call, period
+from harness.reports import (
+    ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NETWORKS, NOTICES, PEOPLE, RANKINGS, SERIES, call, period)
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -359,6 +360,10 @@ COLUMNS = {
                      " interval",
     "response_sources_called_spoofed": "day, n, share, interval",
     "source": "day, sensor_region, sensor",
+    "notification": "src, first_seen, last_seen, first_ever, packets, services, src_ports, sensors, traits, role, asn,"
+                    " organization, contact, scanner_org, verdict",
+    "notification_excluded": "reason, sources, packets",
+    "payload_samples": "observed_at, sensor, src, service, payload, packets",
     "coverage": "step_start, sensor, region, covered_seconds, packets, lost",
     "catalog": "analysis, function, definition, example",
     "top_services": "rank, service, name, common_name, packets, hosts, share, previous_rank, previous_covered",
@@ -370,6 +375,10 @@ COLUMNS = {
     "activity_calendar": "day, weekday, packets, hosts, active",
     "top_networks": "rank, network, name, packets, hosts, share",
     "ack_organizations": "rank, organization, kind, packets, hosts, share",
+    "service_trend": "step_start, service, packets, hosts, packets_per_address_day, covered",
+    "source_region_trend": "step_start, region, packets, hosts, packets_per_address_day, covered",
+    "packets_per_sensor_day": "step_start, grp, mean_packets, covered_address_days, mean_year_before",
+    "ack_packets": "step_start, kind, packets, hosts",
 }
 
 
@@ -384,13 +393,13 @@ def test_columns_are_stable(filled):
 # Reports that count packets or sources, and what they need beside a period.
 COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
             ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
-            *[(name,) for name in RANKINGS + ACTIVITY + NETWORKS]]
+            *[(name,) for name in RANKINGS + ACTIVITY + NETWORKS + SERIES + NOTICES if name != "payload_samples"]]
 
 
 def test_counting_reports_are_all_there_are(filled):
     """No function escapes the checks of what is complete."""
     names = {row[0] for row in filled("SELECT proname FROM pg_proc WHERE pronamespace = 'report'::regnamespace")}
-    assert {name for name, *_ in COUNTING} == names - {"coverage", "catalog"}
+    assert {name for name, *_ in COUNTING} == names - {"coverage", "catalog", "payload_samples"}
 
 
 def test_what_is_in_no_rollup_is_an_error(filled):
@@ -470,7 +479,7 @@ def test_both_roles_get_the_same_counts(filled):
 
 def test_dashboard_gets_no_lists_of_sources(filled):
     role = "hirundo_dashboard"
-    for name, *more in [("spoof_verdict",), ("source", None, "192.0.2.1")]:
+    for name, *more in [("spoof_verdict",), ("source", None, "192.0.2.1"), *[(name,) for name in NOTICES]]:
         assert name in LISTS
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             call(filled, name, DAYS, *more, role=role)
@@ -578,13 +587,19 @@ def test_examples_of_the_documentation(filled):
 
 # How it is made.
 
+# What payloads came, and from which ports, is in no rollup; each takes its days only (test_notification.py).
+RAW = {"report.payload_samples(daterange,jsonb,integer)": ["payload_sample"],
+       "hirundo.report_raw(daterange,hirundo.report_filter,hirundo.series)": ["observation"]}
+
+
 def test_reports_read_no_raw_rows(filled):
     """Neither observation nor a secret is named in what the reports run."""
     sources = filled("SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p"
                      " WHERE pronamespace = 'report'::regnamespace OR proname LIKE 'report\\_%'", role="postgres")
     assert len(sources) >= 10
     for name, text in sources:
-        assert not re.search(r"hirundo\.(observation|payload_sample|sensor_address|sensor_connection|ingest_reject)", text), name
+        found = set(re.findall(r"hirundo\.(observation|payload_sample|sensor_address|sensor_connection|ingest_reject)", text))
+        assert found == set(RAW.get(name, [])), name
 
 
 def test_keys_that_are_absent_cost_nothing(filled):

@@ -73,7 +73,8 @@ def test_period_of_today(filled):
 
 
 @pytest.mark.parametrize("n", [0, -1])
-@pytest.mark.parametrize("name", ["spoof_verdict", *RANKINGS, "mirai_hosts"])
+@pytest.mark.parametrize("name", ["spoof_verdict", "notification", "payload_samples", *RANKINGS, "mirai_hosts",
+                                  "source_region_trend"])
 def test_bad_n(filled, name, n):
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is"):
         call(filled, name, DAYS, {}, n)
@@ -93,6 +94,8 @@ def test_bad_min_hosts(filled, min_hosts):
 
 
 @pytest.mark.parametrize("name,step", [("verdict_share", "hour"), ("verdict_share", "15min"), ("verdict_share", None),
+                                       ("service_trend", "minute"), ("service_trend", None), ("ack_packets", "quarter"),
+                                       ("packets_per_sensor_day", "Day"), ("packets_per_sensor_day", None),
                                        ("verdict_share", "Day"), ("coverage", "minute"), ("coverage", None),
                                        ("coverage", "")])
 def test_bad_step(filled, name, step):

@@ -375,16 +375,43 @@ def test_a_step_needs_its_lock_and_isolation(database):
         database.run("ROLLBACK")
 
 
+JUDGED = ("verdict", "verdict_history", "verdict_due", "hop_model", "hop_sensor", "hop_region", "hop_holder",
+          "hop_holder_offset", "campaign", "campaign_cell")
+
+
+def fill_judged(database, day: str) -> None:
+    """A row of every table of verdicts: what has no default is 1, '1' or the day."""
+    database.run("SELECT hirundo.ensure_rollup_month(%s)", day)
+    values = {"boolean": "false", "inet": "'192.0.2.1'", "timestamp with time zone": f"'{day}'", "date": f"'{day}'",
+              "integer[]": "'{}'"}
+    special = {"kind": "'fixed'", "verdict": "'genuine'"}
+    for table in JUDGED:
+        columns = database.run(
+            "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = %s::regclass AND"
+            " attnum > 0 AND attnotnull AND NOT atthasdef", f"hirundo.{table}").fetchall()
+        database.run(f"INSERT INTO hirundo.{table} ({', '.join(name for name, _ in columns)}) VALUES"
+                     f" ({', '.join(special.get(name) or values.get(kind, '1') for name, kind in columns)})")
+
+
 def test_months_are_kept_or_dropped(database):
     ingest(database, 1, 1, 0, 10)
     rollups.catch_up(database.connection)
+    database.run("DELETE FROM hirundo.verdict_due")
+    for day in ("2026-03-01", "2026-03-31", "2026-04-01"):
+        fill_judged(database, day)
+    # April is not over long enough.
+    keep = "(now() AT TIME ZONE 'UTC')::date - date '2026-05-01' + 1"
     drop = "SELECT hirundo.drop_rollup_months()"
     assert database.run(drop).fetchone() == (0,)
     database.run("INSERT INTO hirundo.setting VALUES ('rollup_retention_days', '100000')")
     assert database.run(drop).fetchone() == (0,)
-    database.run("UPDATE hirundo.setting SET value = '30' WHERE name = 'rollup_retention_days'")
+    database.run(f"UPDATE hirundo.setting SET value = {keep} WHERE name = 'rollup_retention_days'")
     assert database.run(drop).fetchone() == (1,)
     assert database.run("SELECT count(*) FROM hirundo.ttl_day").fetchone() == (0,)
+    # Verdicts, their history, and what they were made from go with their month, those of others stay.
+    days = dict(database.run(" UNION ALL ".join(
+        f"SELECT '{name}', array_agg(day::text) FROM hirundo.{name}" for name in JUDGED)).fetchall())
+    assert days == dict.fromkeys(JUDGED, ["2026-04-01"])
     dropped = "SELECT month::text FROM hirundo.rollup_dropped"
     assert database.run(dropped).fetchall() == [("2026-03-01",)]
     # What comes later is not all of the month.
@@ -394,6 +421,35 @@ def test_months_are_kept_or_dropped(database):
         database.run(f"SELECT * FROM report.ttl_by_region('[{DAY},{DAY}]')")
     assert database.run(drop).fetchone() == (1,)
     assert database.run(dropped).fetchall() == [("2026-03-01",)]
+
+
+def test_marks_tell_the_sources_that_changed(database):
+    """Of each step, and of each day; of days counted anew any may have changed."""
+    def told() -> dict:
+        rows = database.run("SELECT day::text, (SELECT array_agg(host(s)) FROM unnest(sources) AS s) FROM hirundo.verdict_due"
+                            ).fetchall()
+        database.run("DELETE FROM hirundo.verdict_due")
+        assert len(rows) == len(dict(rows)), "one mark a day and step"
+        return {day: sources and sorted(sources) for day, sources in rows}
+
+    ingest(database, 1, 1, 0, 10)
+    rollups.step(database.connection, 1)
+    assert told() == {DAY: ["192.0.2.1", "192.0.2.2", "192.0.2.3"]}
+    ingest(database, 1, 2, 20, 1, source=2)  # one that is known, at another second
+    ingest(database, 2, 1, 20, 2, source=7)
+    rollups.step(database.connection, 1)
+    assert told() == {DAY: ["192.0.2.2"]}
+    rollups.step(database.connection, 2)
+    assert told() == {DAY: ["192.0.2.7", "192.0.2.8"]}
+    ingest(database, 1, 3, 43195, 10, source=5)  # over midnight
+    rollups.catch_up(database.connection)
+    source = {day: {f"192.0.2.{5 + g % 3}" for g in range(10) if (g < 5) == (day == DAY)} for day in (DAY, "2026-03-02")}
+    assert told() == {day: sorted(found) for day, found in source.items()}
+    with database.connection.transaction():
+        database.run(rows_sql(1, 50, 5))
+    database.run(mark_sql(1, 4, 50, 5))  # the rows' transaction is another: counted anew
+    assert rollups.step(database.connection, 1)[2] == 1
+    assert told() == {DAY: None}
 
 
 def test_signature_and_service(database):
@@ -414,3 +470,16 @@ def test_signature_and_service(database):
     assert len(text) == database.run("SELECT count(DISTINCT signature) FROM hirundo.ttl_day").fetchone()[0]
     got = database.run("SELECT hirundo.initial_ttl(t) FROM unnest(ARRAY[0, 26, 27, 64, 65, 128, 129, 255]) t").fetchall()
     assert [ttl for (ttl,) in got] == [32, 32, 64, 64, 128, 128, 255, 255]
+
+
+def test_states_of_address_data_are_noted(database):
+    """Those of the batches, by sensor and reporting day, also where the day is counted anew."""
+    database.run("UPDATE hirundo.setting SET value = 'Asia/Tokyo' WHERE name = 'reporting_zone'")
+    for sensor, seq, begin, state in [(1, 1, 0, 4), (1, 2, 7200, 5), (1, 3, 14400, 6), (2, 1, 0, None), (3, 1, 0, 7)]:
+        ingest_with_books(database, sensor, seq, begin, 10)
+        database.run("UPDATE hirundo.ingest_batch SET dataset_id = %s WHERE sensor_id = %s AND seq = %s", state, sensor, seq)
+    database.run("UPDATE hirundo.dirty_mark SET rows = 9 WHERE sensor_id = 3")  # does not fit: counted anew
+    rollups.catch_up(database.connection)
+    # 12:00, 14:00 and 16:00 UTC: the last is tomorrow in Tokyo.
+    assert database.run("SELECT sensor_id, day::text, dataset_id FROM hirundo.dataset_day ORDER BY 1, 2, 3").fetchall() == [
+        (1, "2026-03-01", 4), (1, "2026-03-01", 5), (1, "2026-03-02", 6), (3, "2026-03-01", 7)]

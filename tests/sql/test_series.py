@@ -27,6 +27,8 @@ FILTERS = [
     {"exclude": ["spoofed", "bogon", "response"]},
     {"sensors": [1, 2, 3], "src_region": ["CN", "US"], "services": ["23/TCP", "22/TCP"], "exclude": "spoofed"},
     {"traits": "mirai", "ports_only": True, "grp": "overseas"},
+    {"organization": "Example K.K."}, {"organization": ["AS4713", '"Other", Ltd.']}, {"network_group": ["low", "six"]},
+    {"network_group": "part", "exclude": "scanner_org"},
 ]
 SPANS = [DAYS, DAYS[1:2], DAYS[2:]]
 # Of each filter two steps, one of them below a day; of none all, in all spans.
@@ -50,7 +52,9 @@ def filled(server, template, world, tmp_path_factory):
         world.store(connection)
         connection.execute("ANALYZE")
     connections = {role: installation.connect(role) for role in [*PEOPLE, "postgres"]}
-    yield lambda sql, parameters=None, role="hirundo_analyst": connections[role].execute(sql, parameters).fetchall()
+    ask = lambda sql, parameters=None, role="hirundo_analyst": connections[role].execute(sql, parameters).fetchall()
+    ask.change = connections["postgres"].execute
+    yield ask
     for connection in connections.values():
         connection.close()
     installation.finish()
@@ -94,3 +98,152 @@ def test_packets_per_sensor_day(filled, world, filter, step, days):
     want = SeriesCount(world, days, filter, step).means(filter.get("home", "JP"))
     same(call(filled, "packets_per_sensor_day", days, filter, step, columns="step_start, grp, mean_packets,"
               " covered_address_days, mean_year_before, mean_same_sensors, mean_year_before_same_sensors"), want)
+
+
+# What is refused, and what is not known.
+
+@pytest.fixture
+def changed(filled):
+    """Changes the database as its owner would, and takes it back."""
+    undo = []
+
+    def change(sql: str, back: str) -> None:
+        undo.append(back)
+        filled.change(sql)
+    yield change
+    for sql in reversed(undo):
+        filled.change(sql)
+
+
+RAW = [("service_trend", ({}, "hour")), ("source_region_trend", ({}, 5, "15min")), ("ack_packets", ({}, "hour")),
+       ("packets_per_sensor_day", ({"role": "probe"}, "hour"))]
+DAILY = [("service_trend", ({}, "day")), ("source_region_trend", ({}, 5, "week")), ("ack_packets", ({}, "month")),
+         ("packets_per_sensor_day", ({"role": "probe"}, "day")), ("packets_per_sensor_day", ({}, "15min"))]
+
+
+@pytest.mark.parametrize("name,arguments", RAW)
+def test_steps_below_a_day_need_rows(filled, world, changed, name, arguments):
+    """Of one sensor rows of a UTC day were dropped: an error for periods with that day and that sensor alone."""
+    day = world.start(DAYS[1]).date()
+    changed(f"INSERT INTO hirundo.ingest_day_frozen (sensor_id, day, rows, packets) VALUES (3, '{day}', 1, 1)",
+            "DELETE FROM hirundo.ingest_day_frozen")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=str(day)):
+        call(filled, name, DAYS, *arguments)
+    assert call(filled, name, DAYS[2:], *arguments)
+    assert call(filled, name, DAYS, {**arguments[0], "sensors": [1, 2, 4]}, *arguments[1:])
+    for other, more in DAILY:
+        assert call(filled, other, DAYS, *more)
+
+
+@pytest.mark.parametrize("name,arguments", RAW)
+def test_rows_that_are_not_there(filled, world, changed, name, arguments):
+    """Rollups without their rows, as after a restore of these alone: an error, not what is left of it."""
+    day = world.start(DAYS[2]).date()
+    table = f"observation_{day:%Y%m%d}"
+    changed(f"ALTER TABLE hirundo.{table} RENAME TO away", f"ALTER TABLE hirundo.away RENAME TO {table}")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=str(day)):
+        call(filled, name, DAYS, *arguments)
+    assert call(filled, name, DAYS[:1], *arguments)
+
+
+@pytest.mark.parametrize("name,arguments", [*RAW, *DAILY])
+def test_rows_in_no_rollup(filled, changed, name, arguments):
+    changed(f"INSERT INTO hirundo.rollup_gap VALUES (1, '{DAYS[1]}', 5, now())", "DELETE FROM hirundo.rollup_gap")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="5 rows"):
+        call(filled, name, DAYS, *arguments)
+    assert call(filled, name, DAYS, {**arguments[0], "sensors": 2}, *arguments[1:])
+
+
+@pytest.mark.parametrize("name,arguments", [*RAW, *DAILY])
+def test_dropped_months(filled, changed, name, arguments):
+    changed("INSERT INTO hirundo.rollup_dropped VALUES ('2026-02-01', now())", "DELETE FROM hirundo.rollup_dropped")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="2026-02"):
+        call(filled, name, DAYS, *arguments)
+    assert call(filled, name, DAYS[:2], *arguments)
+
+
+@pytest.mark.parametrize("table,row", [("rollup_dropped", "('2025-01-01', now())"), ("rollup_gap", "(1, '2025-01-31', 5, now())")])
+def test_year_before_that_is_not_whole(filled, changed, table, row):
+    """Is NULL, not part of it; the other numbers and the other steps stay."""
+    columns = ("step_start, grp, mean_packets, covered_address_days, packets, mean_year_before, mean_same_sensors,"
+               " mean_year_before_same_sensors")
+    before = call(filled, "packets_per_sensor_day", DAYS, {}, "month", columns=columns)
+    changed(f"INSERT INTO hirundo.{table} VALUES {row}", f"DELETE FROM hirundo.{table}")
+    after = call(filled, "packets_per_sensor_day", DAYS, {}, "month", columns=columns)
+    assert [row[:5] for row in after] == [row[:5] for row in before]
+    assert [row[5:] for row in after] == [(None,) * 3] * 2 + [row[5:] for row in before[2:]]
+    assert before[1][5] is not None and before[2][5] is not None
+
+
+def test_no_coverage_is_null(filled):
+    """Nobody listened then: nothing is 0."""
+    days = [BEFORE[0].replace(year=2024)]
+    for step in STEPS:
+        assert {row[2:6] for row in call(filled, "service_trend", days, {"services": "23/TCP"}, step)} == {
+            (None, None, None, 0.0)}
+        assert {row[2:4] for row in call(filled, "ack_packets", days, {}, step)} == {(None, None)}
+        assert {row[2:8] for row in call(filled, "packets_per_sensor_day", days, {}, step)} == {(None,) * 6}
+        assert call(filled, "source_region_trend", days, {}, 5, step) == []
+    # Of the region whose only sensor never listened.
+    assert {row[2:8] for row in call(filled, "packets_per_sensor_day", DAYS, {"sensor_region": "MY"}, "day")} == {(None,) * 6}
+
+
+def test_dataset_and_as_of(filled, world, changed):
+    changed("INSERT INTO hirundo.ingest_batch (sensor_id, epoch, seq, first_seq, checksum, packets_total, packets, stored,"
+            " quarantined, rejected, lost, received_at, rows, stored_rows, samples, fold_early, bytes, kind)"
+            " VALUES (2, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, '2026-02-03 12:34Z', 0, 0, 0, 0, 0, 1)",
+            "DELETE FROM hirundo.ingest_batch")
+    changed(f"INSERT INTO hirundo.dirty_mark VALUES (2, '{world.start(DAYS[1])}', 1, 1, 1, now(), now())",
+            "DELETE FROM hirundo.dirty_mark")
+    for name, arguments in [*RAW, *DAILY]:
+        assert {row[0] for row in call(filled, name, DAYS, *arguments, columns="as_of")} == {
+            datetime.datetime(2026, 2, 3, 12, 34, tzinfo=datetime.timezone.utc)}
+        got = {row[0] for row in call(filled, name, DAYS, *arguments, columns="dataset")}
+        assert got == {"2: overrides mine of 2026-02-03, rir delegated of 2026-01-02 (older rows: 1 and up)"}
+
+
+def test_top_n(filled, world):
+    count = SeriesCount(world, DAYS, {}, "day")
+    for n in (1, 3, None):
+        same(call(filled, "service_trend", DAYS, {}, "day", n, columns="step_start, service, packets, hosts,"
+                  " packets_per_address_day, covered"), count.trend(2, n=n))
+        same(call(filled, "source_region_trend", DAYS, {}, n, "day", columns="step_start, region, packets, hosts,"
+                  " packets_per_address_day, covered"), count.trend(3, n=n))
+
+
+def test_both_roles_get_the_same(filled):
+    for name, arguments in [*RAW, *DAILY]:
+        rows = [[row[:-1] for row in call(filled, name, DAYS, *arguments, role=role)] for role in PEOPLE]
+        assert rows[0] == rows[1]  # but for as_of: now
+
+
+# Outages.
+
+def test_outage_of_three_days(installation):
+    """Of three sensors, with as many packets for each address as they see in fact, one is away for three days, and one
+    for some hours each day: the means of the month stay within 2 %, and so do they beside the year before."""
+    def month(first: str, out: bool) -> None:
+        c.execute("INSERT INTO hirundo.coverage (sensor_id, bucket, seconds, packets, lost)"
+                  " SELECT s, b, 900, (60 + 7 * s) * (2 * s - 1) + extract(hour FROM b), 0 FROM generate_series(1, 3) s,"
+                  " generate_series(%s::timestamptz, %s::timestamptz + interval '30 days' - interval '1 us', '15 min') b"
+                  " WHERE NOT (%s AND (s = 2 AND b >= %s::timestamptz + interval '9 days' AND b < %s::timestamptz + interval"
+                  " '12 days' OR s = 3 AND extract(hour FROM b) IN (4, 5, 20)))", (first, first, out, first, first))
+
+    with installation.connect() as c:
+        for sensor in (1, 2, 3):
+            c.execute("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label) VALUES (%s, %s, %s, 'JP', 'x')",
+                      (sensor, str(sensor), str(sensor)))
+            c.execute("INSERT INTO hirundo.sensor_address (sensor_id, address, first_target, targets)"
+                      " SELECT %s, set_masklen('192.0.2.0'::inet + a, 32)::cidr, a, 1 FROM generate_series(1, %s) a",
+                      (sensor, 2 * sensor - 1))
+        for first, out in (("2024-04-01Z", False), ("2025-04-01Z", True), ("2026-04-01Z", False)):
+            month(first, out)
+        whole, cut, after = (c.execute("SELECT mean_packets, mean_year_before, covered_address_days FROM"
+                                       " report.packets_per_sensor_day(daterange(%s, %s)) WHERE grp = 'domestic'",
+                                       (f"{year}-04-01", f"{year}-05-01")).fetchone() for year in (2024, 2025, 2026))
+        days = c.execute("SELECT mean_packets FROM report.packets_per_sensor_day('[2025-04-01,2025-05-01)', '{}', 'day')"
+                         " WHERE grp = 'domestic'").fetchall()
+    assert whole[2] == 30 * 9 and cut[2] == pytest.approx(30 * 9 - 3 * 3 - 30 * 5 / 8)
+    assert cut[0] == pytest.approx(whole[0], rel=0.02) and cut[0] != whole[0]
+    assert cut[1] == whole[0] and after[1] == cut[0]
+    assert all(day[0] == pytest.approx(whole[0], rel=0.02) for day in days)

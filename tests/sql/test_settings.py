@@ -6,12 +6,13 @@ import pytest
 
 DEFAULTS = {
     "spoofed_prevalence": "0.5", "spoofed_score": "-1", "spoofed_score_alone": "-2", "spoofed_score_one_region": "-2",
-    "genuine_score": "0.5", "genuine_score_one_region": "1", "verdict_full_seconds": "10", "hop_history_days": "3",
-    "hop_model_retention_days": "35"}
+    "genuine_score": "0.5", "genuine_score_one_region": "1", "verdict_full_seconds": "10",
+    "verdict_rest_times": "9", "hop_history_days": "3", "hop_model_retention_days": "35"}
 # lowest and highest that is taken, and what is just beyond
 RANGES = {name: ("-9", "0", "-9.01", "0.01") for name in DEFAULTS if name.startswith("spoofed_score")} | {
     name: ("0", "9", "-0.01", "9.01") for name in DEFAULTS if name.startswith("genuine_score")} | {
     "spoofed_prevalence": ("1e-300", "0.999999", "0", "1"), "verdict_full_seconds": ("0", "1e6", "-1", "1000001"),
+    "verdict_rest_times": ("0", "1000", "-0.1", "1000.1"),
     "hop_history_days": ("0", "35", "-1", "36"), "hop_model_retention_days": ("35", "36500", "34", "36501")}
 NO_NUMBERS = ["", "many", "1,5", "NaN", "Infinity", "-Infinity", "1e999", "0.5; 1"]
 
@@ -71,10 +72,11 @@ def test_what_is_not_set_has_its_default(owner, name):
 
 
 def test_every_setting_is_described(owner):
-    """With its value after db init, but for the one that is not there then."""
+    """With its value after db init, but for those that are not there then."""
     (text,) = owner.execute("SELECT obj_description('hirundo.setting'::regclass)").fetchone()
     described = {name: value for name, value in re.findall(r"\b([a-z]+(?:_[a-z]+)+): [^()]*\(([^()]*)\)", text)}
     assert described.pop("rollup_retention_days") == "not set: for ever"
+    assert described.pop("rollup_zone") == "not set before"
     assert described == DEFAULTS | {
         "compatible_from": "1", "reporting_zone": "UTC", "home_region": "JP", "raw_retention_days": "200",
         "connection_retention_days": "90", "status_retention_days": "400"}

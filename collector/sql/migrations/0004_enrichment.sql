@@ -162,7 +162,7 @@ COMMENT ON COLUMN hirundo.network_group.network IS 'prefix that belongs to it';
 
 -- Sets of addresses.
 
-CREATE FUNCTION hirundo.bounds4(networks inet[]) RETURNS bigint[]
+CREATE FUNCTION hirundo.bounds4(networks inet[]) RETURNS double precision[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ARRAY(
     SELECT b.at FROM (
@@ -177,7 +177,7 @@ RETURN ARRAY(
     ORDER BY b.at);
 COMMENT ON FUNCTION hirundo.bounds4 IS
     'The IPv4 addresses of prefixes, sorted, as numbers: where each stretch of them begins, and where it is over. For '
-    'within().';
+    'within(): double precision, because width_bucket() is quickest in that.';
 
 CREATE FUNCTION hirundo.bounds6(networks inet[]) RETURNS uuid[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -195,10 +195,10 @@ RETURN ARRAY(
     ORDER BY b.at);
 COMMENT ON FUNCTION hirundo.bounds6 IS 'bounds4() of IPv6; numbers of 128 bits as uuid.';
 
-CREATE FUNCTION hirundo.within(src inet, v4 bigint[], v6 uuid[]) RETURNS boolean
+CREATE FUNCTION hirundo.within(src inet, v4 double precision[], v6 uuid[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Inside is behind an odd number of bounds.
-RETURN CASE family(src) WHEN 4 THEN width_bucket(src - inet '0.0.0.0', v4)
+RETURN CASE family(src) WHEN 4 THEN width_bucket((src - inet '0.0.0.0')::double precision, v4)
     ELSE width_bucket(encode(substr(inet_send(src), 5), 'hex')::uuid, v6) END & 1 = 1;
 COMMENT ON FUNCTION hirundo.within IS
     'Whether an address is in a set: bounds4() and bounds6() of its prefixes. A binary search, whatever the number of '

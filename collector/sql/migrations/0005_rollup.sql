@@ -125,6 +125,7 @@ CREATE TABLE hirundo.ttl_day (
     holder text,
     PRIMARY KEY (sensor_id, day, src, signature, ttl)
 ) PARTITION BY RANGE (day);
+CREATE INDEX ttl_day_day ON hirundo.ttl_day USING brin (day) WITH (autosummarize = on); -- the verdict reads whole days
 COMMENT ON TABLE hirundo.ttl_day IS 'Rollup for the verdict: TTLs of each source at each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
 COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';
@@ -204,13 +205,14 @@ COMMENT ON COLUMN hirundo.coverage.seconds IS 'seconds covered by STATUS records
 CREATE TABLE hirundo.verdict_due (
     day date NOT NULL,
     rollup bigint NOT NULL,
-    since timestamptz NOT NULL DEFAULT '-infinity',
+    sources inet[],
     PRIMARY KEY (day, rollup)
 );
+ALTER TABLE hirundo.verdict_due ALTER COLUMN sources SET STORAGE EXTERNAL; -- gone in minutes: not worth compressing
 COMMENT ON TABLE hirundo.verdict_due IS 'Reporting days whose ttl_day changed since they were judged; append-only, deleted by the judgement that saw them, of a final day by the note of it (hop_model.late_at).';
 COMMENT ON COLUMN hirundo.verdict_due.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.verdict_due.rollup IS 'random number of the rollup''s step';
-COMMENT ON COLUMN hirundo.verdict_due.since IS 'every row of ttl_day that the step changed has its last packet then or later; -infinity: any row may have changed or gone';
+COMMENT ON COLUMN hirundo.verdict_due.sources IS 'sources whose rows of ttl_day the step added or changed; NULL: those of any source may have changed or gone';
 
 CREATE TABLE hirundo.rollup_gap (
     sensor_id int NOT NULL,
@@ -229,7 +231,7 @@ CREATE TABLE hirundo.rollup_dropped (
     month date PRIMARY KEY,
     dropped_at timestamptz NOT NULL
 );
-COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day and service_day that were dropped: what may be there again since then, of late data, is not all of them.';
+COMMENT ON TABLE hirundo.rollup_dropped IS 'Months of ttl_day, source_day, service_day and verdicts that were dropped: what may be there again since then, of late data, is not all of them.';
 COMMENT ON COLUMN hirundo.rollup_dropped.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.rollup_dropped.dropped_at IS 'when it was dropped last';
 
@@ -244,6 +246,20 @@ COMMENT ON COLUMN hirundo.dataset_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.dataset_day.day IS 'reporting day (setting reporting_zone)';
 COMMENT ON COLUMN hirundo.dataset_day.dataset_id IS 'state of the address data: enrichment_dataset';
 
+CREATE TABLE hirundo.answer_mark (
+    mark bigint PRIMARY KEY,
+    days daterange NOT NULL
+);
+COMMENT ON TABLE hirundo.answer_mark IS 'Reporting days whose rollups changed; append-only, deleted together with the stored answers that depend on them (stored_answer). While it is there, these are not given.';
+COMMENT ON COLUMN hirundo.answer_mark.mark IS 'random number of the change';
+COMMENT ON COLUMN hirundo.answer_mark.days IS 'days that may have changed';
+
+CREATE FUNCTION hirundo.monthly_tables() RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN ARRAY['ttl_day', 'source_day', 'service_day', 'verdict', 'verdict_history'];
+COMMENT ON FUNCTION hirundo.monthly_tables IS
+    'Tables partitioned by month: partitions of a month are made and dropped together.';
+
 CREATE FUNCTION hirundo.ensure_rollup_month(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -255,7 +271,7 @@ BEGIN
     IF p_day IS NULL OR p_day NOT BETWEEN '1969-12-31' AND '2201-01-01' THEN
         RAISE EXCEPTION 'day % is out of range', p_day USING ERRCODE = '22008';
     END IF;
-    FOREACH parent IN ARRAY ARRAY['ttl_day', 'source_day', 'service_day'] LOOP
+    FOREACH parent IN ARRAY hirundo.monthly_tables() LOOP
         partition := parent || to_char(month, '_YYYYMM');
         -- to_regclass sees what others committed, whatever our snapshot.
         IF to_regclass('hirundo.' || partition) IS NULL THEN
@@ -271,14 +287,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.ensure_rollup_month IS
-    'Makes the rollups'' partitions of the month of a day (1970 to 2200) where they are missing.';
+    'Makes the partitions of the month of a day (1970 to 2200), of rollups and verdicts, where they are missing.';
 
 -- The steps. Not for others: they trust their arguments.
+
+CREATE FUNCTION hirundo.mark_answers(p_days daterange) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO hirundo.answer_mark (mark, days) VALUES (hashtextextended(gen_random_uuid()::text, 0), p_days);
+END;
+COMMENT ON FUNCTION hirundo.mark_answers IS
+    'Notes that rollups of these days change. In the transaction that changes them, whatever the days: which months are '
+    'closed when it commits, it can not know.';
 
 CREATE FUNCTION hirundo.rollup_merge(
     p_sensor_id int, p_spans tstzmultirange, p_xmins xid[], p_first_day date, p_last_day date, p_expected bigint)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
+SET enable_nestloop = off SET enable_mergejoin = off SET enable_sort = off
+-- The planner can not know how many rows there are, takes them for few, and would sort and loop: hashes are faster.
 AS $$
 DECLARE
     zone text := hirundo.reporting_zone();
@@ -306,11 +333,20 @@ BEGIN
             OFFSET 0) AS o
     ), total AS MATERIALIZED (
         SELECT count(*) AS n FROM fresh
+    ), place AS MATERIALIZED (
+        -- Each source once, whatever it sent.
+        SELECT s.src, i.region, i.holder, i.dataset_id, h.organization_id
+        FROM (
+            SELECT DISTINCT f.src FROM fresh f
+            WHERE f.src IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
+                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)) AS s
+        CROSS JOIN LATERAL hirundo.address_info(s.src) AS i
+        CROSS JOIN LATERAL hirundo.organization_of(s.src) AS h
     ), ttls AS (
         INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
             src_asn, holder, dataset_id, organization_id)
         SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, i.region), g.src_asn, i.holder, i.dataset_id, h.organization_id
+            coalesce(g.src_region, p.region), g.src_asn, p.holder, p.dataset_id, p.organization_id
         FROM (
             SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
                     f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
@@ -320,14 +356,13 @@ BEGIN
             WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
                 AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
             GROUP BY 1, 2, 3, 4) AS g
-        CROSS JOIN LATERAL hirundo.address_info(g.src) AS i
-        CROSS JOIN LATERAL hirundo.organization_of(g.src) AS h
+        JOIN place p USING (src)
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
             src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id,
             organization_id = coalesce(t.organization_id, excluded.organization_id)
-        RETURNING t.day
+        RETURNING t.day, t.src
     ), counted AS MATERIALIZED (
         SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
             g.packets, g.first_at, g.last_at, g.src_region, g.src_asn
@@ -345,9 +380,8 @@ BEGIN
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
             first_at, last_at, src_region, src_asn, organization_id)
         SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
-            c.last_at, c.src_region, c.src_asn, h.organization_id
-        FROM counted c
-        CROSS JOIN LATERAL hirundo.organization_of(c.src) AS h
+            c.last_at, c.src_region, c.src_asn, p.organization_id
+        FROM counted c LEFT JOIN place p USING (src)
         ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
@@ -366,9 +400,9 @@ BEGIN
         GROUP BY 2
         ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
-        INSERT INTO hirundo.verdict_due (day, rollup, since)
-        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), lower(p_spans)
-        FROM (SELECT DISTINCT day FROM ttls WHERE p_expected IS NOT NULL) AS d
+        INSERT INTO hirundo.verdict_due (day, rollup, sources)
+        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(DISTINCT d.src)
+        FROM ttls d WHERE p_expected IS NOT NULL GROUP BY d.day
     )
     SELECT n INTO found_rows FROM total;
     RETURN found_rows;
@@ -513,6 +547,8 @@ BEGIN
         WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
     DELETE FROM hirundo.source_day t
         WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
+    PERFORM hirundo.mark_answers(daterange(least(first_day, (lower(hull) AT TIME ZONE zone)::date),
+        greatest(last_day, (upper(hull) AT TIME ZONE zone)::date), '[]'));
     -- What is no more is a change, too.
     INSERT INTO hirundo.verdict_due (day, rollup)
         SELECT first_day + d, hashtextextended(gen_random_uuid()::text, 0)
@@ -588,6 +624,9 @@ BEGIN
                 + interval '15 minutes'))
             FILTER (WHERE g.rows = 0), '{}')
         INTO marks, expected, spans, told FROM gone g;
+    PERFORM hirundo.mark_answers(daterange((lower(s.hull) AT TIME ZONE zone)::date,
+        (upper(s.hull) AT TIME ZONE zone)::date, '[]'))
+        FROM (SELECT range_merge(spans + told)) AS s (hull) WHERE NOT isempty(s.hull);
     rows := expected;
     recounted := 0;
     unresolved := 0;
@@ -634,24 +673,28 @@ BEGIN
             AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month'
                 <= now() AT TIME ZONE hirundo.reporting_zone() - make_interval(days => keep)
     LOOP
-        EXECUTE format('DROP TABLE hirundo.%I, hirundo.%I, hirundo.%I', 'ttl_day_' || month, 'source_day_' || month,
-            'service_day_' || month);
+        EXECUTE (SELECT 'DROP TABLE ' || string_agg(format('hirundo.%I', parent || '_' || month), ', ')
+            FROM unnest(hirundo.monthly_tables()) AS t (parent));
+        PERFORM hirundo.verdict_forget_month(to_date(month, 'YYYYMM'));
         INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
             ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
+        PERFORM hirundo.mark_answers(daterange(to_date(month, 'YYYYMM'),
+            (to_date(month, 'YYYYMM') + interval '1 month')::date));
         dropped := dropped + 1;
     END LOOP;
     RETURN dropped;
 END
 $$;
 COMMENT ON FUNCTION hirundo.drop_rollup_months IS
-    'Drops months of ttl_day, source_day and service_day that ended more than setting rollup_retention_days ago (not set: none), '
-    'notes them in rollup_dropped, and returns how many. Error 55P03 when the tables are busy: try again.';
+    'Drops months of rollups and verdicts, with what these were made from, that ended more than setting '
+    'rollup_retention_days ago (not set: none), notes them in rollup_dropped, and returns how many. Error 55P03 when the '
+    'tables are busy: try again.';
 
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.ensure_rollup_month,
-    hirundo.rollup_merge,
+    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables,
+    hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;

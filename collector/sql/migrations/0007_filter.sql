@@ -151,7 +151,7 @@ CREATE TYPE hirundo.report_filter AS (
     plain boolean,
     organizations int[],
     organization_asns bigint[],
-    group4 bigint[],
+    group4 double precision[],
     group6 uuid[],
     without_scanners boolean
 );

@@ -4,16 +4,16 @@ INSERT INTO hirundo.setting VALUES ('status_retention_days', '400') ON CONFLICT 
 COMMENT ON TABLE hirundo.setting IS
     'Settings of this installation; the owner changes them (UPDATE), and programs need no restart. In brackets: the value '
     'after db init. compatible_from: oldest schema version that a program must know to use this database, set by migrations (1). reporting_zone: time zone of reporting days, chosen at db '
-    'init (UTC), changed by db zone only. rollup_zone: zone of the days of the rollups, set by the first of them. home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
+    'init (UTC), changed by db zone only. rollup_zone: zone of the days of the rollups, set by the first of them (not set before). home_region: region that counts as domestic, ISO 3166-1 alpha-2 (JP). raw_retention_days: days that '
     'observations, rows in quarantine and refused frames are kept (200). connection_retention_days: days that rows of '
     'sensor_connection are kept (90). status_retention_days: days that rows of sensor_status are kept (400). '
-    'rollup_retention_days: days that ttl_day, source_day and service_day are kept (not set: for ever). spoofed_prevalence: share of '
+    'rollup_retention_days: days that rollups and verdicts are kept, in whole months (not set: for ever). spoofed_prevalence: share of '
     'sources taken to be spoofed before their TTLs are looked at; above or below 0.5 it makes thresholds stricter, never '
     'laxer (0.5). Thresholds of the score, log10 of the odds genuine to spoofed: spoofed_score: spoofed at or below (-1); '
     'spoofed_score_alone: where no sender, campaign or random TTL speaks against the source (-2); '
     'spoofed_score_one_region: such a one that one region saw (-2); genuine_score: genuine at or above (0.5); '
     'genuine_score_one_region: what one region saw (1). verdict_full_seconds: a day whose last whole pass took longer is '
-    'judged in parts (10). hop_history_days: earlier days that vote on how far networks are away (3). '
+    'judged in parts (10). verdict_rest_times: so many times as long as it worked the verdict job rests (9). hop_history_days: earlier days that vote on how far networks are away (3). '
     'hop_model_retention_days: days that these votes are kept (35).';
 
 CREATE INDEX observation_quarantine_received_at ON hirundo.observation_quarantine USING brin (received_at);
@@ -76,6 +76,7 @@ BEGIN
     TRUNCATE hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.rollup_gap, hirundo.hop_model,
         hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder, hirundo.hop_holder_offset, hirundo.campaign,
         hirundo.campaign_cell, hirundo.verdict, hirundo.verdict_history, hirundo.verdict_due, hirundo.verdict_touched;
+    PERFORM hirundo.mark_answers('[1970-01-01,2201-01-01)');
     INSERT INTO hirundo.rollup_gap (sensor_id, day, rows, noted_at)
         SELECT f.sensor_id, d.day, sum(f.rows), now()
         FROM hirundo.ingest_day_frozen f CROSS JOIN LATERAL hirundo.zone_days(f.day, zone) AS d (day)

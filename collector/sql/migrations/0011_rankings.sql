@@ -111,6 +111,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     by_hosts boolean := hirundo.check_rank_by(rank_by);
     previous daterange;
     has_previous boolean;
@@ -125,6 +126,12 @@ DECLARE
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('top_services', period,
+        jsonb_build_object('filter', filter, 'n', n, 'rank_by', rank_by));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('top_services') USING stored;
+        RETURN;
+    END IF;
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
     -- There are tens of thousands of services: ties are told apart only where somebody asks.
@@ -157,7 +164,8 @@ BEGIN
             SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
     END IF;
     RETURN QUERY
-    SELECT r.rank, r.service, e.name, e.common_name, r.packets, CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
+    SELECT r.rank, r.service, e.name, e.common_name, r.packets,
+        CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
         (CASE WHEN by_hosts THEN r.hosts ELSE r.packets END / nullif(of_all, 0))::double precision,
         r.previous_rank, has_previous, r.previous_packets, dataset, as_of
     FROM unnest(services, packets, hosts, ranks, before) WITH ORDINALITY
@@ -337,6 +345,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     by_hosts boolean := hirundo.check_rank_by(rank_by);
     previous daterange;
     has_previous boolean;
@@ -345,6 +354,12 @@ DECLARE
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('top_source_regions', period,
+        jsonb_build_object('filter', filter, 'n', n, 'rank_by', rank_by));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('top_source_regions') USING stored;
+        RETURN;
+    END IF;
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
     IF by_hosts THEN

@@ -54,9 +54,11 @@ BEGIN
     s.raw := unit IN ('15min', 'hour');
     s.zone := hirundo.reporting_zone();
     s.starts := hirundo.step_starts(period, unit);
-    s.days := ARRAY(SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.starts) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.days := ARRAY(
+        SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.starts) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
     s.slots := CASE WHEN s.raw THEN s.starts ELSE hirundo.step_starts(period, 'day') END;
-    s.slot_days := ARRAY(SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.slot_days := ARRAY(
+        SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
     s.till := hirundo.day_start(upper(period));
     RETURN s;
 END
@@ -91,7 +93,7 @@ BEGIN
     ) d
     ORDER BY d.day DESC LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'rows of % (UTC) are not kept any more, and steps below a day are counted from them', gone
+        RAISE EXCEPTION 'rows of % (UTC) are not kept any more, and steps below a day and samples are made from them', gone
             USING ERRCODE = '55000', HINT = format('Ask by day, week or month, or for days from %L on '
                 '(setting raw_retention_days).', gone + 2);
     END IF;
@@ -217,6 +219,22 @@ BEGIN ATOMIC
         AND ((f).src_regions IS NULL OR coalesce(r.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR r.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR r.src <<= ANY ((f).networks))
+        -- Whose a source was is kept by the day.
+        AND ((f).organizations IS NULL OR EXISTS (
+            SELECT FROM hirundo.source_day o
+            WHERE o.sensor_id = r.sensor_id AND o.day = d.day AND o.service = d.service AND o.src = r.src
+                AND (o.organization_id = ANY ((f).organizations)
+                    OR (o.organization_id IS NULL AND o.src_asn = ANY ((f).organization_asns)))
+                AND o.day >= lower(period) AND o.day < upper(period)))
+        AND ((f).group4 IS NULL OR hirundo.within(r.src, (f).group4, (f).group6))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(r.src, (SELECT hirundo.bounds4(hirundo.scanners(period, true))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, true)))), false))
+        AND NOT ((f).without_scanners AND coalesce(
+            hirundo.within(r.src, (SELECT hirundo.bounds4(hirundo.scanners(period, false))),
+                (SELECT hirundo.bounds6(hirundo.scanners(period, false)))), false)
+            AND EXISTS (SELECT FROM hirundo.scanner s
+                WHERE s.network >>= r.src AND d.day <@ daterange(s.valid_from, s.valid_to, '[]')))
         AND ((f).services IS NULL OR d.service = ANY ((f).services))
         AND (NOT (f).ports_only OR (r.protocol IN (6, 17) AND r.dst_port IS NOT NULL))
         AND ((f).traits IS NULL OR r.traits & (f).traits <> 0)
@@ -230,7 +248,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hirundo.report_raw IS
     'Rows of observation in a period that a filter leaves: report_sources() with the time. Region and ASN are those of '
-    'the row, not of its source''s day.';
+    'the row, not of its source''s day; the organization is that of the day.';
 
 CREATE FUNCTION hirundo.series_rows(period daterange, f hirundo.report_filter, s hirundo.series)
 RETURNS TABLE (step int, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
@@ -381,21 +399,29 @@ COMMENT ON FUNCTION report.packets_per_sensor_day IS
     'of the rows. as_of: all that was received before is counted. All keys of the filter; grp leaves the other group '
     'NULL.';
 
-CREATE FUNCTION report.service_trend(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day', n int DEFAULT 5)
-RETURNS TABLE (step_start timestamptz, service text, packets bigint, hosts bigint, packets_per_address_day double precision,
-    covered double precision, dataset text, as_of timestamptz)
+CREATE FUNCTION report.service_trend(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day',
+    n int DEFAULT 5)
+RETURNS TABLE (step_start timestamptz, service text, packets bigint, hosts bigint,
+    packets_per_address_day double precision, covered double precision, dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('service_trend', period,
+        jsonb_build_object('filter', filter, 'n', n, 'step', step));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('service_trend') USING stored;
+        RETURN;
+    END IF;
     s := hirundo.series(period, unit);
     IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -403,7 +429,8 @@ BEGIN
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     IF f.services IS NOT NULL THEN
-        f.services := ARRAY(SELECT s.service FROM unnest(f.services) AS s (service) ORDER BY hirundo.service_order(s.service));
+        f.services := ARRAY(
+            SELECT k.service FROM unnest(f.services) AS k (service) ORDER BY hirundo.service_order(k.service));
     ELSIF s.raw THEN
         f.services := ARRAY(
             SELECT c.service FROM hirundo.report_raw(period, f, s) c GROUP BY c.service
@@ -456,12 +483,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('source_region_trend', period,
+        jsonb_build_object('filter', filter, 'n', n, 'step', step));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('source_region_trend') USING stored;
+        RETURN;
+    END IF;
     s := hirundo.series(period, unit);
     IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -476,8 +510,8 @@ BEGIN
         SELECT h.step, h.region, sum(h.packets)::bigint AS packets, sum(h.packets_mean) AS packets_mean,
             count(h.host) AS hosts
         FROM (
-            SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
-                sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
+            SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host,
+                sum(c.packets) AS packets, sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
             FROM hirundo.series_rows(period, f, s) c
             LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
             GROUP BY 1, 2, 3) h
@@ -507,12 +541,19 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
     s hirundo.series;
     as_of timestamptz;
     dataset text;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    stored := hirundo.stored_answer('ack_packets', period,
+        jsonb_build_object('filter', filter, 'step', step));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('ack_packets') USING stored;
+        RETURN;
+    END IF;
     s := hirundo.series(period, unit);
     IF s.raw THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -547,7 +588,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R7, R8', 'report.packets_per_sensor_day',
         $x$SELECT * FROM report.packets_per_sensor_day(daterange(current_date - 90, current_date), '{}', 'month')$x$),
     ('R2, R17', 'report.service_trend',
-        $x$SELECT * FROM report.service_trend(daterange(current_date - 30, current_date), '{"services": ["22/TCP", "5900/TCP"]}', 'day')$x$),
+        $x$SELECT * FROM report.service_trend(daterange(current_date - 30, current_date), '{"services": "22/TCP"}')$x$),
     ('R4', 'report.source_region_trend',
         $x$SELECT * FROM report.source_region_trend(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 5, 'week')$x$),
     ('R5', 'report.ack_packets',

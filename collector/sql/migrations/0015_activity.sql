@@ -11,6 +11,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     mirai int := (SELECT 1 << t.bit FROM hirundo.trait t WHERE t.name = 'mirai');
     days date[];
     shares double precision[];
@@ -18,6 +19,11 @@ DECLARE
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    stored := hirundo.stored_answer('mirai_hosts', period, jsonb_build_object('filter', filter, 'n', n));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('mirai_hosts') USING stored;
+        RETURN;
+    END IF;
     SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
         FROM hirundo.covered_days(period, f.sensors) d;
     RETURN QUERY
@@ -74,6 +80,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     networks cidr[];
     days date[];
     shares double precision[];
@@ -81,6 +88,11 @@ DECLARE
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    stored := hirundo.stored_answer('hosts_per_day', period, jsonb_build_object('filter', filter));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('hosts_per_day') USING stored;
+        RETURN;
+    END IF;
     SELECT array_agg(w.network) INTO networks FROM (
         SELECT unnest(hirundo.filter_list(filter, 'networks', 'string'))::cidr
         UNION
@@ -126,6 +138,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    stored jsonb;
     days date[];
     shares double precision[];
     dataset text := hirundo.rollup_dataset(period, f.sensors);
@@ -134,6 +147,12 @@ BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     IF min_hosts IS NULL OR min_hosts < 1 THEN
         RAISE EXCEPTION 'min_hosts is %, not 1 or more', coalesce(min_hosts::text, 'NULL') USING ERRCODE = '22023';
+    END IF;
+    stored := hirundo.stored_answer('activity_calendar', period,
+        jsonb_build_object('filter', filter, 'min_hosts', min_hosts));
+    IF stored IS NOT NULL THEN
+        RETURN QUERY EXECUTE hirundo.answer_query('activity_calendar') USING stored;
+        RETURN;
     END IF;
     SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
         FROM hirundo.covered_days(period, f.sensors) d;
