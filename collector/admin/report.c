@@ -77,7 +77,9 @@ static int parse(int argc, char **argv, struct request *r)
 
 static void edition_done(struct edition *e)
 {
-	for (size_t i = 0; e->results && i < report_sections_n; i++)
+	if (!e->results)
+		return;
+	for (size_t i = 0; i < report_sections_n; i++)
 		report_result_done(&e->results[i]);
 	free(e->results);
 }
@@ -138,6 +140,7 @@ static int make_part(const struct report_publication *publication, const struct 
 static int make_parts(const struct edition *shown, const struct edition *other, bool other_is_later,
 	struct report_document *d)
 {
+	const struct report_result *all_others = other ? other->results : NULL;
 	const char *dataset = NULL; /* the one told last: once is enough */
 	int code = EX_OK;
 	unsigned tables = 0, figures = 0;
@@ -147,7 +150,7 @@ static int make_parts(const struct edition *shown, const struct edition *other, 
 		return out_of_memory();
 	for (size_t i = 0; code == EX_OK && i < report_sections_n; i++) {
 		const PGresult *rows = shown->results[i].rows;
-		const PGresult *others = other ? other->results[i].rows : NULL;
+		const PGresult *others = all_others ? all_others[i].rows : NULL;
 		struct report_part *p = &d->parts[d->parts_n];
 
 		if (!rows)
