@@ -22,7 +22,7 @@ NAMES = ["amp.TCP.reflection.SYNACK.pcap", "amp.TCP.syn.optionallyACK.optionally
 # Whole rankings; of series one way each.
 WAYS = {"top_services": (None, "hosts"), "top_source_regions": (), "top_services_by_sensor": (None,), "common_services": (),
         "ttl_by_region": (), "mirai_hosts": (), "hosts_per_day": (), "activity_calendar": (), "ack_packets": ("hour",),
-        "service_trend": ("hour",), "packets_per_sensor_day": ("day",), "top_networks": ("prefix", None, "hosts"),
+        "service_trend": ("hour",), "packets_per_sensor_day": ("day",), "top_networks": ("prefix", 10, "packets"),
         "ack_organizations": (), "coverage": ("15min",)}
 FILTERS = [{}, {"role": "response"}, {"ports_only": True, "exclude": ["bogon", "response"]},
            {"src_region": "ZZ", "traits": ["no_tcp_options", "fragment", "backscatter_udp"]}]
