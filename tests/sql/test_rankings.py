@@ -299,3 +299,9 @@ def test_names(filled, world):
     assert have["GRE"] == have["TCP/frag"] == (None, None)
     known = {row[0]: row[1:] for row in filled("SELECT * FROM hirundo.service_name")}
     assert have == {service: known.get(service, (None, None)) for service in have}
+
+
+def test_min_hosts_is_the_least_that_counts(filled, world):
+    hosts = ranking(world, DAYS[:1], {}).calendar(1)[0][3]
+    for least, active in ((hosts, True), (hosts + 1, False)):
+        assert call(filled, "activity_calendar", DAYS[:1], {}, least, columns="active") == [(active,)]
