@@ -1,6 +1,6 @@
 /*
- * hirundo-admin: database, certificates, sensors, address data, publications, exports, verification.
- * Short-lived; reads what it needs, does one thing, says what it did.
+ * hirundo-admin: database, certificates, sensors, address data, publications, exports,
+ * verification. Short-lived; reads what it needs, does one thing, says what it did.
  */
 #include <errno.h>
 #include <getopt.h>

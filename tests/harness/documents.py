@@ -77,3 +77,29 @@ def markdown_tables(text: str) -> list[list[list[str]]]:
         if not all(re.fullmatch("-+:?", cell) for cell in cells):
             tables[-1].append(cells)
     return tables
+
+
+# As values are shown. None: nothing is known.
+
+def count(value, guard=None) -> str:
+    if value in (None, ""):
+        return "no data"
+    return "< 5 hosts" if guard is not None and int(guard or 0) < 5 else f"{int(value):,}"
+
+
+def hosts(value) -> str:
+    return "no data" if value in (None, "") else "< 5" if int(value) < 5 else f"{int(value):,}"
+
+
+def mean(value, guard=None) -> str:
+    if value in (None, ""):
+        return "no data"
+    value = float(value)
+    return "< 5 hosts" if guard is not None and int(guard or 0) < 5 else \
+        f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def share(value, guard=None) -> str:
+    if value in (None, ""):
+        return "no data"
+    return "< 5 hosts" if guard is not None and int(guard or 0) < 5 else f"{100 * float(value):,.1f} %"

@@ -12,7 +12,7 @@ from harness.report_world import host, initial_ttl, make_months, service, signat
 UTC = datetime.timezone.utc
 ZONE = "Asia/Tokyo"
 HOME = "JP"
-SENSORS = {1: "JP", 2: "JP", 3: "JP", 4: "AU", 5: "AU", 6: "TW", 7: "MY"}  # 7 never listens
+SENSORS = {1: "JP", 2: "JP", 3: "JP", 4: "AU", 5: "KR", 6: "TW", 7: "MY"}  # 7 never listens
 DOMESTIC = [number for number, region in SENSORS.items() if region == HOME]
 REGIONS = ["CN"] * 6 + ["US"] * 5 + ["JP"] * 4 + ["NL"] * 3 + ["SG"] * 2 + ["BR", None]
 # Protocol, port, how often.

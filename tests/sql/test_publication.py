@@ -13,14 +13,13 @@ from collections import defaultdict
 import psycopg
 import pytest
 
-from harness.documents import Page, markdown_tables
+from harness.documents import Page, count, hosts, markdown_tables, mean, share
 from harness.hirundo import Installation
 from harness.quarter import (DOMESTIC, HOME, MARK, MARK_ALONE, MARK_ALONE_AT, MARK_AT, ORGANIZATIONS, SENSORS, ZONE,
                              Quarter)
 from harness.report_world import host, initial_ttl
 
 PERIOD = "[2025-01-01,2025-04-01)"
-NAMES = {"AU": "Australia", "JP": "Japan"}
 MONTHS = {"2025-01": "Jan 2025", "2025-02": "Feb 2025", "2025-03": "Mar 2025"}
 
 
@@ -85,32 +84,6 @@ def page(published):
     return Page(published.read(".html"))
 
 
-# As values are shown. None: nothing is known.
-
-def count(value, guard=None) -> str:
-    if value in (None, ""):
-        return "no data"
-    return "< 5 hosts" if guard is not None and int(guard or 0) < 5 else f"{int(value):,}"
-
-
-def hosts(value) -> str:
-    return "no data" if value in (None, "") else "< 5" if int(value) < 5 else f"{int(value):,}"
-
-
-def mean(value, guard=None) -> str:
-    if value in (None, ""):
-        return "no data"
-    value = float(value)
-    return "< 5 hosts" if guard is not None and int(guard or 0) < 5 else \
-        f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
-
-
-def share(value, guard=None) -> str:
-    if value in (None, ""):
-        return "no data"
-    return "< 5 hosts" if guard is not None and int(guard or 0) < 5 else f"{100 * float(value):,.1f} %"
-
-
 @pytest.fixture(scope="module")
 def names(published) -> dict[str, str]:
     """Of regions (JP) and of services (23/TCP): what it is scanned for, else IANA's."""
@@ -135,18 +108,39 @@ def sightings(quarter, regions) -> dict:
     return {key: (sorted(ttls[key]), len(found[key])) for key in ttls}
 
 
-def test_ttl(published, page, quarter):
+def ttl_rows(quarter, name: str, regions, classes: bool) -> list[list[str]]:
+    """By class of initial TTLs, or one row over all."""
     want = []
-    for region in ("AU", "JP", None):  # TW has one sensor
-        for initial, (ttls, n) in sorted(sightings(quarter, [region] if region else set(SENSORS.values())).items(),
-                                         key=lambda item: item[0] or 0):
-            if (initial is None) == (region is None):
-                rank = lambda percent: str(ttls[-(-len(ttls) * percent // 100) - 1])
-                want.append([NAMES.get(region, "all"), str(initial or "any"), rank(5), rank(95), hosts(n)])
-    assert rows(page, "ttl") == want
+    for initial, (ttls, n) in sorted(sightings(quarter, regions).items(), key=lambda item: item[0] or 0):
+        if (initial is not None) == classes:
+            rank = lambda percent: str(ttls[-(-len(ttls) * percent // 100) - 1])
+            want.append([name, str(initial or "any"), rank(5), rank(95), hosts(n)])
+    return want
+
+
+def test_ttl(published, page, quarter):
+    """Regions with one sensor are together."""
     assert rows(page, "ttl") == [
-        [NAMES.get(row["sensor_region"], "all"), row["initial_ttl"] or "any", row["ttl_p5"], row["ttl_p95"], hosts(row["sources"])]
-        for row in published.csv(f"SELECT * FROM report.ttl_by_region('{PERIOD}')") if row["sensor_region"] not in ("TW", "MY")]
+        *ttl_rows(quarter, "Japan", ["JP"], True),
+        *ttl_rows(quarter, "one sensor each: 3 regions", ["AU", "KR", "TW"], False),
+        *ttl_rows(quarter, "all", set(SENSORS.values()), False)]
+    reported = published.csv(f"SELECT * FROM report.ttl_by_region('{PERIOD}')")
+    assert [row for row in rows(page, "ttl") if row[0] in ("Japan", "all")] == [
+        [{"JP": "Japan"}.get(row["sensor_region"], "all"), row["initial_ttl"] or "any", row["ttl_p5"], row["ttl_p95"],
+         hosts(row["sources"])] for row in reported if row["sensor_region"] in ("JP", "")]
+
+
+def test_ttl_of_single_sensors(fresh, quarter):
+    """Told by region where the operator says so; a region that is the only such one is else left out."""
+    fresh.run("--single-sensor-regions")
+    names = {"AU": "Australia", "JP": "Japan", "KR": "South Korea", "TW": "Taiwan"}
+    assert rows(Page(fresh.read(".html")), "ttl") == sum(
+        [ttl_rows(quarter, name, [region], True) for region, name in names.items()], []) + ttl_rows(
+        quarter, "all", set(SENSORS.values()), False)
+    with fresh.installation.connect() as c:
+        c.execute("UPDATE hirundo.sensor SET region = 'JP' WHERE sensor_id IN (4, 5)")
+    fresh.run("--new-edition")
+    assert {row[0] for row in rows(Page(fresh.read(".html")), "ttl")} == {"Japan", "all"}
 
 
 def week_of(day, quarter) -> datetime.date:
@@ -584,9 +578,9 @@ def test_published_outlives_rollups(fresh):
     with fresh.installation.connect() as c:
         c.execute("INSERT INTO hirundo.rollup_dropped VALUES ('2025-01-01', now())")
     run = fresh.run(check=False)
-    assert run.returncode == 75 and "rollups of 2025-01 were dropped" in run.stderr and "can not be compared" in run.stderr
+    assert run.returncode == 65 and "rollups of 2025-01 were dropped" in run.stderr and "can not be compared" in run.stderr
     assert fresh.files() == first
-    assert fresh.run("--new-edition", check=False).returncode == 75
+    assert fresh.run("--new-edition", check=False).returncode == 65
 
 
 def test_what_is_kept(published, quarter):
@@ -672,7 +666,7 @@ def test_rows_in_no_rollup(fresh):
     with fresh.installation.connect() as c:
         c.execute("INSERT INTO hirundo.rollup_gap VALUES (3, '2025-01-31', 7, now())")
     run = fresh.run(check=False)
-    assert run.returncode == 75 and "in no rollup" in run.stderr
+    assert run.returncode == 65 and "in no rollup" in run.stderr
     assert fresh.installation.query("SELECT count(*) FROM hirundo.publication") == [(0,)]
 
 

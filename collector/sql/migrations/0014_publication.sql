@@ -66,7 +66,7 @@ BEGIN
         WHERE m.bucket >= since AND m.bucket < till)
     THEN
         RAISE EXCEPTION 'packets of the quarter wait to be counted: try again when the collector has rolled them up'
-            USING ERRCODE = '55000';
+            USING ERRCODE = '55006';
     END IF;
 END
 $$;
