@@ -104,10 +104,17 @@ BEGIN
     WITH counted AS (
         SELECT h.day, h.service, h.network, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
         FROM (
-            SELECT c.day, CASE WHEN f.services IS NULL THEN 'all' ELSE c.service END AS service, w.network,
+            -- One of the two falls away.
+            SELECT c.day, CASE WHEN f.services IS NULL THEN 'all' ELSE c.service END AS service, NULL::cidr AS network,
                 hirundo.host(c.src) AS host, sum(c.packets) AS packets
             FROM hirundo.report_sources(period, f) c
-            LEFT JOIN unnest(networks) AS w (network) ON c.src <<= w.network
+            WHERE networks IS NULL
+            GROUP BY 1, 2, 4
+            UNION ALL
+            SELECT c.day, CASE WHEN f.services IS NULL THEN 'all' ELSE c.service END, w.network,
+                hirundo.host(c.src), sum(c.packets)
+            FROM hirundo.report_sources(period, f) c
+            JOIN unnest(networks) AS w (network) ON c.src <<= w.network
             GROUP BY 1, 2, 3, 4) h
         GROUP BY 1, 2, 3
     )
