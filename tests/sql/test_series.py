@@ -31,14 +31,16 @@ FILTERS = [
     {"network_group": "part", "exclude": "scanner_org"},
 ]
 SPANS = [DAYS, DAYS[1:2], DAYS[2:]]
-# Of each filter two steps, one of them below a day; of none all, in all spans.
-CASES = [({}, step, days) for step in STEPS for days in SPANS] + [
-    (filter, step, SPANS[(i + j) // 2 % 3] if i % 2 else DAYS) for i, filter in enumerate(FILTERS[1:])
-    for j, step in enumerate((STEPS[i % 2], STEPS[2 + i % 3]))]
-cases = pytest.mark.parametrize("filter,step,days", CASES, ids=[f"{f}-{s}-{d[0]}" for f, s, d in CASES])
+ZONES = ["UTC", "Asia/Tokyo", "Asia/Colombo"]
+# Without a filter all steps in all spans and zones; of each filter two steps, one of them below a day, in a zone each.
+CASES = sorted([(zone, {}, step, days) for zone in ZONES for step in STEPS for days in SPANS] + [
+    (ZONES[(i + j) % 3], filter, step, SPANS[(i + j) // 2 % 3] if i % 2 else DAYS) for i, filter in enumerate(FILTERS[1:])
+    for j, step in enumerate((STEPS[i % 2], STEPS[2 + i % 3]))], key=lambda case: ZONES.index(case[0]))
+cases = pytest.mark.parametrize("world,filter,step,days", CASES, indirect=["world"],
+                                ids=[f"{z}-{f}-{s}-{d[0]}" for z, f, s, d in CASES])
 
 
-@pytest.fixture(scope="module", params=["UTC", "Asia/Tokyo", "Asia/Colombo"])
+@pytest.fixture(scope="module", params=ZONES)
 def world(request):
     return SeriesWorld(20260130, request.param)
 
