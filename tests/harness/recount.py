@@ -397,7 +397,7 @@ class Counted:
             self.first[cell] = min(self.first.get(cell, p.time_us), p.time_us)
             self.last[cell] = max(self.last.get(cell, p.time_us), p.time_us)
         if cover is None and packets:
-            cover = min(p.time_us for p in packets), max(p.time_us for p in packets)
+            cover = min(p.time_us for p in packets), max(p.time_us for p in packets) + 1
         if cover:
             self.covered[sensor.number].append(cover)
 
