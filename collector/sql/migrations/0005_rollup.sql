@@ -276,12 +276,14 @@ BEGIN
         -- to_regclass sees what others committed, whatever our snapshot.
         IF to_regclass('hirundo.' || partition) IS NULL THEN
             PERFORM pg_advisory_xact_lock(hashtext('hirundo.rollup_month'));
-            IF to_regclass('hirundo.' || partition) IS NULL THEN
+            BEGIN
                 EXECUTE format('CREATE TABLE hirundo.%I (LIKE hirundo.%I INCLUDING CONSTRAINTS)', partition, parent);
                 EXECUTE format('ALTER TABLE hirundo.%I ATTACH PARTITION hirundo.%I FOR VALUES FROM (%L) TO (%L)',
                     parent, partition, to_char(month, 'YYYY-MM-DD'),
                     to_char(month + interval '1 month', 'YYYY-MM-DD'));
-            END IF;
+            EXCEPTION WHEN duplicate_table THEN
+                NULL; -- another step made it while we waited
+            END;
         END IF;
     END LOOP;
 END

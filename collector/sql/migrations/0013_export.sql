@@ -223,6 +223,10 @@ BEGIN
         AND (f.role IS NULL OR hirundo.role(o.traits) = f.role)
         AND NOT ('response' = ANY (without) AND hirundo.role(o.traits) = 'response')
         AND NOT ('bogon' = ANY (without) AND o.traits & 16 <> 0)
+        AND NOT ('scanner_org' = ANY (without) AND EXISTS (
+            SELECT FROM hirundo.scanner s
+            WHERE s.network >>= o.src AND (o.observed_at AT TIME ZONE zone)::date
+                BETWEEN coalesce(s.valid_from, '-infinity') AND coalesce(s.valid_to, 'infinity')))
         AND v.src IS NULL
     GROUP BY o.src, hirundo.service(o.protocol, o.dst_port), o.src_port;
 END
