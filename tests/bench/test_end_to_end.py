@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import time
 
+import psycopg
 import pytest
 
 from harness import packets
@@ -33,8 +34,14 @@ def scan(tmp_path_factory):
 
 
 def empty(installation) -> None:
-    installation.query("TRUNCATE hirundo.observation, hirundo.ingest_batch, hirundo.ingest_batch_day,"
-                       " hirundo.dirty_mark, hirundo.ingest_state, hirundo.ingest_capture, hirundo.sensor_status")
+    for attempt in range(5):
+        try:  # the collector's rollup reads the same tables in another order
+            installation.query("TRUNCATE hirundo.observation, hirundo.ingest_batch, hirundo.ingest_batch_day,"
+                               " hirundo.dirty_mark, hirundo.ingest_state, hirundo.ingest_capture, hirundo.sensor_status")
+            break
+        except psycopg.errors.DeadlockDetected:
+            if attempt == 4:
+                raise
     installation.query("CHECKPOINT")
 
 

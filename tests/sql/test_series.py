@@ -36,7 +36,7 @@ ZONES = ["UTC", "Asia/Tokyo", "Asia/Colombo"]
 CASES = sorted([(zone, {}, step, days) for zone in ZONES for step in STEPS for days in SPANS] + [
     (ZONES[(i + j) % 3], filter, step, SPANS[(i + j) // 2 % 3] if i % 2 else DAYS) for i, filter in enumerate(FILTERS[1:])
     for j, step in enumerate((STEPS[i % 2], STEPS[2 + i % 3]))], key=lambda case: ZONES.index(case[0]))
-cases = pytest.mark.parametrize("world,filter,step,days", CASES, indirect=["world"],
+cases = pytest.mark.parametrize("world,filter,step,days", CASES, indirect=["world"], scope="module",
                                 ids=[f"{z}-{f}-{s}-{d[0]}" for z, f, s, d in CASES])
 
 
