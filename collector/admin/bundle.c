@@ -113,11 +113,11 @@ static int fill(struct admin *a, const struct bundle *b, const char *dir, struct
 	m->ca_cert = path_join(a->conf.ca_dir, "ca.crt");
 	m->ca_key = path_join(a->conf.ca_dir, "ca.key");
 	if (!m->conf || !m->ca_cert || !m->ca_key)
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		m->paths[i] = path_join(dir, files[i]);
 		if (!m->paths[i])
-			return fail(EX_OSERR, "out of memory");
+			return no_memory();
 	}
 	r = pki_ca_load(m->ca_cert, m->ca_key, &m->ca, &m->reason);
 	if (r < 0)
@@ -155,7 +155,7 @@ int bundle_write(struct admin *a, const struct bundle *b)
 		return fail(EX_CANTCREAT, "%s: %s", b->dir, strerror(-r));
 	if (asprintf(&temporary, "%.*s.XXXXXX", (int)n, b->dir) < 0) {
 		temporary = NULL;
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	}
 	if (!mkdtemp(temporary)) /* 0700 */
 		return fail(EX_CANTCREAT, "%s: %s", b->dir, strerror(errno));
