@@ -169,6 +169,24 @@ static void note_scores(const struct detector *d, double *worst)
 	}
 }
 
+/* By what was learned before, a second pass differs in who suspects are compared with, no more. */
+static int pass_again(struct detector *d, const double *worst)
+{
+	int e;
+
+	choose_teachers(d, worst);
+	e = profile_learn(d);
+	if (e == 0)
+		e = holder_learn(d);
+	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++) {
+		struct verdict_track *t = &d->r->tracks[i];
+
+		if (t->suspect || t->member > 0)
+			score(d, t);
+	}
+	return e == 0 && !d->p->reference ? senders_judge(d) : e;
+}
+
 static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 {
 	int e;
@@ -291,7 +309,7 @@ static int run(struct detector *d)
 	if (e < 0)
 		return e;
 	note_scores(d, worst);
-	e = pass(d, worst, mains);
+	e = d->in->learned ? pass_again(d, worst) : pass(d, worst, mains);
 	if (e == 0)
 		e = find_company(d);
 	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
