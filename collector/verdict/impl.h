@@ -121,7 +121,7 @@ struct detector {
 	struct holders holders;
 	struct campaigns campaigns;
 	struct senders senders;
-	struct deviation *tails; /* scratch: [sensor] */
+	struct deviation *tails; /* scratch: [sensor] of each of two threads (halves.h) */
 };
 
 static inline unsigned ttl_class(uint8_t ttl)
