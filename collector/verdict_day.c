@@ -271,8 +271,7 @@ static int settle_signatures(struct verdict_day *d)
 /* --- all of it
  * ---------------------------------------------------------------------------------------------- */
 
-void verdict_day_rows(
-	const struct verdict_day *d, const char *table, const char *day, char *text)
+void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text)
 {
 	if (d->part)
 		(void)snprintf(text, VERDICT_ROWS_MAX,

@@ -66,8 +66,7 @@ static inline uint8_t verdict_day_version(unsigned family)
 
 /** Rows of a table that are of the day, or of its part, as what follows FROM.
  *  @param text  room for VERDICT_ROWS_MAX */
-void verdict_day_rows(
-	const struct verdict_day *d, const char *table, const char *day, char *text);
+void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text);
 
 /** @param day      'YYYY-MM-DD', as the server wrote it
  *  @param learned  what the whole day taught before: then all rows of the sources in
