@@ -271,6 +271,17 @@ static int settle_signatures(struct verdict_day *d)
 /* --- all of it
  * ---------------------------------------------------------------------------------------------- */
 
+void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text)
+{
+	if (d->part)
+		(void)snprintf(text, VERDICT_ROWS_MAX,
+			"hirundo.verdict_touched p, LATERAL (SELECT * FROM hirundo.%s WHERE day ="
+			" '%s' AND src = ANY (p.sources) OFFSET 0) t WHERE p.day = '%s'",
+			table, day, day);
+	else
+		(void)snprintf(text, VERDICT_ROWS_MAX, "hirundo.%s WHERE day = '%s'", table, day);
+}
+
 static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
 {
 	static const char sql[] = "SELECT (extract(epoch FROM $1::date::timestamp AT TIME ZONE"
@@ -289,6 +300,20 @@ static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
 	}
 	PQclear(res);
 	return e;
+}
+
+static int load_rows(struct verdict_day *d, PGconn *conn, const char *day)
+{
+	char rows[VERDICT_ROWS_MAX], sql[512];
+
+	verdict_day_rows(d, "ttl_day", day, rows);
+	(void)snprintf(sql, sizeof(sql),
+		"COPY (SELECT src, sensor_id, signature, ttl, packets, first_at, last_at, "
+		"dataset_id,"
+		" src_region, holder FROM %s) TO STDOUT (FORMAT "
+		"binary)",
+		rows);
+	return copy_in(conn, sql, on_row, d);
 }
 
 static void make_input(struct verdict_day *d, struct verdict_family *f)
@@ -320,7 +345,6 @@ static void make_input(struct verdict_day *d, struct verdict_family *f)
 int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
 	const struct verdict_earlier *earlier, const struct verdict_learned_day *learned)
 {
-	char sql[512];
 	uint64_t seed;
 	int e;
 
@@ -340,14 +364,8 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
 			"COPY (SELECT sensor_id, region FROM hirundo.sensor ORDER BY 1) TO STDOUT"
 			" (FORMAT binary)",
 			on_sensor, d);
-	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, sensor_id, signature, ttl, packets, first_at, last_at, "
-		"dataset_id,"
-		" src_region, holder FROM hirundo.ttl_day %s WHERE day = '%s') TO STDOUT (FORMAT "
-		"binary)",
-		d->part ? "JOIN hirundo.verdict_touched USING (day, src)" : "", day);
 	if (e == 0)
-		e = copy_in(conn, sql, on_row, d);
+		e = load_rows(d, conn, day);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = settle_sources(d, family);
 	if (e == 0)

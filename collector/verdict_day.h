@@ -13,6 +13,8 @@
 #include "collector/verdict_learned.h"
 #include "common/mem.h"
 
+/** What verdict_day_rows gives, with its zero byte. */
+#define VERDICT_ROWS_MAX 256
 /** Holder's text with its zero bytes. */
 #define VERDICT_HOLDER_MAX 80
 
@@ -61,6 +63,10 @@ static inline uint8_t verdict_day_version(unsigned family)
 {
 	return family == 0 ? 4 : 6;
 }
+
+/** Rows of a table that are of the day, or of its part, as what follows FROM.
+ *  @param text  room for VERDICT_ROWS_MAX */
+void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text);
 
 /** @param day      'YYYY-MM-DD', as the server wrote it
  *  @param learned  what the whole day taught before: then all rows of the sources in

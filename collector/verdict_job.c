@@ -23,6 +23,8 @@
 /** After a failure. */
 #define RETRY_MS 30000u
 #define DAY_TEXT 16
+/** Sources of a part that are looked up at a time. */
+#define PORTION "200000"
 /** Data sets of a day as text, bytes. */
 #define DATASETS_MAX 65536u
 
@@ -193,10 +195,12 @@ static int take_marks(struct verdict_job *j, bool part_allowed)
 	static const char sql[] =
 		"WITH gone AS (DELETE FROM hirundo.verdict_due WHERE day = $1 RETURNING sources),"
 		" told AS (SELECT count(*) AS n, $2 AND count(*) > 0 AND count(*) = count(sources)"
-		" AS part FROM gone), listed AS (INSERT INTO hirundo.verdict_touched (day, src)"
-		" SELECT DISTINCT $1::date, src FROM told, gone, unnest(gone.sources) AS u (src)"
-		" WHERE told.part) SELECT n, part FROM told";
-	const char *values[] = {j->day, part_allowed ? "true" : "false"};
+		" AS part FROM gone), listed AS (INSERT INTO hirundo.verdict_touched (day,"
+		" portion, sources) SELECT $1::date, portion, array_agg(src) FROM"
+		" (SELECT src, (row_number() OVER (ORDER BY src) - 1) / $3::int"
+		" FROM (SELECT DISTINCT src FROM told, gone, unnest(gone.sources) AS u (src)"
+		" WHERE told.part) d) n (src, portion) GROUP BY portion) SELECT n, part FROM told";
+	const char *values[] = {j->day, part_allowed ? "true" : "false", PORTION};
 	PGresult *res = PQexecParams(j->conn, sql, ARRAY_SIZE(values), NULL, values, NULL, NULL, 0);
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK ? 0 : -EIO;
 
@@ -206,6 +210,17 @@ static int take_marks(struct verdict_job *j, bool part_allowed)
 	}
 	PQclear(res);
 	return e;
+}
+
+/* Rows of the sources that changed are found by bitmaps of pages, so that each page is read once,
+ * however many of them it has, in the pages' order. Where memory does not take a bitmap row by row,
+ * all rows of a page are compared with all sources: there is enough for the rows of a portion. */
+static int prepare_lookups(struct verdict_job *j)
+{
+	return copy_run(j->conn,
+		"SELECT set_config('enable_indexscan', 'off', true),"
+		" set_config('enable_seqscan', 'off', true), set_config('work_mem', '256MB', true)",
+		0, NULL);
 }
 
 static int forget_touched(struct verdict_job *j)
@@ -352,6 +367,8 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 	struct verdict_counts was = {0};
 	int e = recall(j, s);
 
+	if (e == 0 && j->part)
+		e = prepare_lookups(j);
 	if (e == 0)
 		e = verdict_day_load(
 			&d, j->conn, j->day, &j->kept.earlier, j->part ? &j->kept.learned : NULL);

@@ -221,7 +221,7 @@ static int on_gone(void *arg, struct bytes *fields)
 
 static int load_old(struct store *s)
 {
-	char sql[1024];
+	char rows[VERDICT_ROWS_MAX], sql[1024];
 	int e;
 
 	intern_init(&s->names, CAMPAIGN_MAX, 0);
@@ -240,14 +240,14 @@ static int load_old(struct store *s)
 		for (size_t i = r->tracks_n; i-- > 0;)
 			s->first[family][r->tracks[i].source] = i;
 	}
+	verdict_day_rows(s->d, "verdict", s->day, rows);
 	(void)snprintf(sql, sizeof(sql),
 		"COPY (SELECT src, track, version, verdict, score, source_regions, packets, "
 		"log_claimed,"
 		" log_alternative,"
 		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
-		" campaign, taught, held FROM hirundo.verdict %s WHERE day = '%s')"
-		" TO STDOUT (FORMAT binary)",
-		s->d->part ? "JOIN hirundo.verdict_touched USING (day, src)" : "", s->day);
+		" campaign, taught, held FROM %s) TO STDOUT (FORMAT binary)",
+		rows);
 	e = copy_in(s->conn, sql, on_old, s);
 	(void)snprintf(sql, sizeof(sql),
 		"COPY (SELECT src, track, version FROM hirundo.verdict_history WHERE day = '%s'"
@@ -441,7 +441,8 @@ static int delete_old(const struct store *s)
 {
 	static const char sql[] =
 		"DELETE FROM hirundo.verdict v USING unnest($2::inet[], $3::smallint[]) AS u (src, "
-		"track) WHERE v.day = $1 AND v.src = u.src AND v.track = u.track";
+		"track) WHERE v.day = $1 AND v.src = ANY ((SELECT $2::inet[])::inet[]) AND v.src = "
+		"u.src AND v.track = u.track";
 	struct deletion d = {0};
 	const char *values[3] = {s->day};
 	int e;

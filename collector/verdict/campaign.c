@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "collector/verdict/grow.h"
+#include "collector/verdict/halves.h"
 #include "collector/verdict/impl.h"
 #include "collector/verdict/order.h"
 
@@ -300,10 +301,25 @@ static void find_in(const struct detector *d, struct bucket *b, const uint32_t *
 		b->share[h] /= excess;
 }
 
+struct search {
+	struct detector *d;
+	const uint32_t *mains;
+};
+
+static void find_some(void *arg, unsigned half, size_t from, size_t end)
+{
+	const struct search *s = arg;
+
+	(void)half;
+	for (size_t i = from; i < end; i++)
+		find_in(s->d, &s->d->campaigns.buckets[i], s->mains);
+}
+
 void campaign_find(struct detector *d, const uint32_t *mains)
 {
-	for (size_t i = 0; i < d->campaigns.buckets_n; i++)
-		find_in(d, &d->campaigns.buckets[i], mains);
+	struct search s = {.d = d, .mains = mains};
+
+	in_halves(d->campaigns.buckets_n, find_some, &s);
 }
 
 static uint64_t bucket_key(uint32_t signature, uint16_t sensor, unsigned class_)

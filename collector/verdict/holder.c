@@ -115,27 +115,23 @@ static int count_ballot(const struct ballot *b, struct detector *d)
 	return 0;
 }
 
-static struct verdict_learned *copy(const struct verdict_learned *v, size_t n)
+/* The votes of today, or what was learned before. */
+static int use_votes(struct detector *d)
 {
-	struct verdict_learned *copied = zeroed(n, sizeof(*v));
+	const struct verdict_profile *p = d->in->learned ? d->in->learned : &d->r->profile;
+	struct holders *h = &d->holders;
 
-	if (copied && n > 0)
-		memcpy(copied, v, n * sizeof(*v));
-	return copied;
-}
-
-/* What was learned before holds. */
-static int adopt(struct detector *d)
-{
-	const struct verdict_profile *from = d->in->learned;
-	struct verdict_profile *p = &d->r->profile;
-
-	p->residuals = copy(from->residuals, from->residuals_n);
-	p->offsets = copy(from->offsets, from->offsets_n);
-	if (!p->residuals || !p->offsets)
+	h->residuals = p->residuals;
+	h->residuals_n = p->residuals_n;
+	h->offsets = p->offsets;
+	h->offsets_n = p->offsets_n;
+	h->signatures = zeroed(p->residuals_n + p->offsets_n, sizeof(*h->signatures));
+	if (!h->signatures)
 		return -ENOMEM;
-	p->residuals_n = from->residuals_n;
-	p->offsets_n = from->offsets_n;
+	for (size_t i = 0; i < p->residuals_n; i++)
+		h->signatures[i] = p->residuals[i].signature;
+	for (size_t i = 0; i < p->offsets_n; i++)
+		h->signatures[p->residuals_n + i] = p->offsets[i].signature;
 	return 0;
 }
 
@@ -182,7 +178,6 @@ static uint32_t lower(uint32_t a, uint32_t b)
 
 static int sum_holders(struct detector *d)
 {
-	const struct verdict_profile *p = &d->r->profile;
 	const struct verdict_history *history = d->in->history;
 	struct holders *h = &d->holders;
 	size_t n = 0, room = 0, residual = 0, offset = 0, earlier = 0;
@@ -194,18 +189,20 @@ static int sum_holders(struct detector *d)
 			uint32_t next = UINT32_MAX; /* sensor; VERDICT_NONE comes last */
 			struct votes v;
 
-			if (residual < p->residuals_n && p->residuals[residual].holder == holder)
-				next = lower(next, p->residuals[residual].sensor);
-			if (offset < p->offsets_n && p->offsets[offset].holder == holder)
+			if (residual < h->residuals_n && h->residuals[residual].holder == holder)
+				next = lower(next, h->residuals[residual].sensor);
+			if (offset < h->offsets_n && h->offsets[offset].holder == holder)
 				next = lower(next, VERDICT_NONE);
 			if (earlier < earlier_n && history->votes[earlier].holder == holder)
 				next = lower(next, history->votes[earlier].sensor);
 			if (next == UINT32_MAX)
 				break;
-			v = next == VERDICT_NONE ? sum_votes(p->offsets, p->offsets_n, &offset,
+			v = next == VERDICT_NONE ? sum_votes(h->offsets, h->offsets_n, &offset,
 							   holder, (uint16_t)next)
-						 : sum_votes(p->residuals, p->residuals_n,
+						 : sum_votes(h->residuals, h->residuals_n,
 							   &residual, holder, (uint16_t)next);
+			if (next == VERDICT_NONE)
+				v.first += h->residuals_n;
 			if (earlier < earlier_n && history->votes[earlier].holder == holder &&
 				history->votes[earlier].sensor == next) {
 				v.history = history->votes[earlier].mean;
@@ -254,6 +251,7 @@ static int list_members(struct detector *d)
 
 void holder_done(struct holders *h)
 {
+	free(h->signatures);
 	free(h->votes);
 	free(h->first);
 	free(h->member);
@@ -279,7 +277,9 @@ int holder_learn(struct detector *d)
 	d->holders.members = zeroed((size_t)d->in->holders_n + 1, sizeof(*d->holders.members));
 	if (!d->holders.first || !d->holders.members)
 		return -ENOMEM;
-	e = d->in->learned ? adopt(d) : count_votes(d);
+	e = d->in->learned ? 0 : count_votes(d);
+	if (e == 0)
+		e = use_votes(d);
 	if (e == 0)
 		e = sum_holders(d);
 	return e == 0 ? list_members(d) : e;
@@ -311,20 +311,20 @@ static const struct votes *find_votes(const struct detector *d, uint32_t holder,
 static const struct verdict_learned *own_vote(
 	const struct detector *d, const struct votes *v, uint32_t own)
 {
-	const struct verdict_profile *p = &d->r->profile;
-	const struct verdict_learned *learned =
-		v->sensor == VERDICT_NONE ? p->offsets : p->residuals;
+	const struct holders *h = &d->holders;
 	size_t low = v->first, high = v->first + v->n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (learned[middle].signature < own)
+		if (h->signatures[middle] < own)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < v->first + v->n && learned[low].signature == own ? &learned[low] : NULL;
+	if (low == v->first + v->n || h->signatures[low] != own)
+		return NULL;
+	return v->sensor == VERDICT_NONE ? &h->offsets[low - h->residuals_n] : &h->residuals[low];
 }
 
 /* How far a holder's tracks are apart at a sensor: several upstreams, balanced paths.

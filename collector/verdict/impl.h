@@ -16,7 +16,7 @@
 struct votes {
 	double sum; /* of the signatures' votes */
 	double spread, spread_weight; /* squares within signatures; tracks less one a signature */
-	size_t first; /* in residuals or offsets */
+	size_t first; /* in signatures */
 	uint32_t n; /* signatures */
 	uint32_t weight; /* tracks, at most 3 a signature */
 	double history, history_weight;
@@ -25,6 +25,9 @@ struct votes {
 
 /** What the holders taught, by holder. */
 struct holders {
+	const struct verdict_learned *residuals, *offsets; /* of this run, or learned before */
+	size_t residuals_n, offsets_n;
+	uint32_t *signatures; /* of residuals, then of offsets: close together to be searched */
 	struct votes *votes; /* ascending by holder, sensor; the offset is the last of a holder */
 	size_t *first; /* [holder], one more at the end */
 	uint32_t *member; /* teaching tracks, ascending by holder, signature, track */
@@ -118,7 +121,7 @@ struct detector {
 	struct holders holders;
 	struct campaigns campaigns;
 	struct senders senders;
-	struct deviation *tails; /* scratch: [sensor] */
+	struct deviation *tails; /* scratch: [sensor] of each of two threads (halves.h) */
 };
 
 static inline unsigned ttl_class(uint8_t ttl)

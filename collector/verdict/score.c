@@ -295,6 +295,7 @@ static void score_campaign(const struct detector *d, struct verdict_track *t, bo
 
 static void score_path(const struct detector *d, struct verdict_track *t)
 {
+	t->suspect = true;
 	t->path_looked = path_density(d, t, &t->log_path);
 	t->score = sum_up(d->p, t);
 	t->second_path = t->path_looked && t->score > d->p->spoofed;
@@ -326,7 +327,7 @@ void score(const struct detector *d, struct verdict_track *t)
 	struct claimed claimed;
 	struct density any;
 
-	t->scored = t->path_looked = t->second_path = false;
+	t->scored = t->suspect = t->path_looked = t->second_path = false;
 	t->own_score = t->member = t->sits = 0;
 	t->mixture = t->log_campaign = 0;
 	t->score = t->prior = t->log_claimed = t->log_alternative = t->log_path = 0;

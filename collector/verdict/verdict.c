@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "collector/verdict/grow.h"
+#include "collector/verdict/halves.h"
 #include "collector/verdict/impl.h"
 #include "collector/verdict/order.h"
 
@@ -169,7 +170,37 @@ static void note_scores(const struct detector *d, double *worst)
 	}
 }
 
-static int pass(struct detector *d, const double *worst, const uint32_t *mains)
+/* What a second pass leaves as it is. */
+static bool settled(const struct verdict_track *t)
+{
+	return !t->suspect && t->member <= 0;
+}
+
+struct scoring {
+	const struct detector *d;
+	bool again;
+};
+
+static void score_some(void *arg, unsigned half, size_t from, size_t end)
+{
+	const struct scoring *s = arg;
+	struct detector d = *s->d;
+
+	d.tails += half * (size_t)d.in->sensors_n;
+	for (size_t i = from; i < end; i++)
+		if (!s->again || !settled(&d.r->tracks[i]))
+			score(&d, &d.r->tracks[i]);
+}
+
+static void score_tracks(const struct detector *d, bool again)
+{
+	struct scoring s = {.d = d, .again = again};
+
+	in_halves(d->r->tracks_n, score_some, &s);
+}
+
+/* By what was learned before, a second pass differs in who suspects are compared with, no more. */
+static int pass_again(struct detector *d, const double *worst)
 {
 	int e;
 
@@ -178,9 +209,22 @@ static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 	if (e == 0)
 		e = holder_learn(d);
 	if (e == 0)
+		score_tracks(d, true);
+	return e == 0 && !d->p->reference ? senders_judge(d) : e;
+}
+
+static int pass(struct detector *d, const double *worst, const uint32_t *mains)
+{
+	int e;
+
+	choose_teachers(d, worst);
+	e = profile_learn(d);
+	if (e == 0)
+		e = holder_learn(d);
+	if (e == 0) {
 		campaign_find(d, mains);
-	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)
-		score(d, &d->r->tracks[i]);
+		score_tracks(d, false);
+	}
 	if (e == 0 && !d->p->reference)
 		e = senders_find(d);
 	if (e == 0 && !d->p->reference)
@@ -280,7 +324,7 @@ static int run(struct detector *d)
 		e = senders_prepare(d);
 	if (e < 0)
 		return e;
-	d->tails = zeroed(d->in->sensors_n, sizeof(*d->tails));
+	d->tails = zeroed(2 * (size_t)d->in->sensors_n, sizeof(*d->tails));
 	worst = zeroed(d->r->tracks_n, sizeof(*worst));
 	mains = zeroed(d->in->sources_n, sizeof(*mains));
 	if (!worst || !mains || !d->tails)
@@ -291,7 +335,7 @@ static int run(struct detector *d)
 	if (e < 0)
 		return e;
 	note_scores(d, worst);
-	e = pass(d, worst, mains);
+	e = d->in->learned ? pass_again(d, worst) : pass(d, worst, mains);
 	if (e == 0)
 		e = find_company(d);
 	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)

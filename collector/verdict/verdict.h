@@ -149,6 +149,7 @@ struct verdict_track {
 	bool response; /* reference: any packet of the source is a response */
 	bool implausible; /* random: TTLs that no path of 40 hops explains */
 	bool teaches, scored, path_looked, second_path, held;
+	bool suspect; /* it was compared with other sources of its holder, if there are any */
 	bool company; /* random: others of several holders do the same with the same tool */
 	bool carried; /* its campaign is one that an earlier run named (verdict_carry) */
 	double offset; /* from the region's profile, at all sensors; of teachers */

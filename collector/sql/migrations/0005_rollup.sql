@@ -126,6 +126,7 @@ CREATE TABLE hirundo.ttl_day (
     PRIMARY KEY (sensor_id, day, src, signature, ttl)
 ) PARTITION BY RANGE (day);
 CREATE INDEX ttl_day_day ON hirundo.ttl_day USING brin (day) WITH (autosummarize = on); -- the verdict reads whole days
+CREATE INDEX ttl_day_src ON hirundo.ttl_day (day, src); -- and between them the sources that changed
 COMMENT ON TABLE hirundo.ttl_day IS 'Rollup for the verdict: TTLs of each source at each sensor on each reporting day. Partitioned by month. Rows without a source (trait land) are left out.';
 COMMENT ON COLUMN hirundo.ttl_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.ttl_day.last_at IS 'time of the last packet';

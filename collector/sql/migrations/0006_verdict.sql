@@ -293,12 +293,15 @@ COMMENT ON COLUMN hirundo.verdict_history.computed_at IS 'when it was written';
 
 CREATE UNLOGGED TABLE hirundo.verdict_touched (
     day date NOT NULL,
-    src inet NOT NULL,
-    PRIMARY KEY (day, src)
+    portion int NOT NULL,
+    sources inet[] NOT NULL,
+    PRIMARY KEY (day, portion)
 );
+ALTER TABLE hirundo.verdict_touched ALTER COLUMN sources SET STORAGE EXTERNAL; -- gone in seconds: not worth compressing
 COMMENT ON TABLE hirundo.verdict_touched IS 'Sources that a pass over a part of a day is about; empty but in its transaction.';
 COMMENT ON COLUMN hirundo.verdict_touched.day IS 'reporting day';
-COMMENT ON COLUMN hirundo.verdict_touched.src IS 'source address';
+COMMENT ON COLUMN hirundo.verdict_touched.portion IS 'from 0: as many sources as are looked up at a time';
+COMMENT ON COLUMN hirundo.verdict_touched.sources IS 'their addresses, each in one portion';
 
 -- Settings and days.
 
