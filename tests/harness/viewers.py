@@ -20,12 +20,14 @@ def values(filter: dict, key: str) -> list:
 @dataclasses.dataclass
 class Viewer:
     """regions: None sees everything. sensors: {number: region} of all there are. heard: those that ever listened;
-    counting: of them, those that are not disabled and do not take everything."""
+    counting: of them, those that are not disabled and do not take everything;
+    placed: those that have a place in means all the time."""
     name: str
     regions: list | None
     sensors: dict
     heard: set
     counting: set
+    placed: set
 
     def picked(self, filter: dict, home: str = "JP") -> list[int]:
         """Sensors that a filter picks, seen or not."""
@@ -65,6 +67,14 @@ class Viewer:
         regions = values(filter, "src_region")
         return self.regions is None or (bool(regions) and set(regions) <= set(self.regions))
 
+    def means(self, picked: list) -> bool:
+        """Whether means by address may be told of these sensors."""
+        if all(map(self.own, picked)):
+            return True
+        pool, told = self.pool()
+        others = {sensor for sensor in picked if not self.own(sensor)}
+        return (not pool & others or (pool <= others and told)) and not others & self.heard - self.placed
+
     def refusal(self, function: str, filter: dict, picked: list, by: str | None = None) -> str | None:
         """What the error says where the viewer may not have this; picked: sensors that the filter picks."""
         if self.regions is None:
@@ -93,10 +103,12 @@ class Viewer:
                 return "single sources are listed"
             if function == "top_networks" and not probes:
                 return "not told by ASN"
-            if function == "packets_per_sensor_day":
-                domestic = {s for s in picked if self.sensors[s] == filter.get("home", "JP")}
-                if domestic & pool and domestic & pool != pool:
-                    return "domestic would be"
+        if function == "packets_per_sensor_day":
+            domestic = {s for s in picked if self.sensors[s] == filter.get("home", "JP")}
+            if not self.means(picked):
+                return "means by address"
+            if not at_home and domestic & pool and domestic & pool != pool:
+                return "domestic would be"
         if function in PACKETS and not at_home:
             return "single packets"
         return None

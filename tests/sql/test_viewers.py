@@ -18,7 +18,7 @@ from harness.viewers import WHOLE, Viewer, by_label, services, values
 SENSORS = {1: "JP", 2: "JP", 3: "AU", 4: "TW", 5: "MY", 6: "KR", 7: "KR", 8: "KR", 9: "HK"}
 HEARD = set(SENSORS) - {5}
 COUNTING = HEARD - {3}
-VIEWERS = {name: Viewer(name, regions, SENSORS, HEARD, COUNTING) for name, regions in {
+VIEWERS = {name: Viewer(name, regions, SENSORS, HEARD, COUNTING, HEARD - {3}) for name, regions in {
     "central": None,
     "au": ["AU", "US"],  # others: JP, KR; TW and HK together
     "jp": ["JP"],  # others: KR; AU, TW and HK together
@@ -265,6 +265,13 @@ def want_samples(asks, world, viewer, filter, want):
     return want
 
 
+def want_trend(asks, world, viewer, filter, want):
+    if not viewer.means(viewer.picked(filter)):
+        for row in want:
+            row["packets_per_address_day"] = None
+    return want
+
+
 def want_networks(asks, world, viewer, filter, want):
     if not (viewer.own_sources(filter) or all(map(viewer.own, viewer.picked(filter)))):
         for row in want:
@@ -274,7 +281,8 @@ def want_networks(asks, world, viewer, filter, want):
 
 WANT = {"ttl_by_region": want_ttls, "coverage": want_coverage, "top_services_by_sensor": want_by_sensor,
         "common_services": want_common, "spoof_campaigns": want_campaigns, "spoof_verdict": want_verdicts,
-        "notification": want_notification, "payload_samples": want_samples, "top_networks": want_networks}
+        "notification": want_notification, "payload_samples": want_samples, "top_networks": want_networks,
+        "service_trend": want_trend, "source_region_trend": want_trend}
 # In the order of the labels, not of the sensors.
 UNORDERED = {"top_services_by_sensor", "payload_samples"}
 

@@ -268,13 +268,37 @@ $$;
 COMMENT ON FUNCTION hirundo.check_packets IS
     'Error 42501 unless all sensors of a filter are ones that the viewer sees one by one. For reports that show packets.';
 
-CREATE FUNCTION hirundo.check_home(f hirundo.report_filter, home text) RETURNS void
+CREATE FUNCTION hirundo.tells_means(f hirundo.report_filter) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    pool record;
+BEGIN
+    SELECT * INTO pool FROM hirundo.viewer_pool(f.own);
+    RETURN (NOT pool.sensors && f.sensors OR (pool.told AND pool.sensors <@ f.sensors)) AND NOT EXISTS (
+        SELECT FROM hirundo.sensor s
+        WHERE s.sensor_id = ANY (f.sensors) AND s.region <> ALL (f.own)
+            AND EXISTS (SELECT FROM hirundo.coverage o WHERE o.sensor_id = s.sensor_id AND o.packets > 0)
+            AND NOT coalesce((
+                SELECT bool_and(a.targets > 0) FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id), false));
+END
+$$;
+COMMENT ON FUNCTION hirundo.tells_means IS
+    'Whether a viewer of regions may be told means by address over the sensors of a filter, whose sources these are: '
+    'they tell how many addresses there are, which is no matter of sources, so no part of viewer_pool(); and no '
+    'sensor of others that has no place in means (it takes everything): the sum less what the mean counts would be it.';
+
+CREATE FUNCTION hirundo.check_means(f hirundo.report_filter, home text) RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     pool text[];
 BEGIN
-    IF f.own_sensors OR f.own_sources THEN
+    IF NOT f.means THEN
+        RAISE EXCEPTION 'means by address would tell of single sensors outside of your regions (%)',
+            array_to_string(f.own, ', ') USING ERRCODE = '42501',
+            HINT = 'Add to the filter sensor_region with regions that are shown (report.sensor_regions()).';
+    ELSIF f.own_sensors THEN
         RETURN;
     END IF;
     pool := (hirundo.viewer_pool(f.own)).regions;
@@ -285,9 +309,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION hirundo.check_home IS
-    'Error 42501 where a report that gives domestic and overseas sensors apart would tell a viewer a part of '
-    'viewer_pool().';
+COMMENT ON FUNCTION hirundo.check_means IS
+    'Error 42501 where a viewer may not be told means by address (tells_means()), or domestic and overseas sensors '
+    'apart would be a part of viewer_pool().';
 
 CREATE FUNCTION hirundo.shown_reason(v hirundo.verdict, own text[]) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -407,6 +431,6 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
 REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.viewer_pool, hirundo.place,
     hirundo.check_sensors, hirundo.check_all_sensors, hirundo.check_sum, hirundo.check_list, hirundo.check_networks,
     hirundo.check_packets,
-    hirundo.check_home, hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
+    hirundo.tells_means, hirundo.check_means, hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
 -- Each asks for the viewer.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst, hirundo_dashboard;
