@@ -76,26 +76,37 @@ COMMENT ON FUNCTION hirundo.scope IS
     'Regions of the viewer that asks; NULL: it sees everything. Error as current_viewer(). The one place that decides it.';
 
 CREATE FUNCTION hirundo.shown_time(at timestamptz, exact boolean) RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN exact THEN at ELSE date_trunc('hour', at, 'UTC') END;
 COMMENT ON FUNCTION hirundo.shown_time IS 'A time as it is shown: exact, or its hour.';
 
 -- Which sensors may be told apart.
 
-CREATE FUNCTION hirundo.viewer_pool(own text[], OUT sensors int[], OUT regions text[], OUT told boolean)
-LANGUAGE plpgsql STABLE
+CREATE FUNCTION hirundo.ever_listened(sensor int) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 BEGIN
-    WITH other AS (
-        SELECT s.sensor_id, s.region::text, l.listened, l.listened AND s.disabled_at IS NULL AND NOT EXISTS (
+    -- In this order one look into the index finds it.
+    PERFORM FROM hirundo.coverage o WHERE o.sensor_id = sensor AND (o.seconds > 0 OR o.packets > 0)
+        ORDER BY o.bucket LIMIT 1;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION hirundo.ever_listened IS 'Whether a sensor ever listened, however short, or saw packets.';
+
+CREATE FUNCTION hirundo.viewer_pool(own text[], OUT sensors int[], OUT regions text[], OUT told boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+    WITH other AS MATERIALIZED (
+        SELECT s.sensor_id, s.region::text, hirundo.ever_listened(s.sensor_id) AS listened,
             -- One that takes everything is in no mean.
-            SELECT FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id AND a.targets = 0) AS counts
+            s.disabled_at IS NULL AND NOT EXISTS (
+                SELECT FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id AND a.targets = 0) AS counts
         FROM hirundo.sensor s
-        CROSS JOIN LATERAL (SELECT EXISTS (
-            SELECT FROM hirundo.coverage o WHERE o.sensor_id = s.sensor_id AND (o.seconds > 0 OR o.packets > 0))) AS l (listened)
         WHERE s.region <> ALL (own)
     ), part AS (
-        SELECT o.region, count(*) FILTER (WHERE o.counts) AS n, bool_or(o.listened) AS listened
+        SELECT o.region, count(*) FILTER (WHERE o.counts AND o.listened) AS n, bool_or(o.listened) AS listened
         FROM other o GROUP BY o.region
     ), few AS (
         SELECT sum(p.n) AS n, bool_or(p.listened) AS listened FROM part p WHERE p.n < 2
@@ -118,7 +129,7 @@ COMMENT ON FUNCTION hirundo.viewer_pool IS
 
 CREATE FUNCTION hirundo.place(f hirundo.report_filter, fine boolean)
 RETURNS TABLE (sensor_id int, region char(2), sensor text, public_label text)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -278,9 +289,9 @@ BEGIN
     RETURN (NOT pool.sensors && f.sensors OR (pool.told AND pool.sensors <@ f.sensors)) AND NOT EXISTS (
         SELECT FROM hirundo.sensor s
         WHERE s.sensor_id = ANY (f.sensors) AND s.region <> ALL (f.own)
-            AND EXISTS (SELECT FROM hirundo.coverage o WHERE o.sensor_id = s.sensor_id AND o.packets > 0)
             AND NOT coalesce((
-                SELECT bool_and(a.targets > 0) FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id), false));
+                SELECT bool_and(a.targets > 0) FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id), false)
+            AND hirundo.ever_listened(s.sensor_id));
 END
 $$;
 COMMENT ON FUNCTION hirundo.tells_means IS
@@ -314,7 +325,7 @@ COMMENT ON FUNCTION hirundo.check_means IS
     'apart would be a part of viewer_pool().';
 
 CREATE FUNCTION hirundo.shown_reason(v hirundo.verdict, own text[]) RETURNS text
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 BEGIN
     IF own IS NULL OR v.src_region = ANY (own) OR v.kind IN ('bogon', 'unlisted') THEN
@@ -339,6 +350,7 @@ AS $$
 DECLARE
     asks hirundo.viewer := hirundo.current_viewer();
     zone text := hirundo.reporting_zone();
+    told boolean := asks.everything OR (hirundo.viewer_pool(asks.regions::text[])).told;
     seen int[];
     first_day date;
     last_day date;
@@ -346,7 +358,7 @@ DECLARE
     raw_from date;
 BEGIN
     seen := ARRAY(SELECT s.sensor_id FROM hirundo.sensor s
-        WHERE asks.everything OR s.region = ANY (asks.regions) OR (hirundo.viewer_pool(asks.regions::text[])).told);
+        WHERE told OR s.region = ANY (asks.regions));
     -- One look into the index for each sensor.
     SELECT (min(b.first) AT TIME ZONE zone)::date, (max(b.last) AT TIME ZONE zone)::date INTO first_day, last_day
         FROM unnest(seen) AS i (id)
@@ -428,7 +440,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('all', 'report.sensors', $x$SELECT * FROM report.sensors()$x$),
     ('all', 'report.sensor_regions', $x$SELECT * FROM report.sensor_regions()$x$);
 
-REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.viewer_pool, hirundo.place,
+REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.ever_listened, hirundo.viewer_pool, hirundo.place,
     hirundo.check_sensors, hirundo.check_all_sensors, hirundo.check_sum, hirundo.check_list, hirundo.check_networks,
     hirundo.check_packets,
     hirundo.tells_means, hirundo.check_means, hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
