@@ -323,7 +323,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_means(f, home), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     s := hirundo.series(period, unit);
     IF s.raw AND NOT bare THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -454,7 +454,7 @@ BEGIN
     )
     SELECT b.step_start, k.service, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
         CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
-        coalesce(c.packets_mean, 0) / b.address_days, b.covered, dataset, as_of
+        CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.services) WITH ORDINALITY AS k (service, place)
     LEFT JOIN counted c ON c.step = b.step AND c.service = k.service
@@ -519,7 +519,7 @@ BEGIN
     )
     SELECT b.step_start, k.region::char(2), CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
         CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
-        coalesce(c.packets_mean, 0) / b.address_days, b.covered, dataset, as_of
+        CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.src_regions) WITH ORDINALITY AS k (region, place)
     LEFT JOIN counted c ON c.step = b.step AND c.region = k.region
