@@ -1,6 +1,6 @@
 // Lists of single sources, TTLs and samples: for those who may see them.
 import { h } from "../dom.js";
-import { formatInstant, number } from "../format.js";
+import { formatDay, formatInstant, number } from "../format.js";
 import { serviceToPath } from "../state.js";
 
 const sourceLink = (row, view) => (row.src ? h("a", { href: view.link(`/source/${String(row.src).replace(/\/(32|128)$/, "")}`) }, String(row.src).replace(/\/(32|128)$/, "")) : null);
@@ -58,11 +58,18 @@ export function dump(bytea) {
 	return out;
 }
 
+/** The days of the period whose raw rows are kept, where some are. */
+function kept(view) {
+	const { raw_from: from } = view.ctx.viewer;
+	return from && from > view.period.from && from <= view.period.to ? { from, to: view.period.to } : view.period;
+}
+
 /** R13. */
 export const payloads = ({ n = 8, ...more } = {}) => ({
 	name: "payload-samples", title: "What payloads came", span: 12,
-	define: "First 128 bytes of contents that came most, our addresses masked; packets that brought the same content, whoever sent them.",
-	calls: (view) => ({ now: { fn: "payload_samples", period: view.period, filter: view.with({}), n } }),
+	define: (view) => `First 128 bytes of contents that came most, our addresses masked; packets that brought the same content, whoever sent them.${kept(view).from > view.period.from
+		? ` From ${formatDay(kept(view).from)} on: rows of days before are not kept.` : ""}`,
+	calls: (view) => ({ now: { fn: "payload_samples", period: kept(view), filter: view.with({}), n } }),
 	empty: ({ now }) => (now.length === 0 ? "No packets with payload in this period." : null),
 	node: ({ now }, view) => h("div", { class: "samples" }, now.map((row) => h("div", { class: "sample" },
 		h("p", { class: "sample-head" }, h("a", { href: view.link(`/service/${serviceToPath(row.service)}`) }, row.service), ` ${number(row.packets)} packets · ${number(row.payload_length)} bytes · first from `,

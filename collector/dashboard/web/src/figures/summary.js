@@ -75,17 +75,21 @@ function numbersOf({ mean, earlier, coverage, top, hosts }, view) {
 	const at = (d) => hosts.find((row) => row.day === d)?.hosts ?? null;
 	const single = services.length <= 1;
 	const line = (text) => ({ text, than: text });
+	const one = view.filter.services?.length === 1;
 	const places = latest.every((row) => row.sensor);
 	return [
 		{ what: "Packets a day per sensor address", value: now, big: number(now), ...line(before === null ? "no data before" : `${change(now, before)} (before: ${number(before)})`) },
 		...(single ? [{ what: `Hosts on ${formatDay(day).replace(/ \d{4}$/, "")}`, value: at(day), big: number(at(day)),
 			...line(at(addDays(day, -7)) === null ? "no data a week before" : `${change(at(day), at(addDays(day, -7)))} against ${formatDay(addDays(day, -7)).replace(/ \d{4}$/, "")}`) }] : []),
-		...(first ? [{ what: "First at most sensors", value: first.service, big: h("a", { href: view.link(`/service/${serviceToPath(first.service)}`) }, first.service), ...line(`first of ${first.first} of ${plural(first.of, "place")}`) }] : []),
+		...(one ? [{ what: "Seen at", value: first?.of ?? 0, big: number(first?.of ?? 0), unit: `of ${number(new Set(top.map(placeOf)).size)}`, ...line("places, in this period") }]
+			: first ? [{ what: "First at most sensors", value: first.service, big: h("a", { href: view.link(`/service/${serviceToPath(first.service)}`) }, first.service), ...line(`first at ${first.first} of ${plural(first.of, "place")}`) }] : []),
 		{ what: "Covered", value: share, big: percent(share), ...line(lost > 0 ? `${number(lost)} packets known to be lost` : "no packets known to be lost") },
 		{ what: places ? "Sensors that listen" : "Regions that listen", value: listening, big: number(listening), unit: `of ${number(latest.length)}`,
 			...line(listening === latest.length ? "all, in the last step" : `silent: ${latest.filter((row) => !(row.covered_seconds > 0)).slice(0, 4).map((row) => row.sensor ?? row.region).join(", ")}`) },
 	];
 }
+
+const placeOf = (row) => row.sensor ?? row.region;
 
 /** Rows of the last step of each sensor. */
 function lastStep(rows) {
@@ -144,8 +148,8 @@ export const regionTable = ({ ...more } = {}) => ({
 				cell: (r) => h("span", { class: `delta ${r.before && r.mean > r.before * 1.1 ? "up" : r.before && r.mean < r.before * 0.9 ? "down" : ""}` }, change(r.mean, r.before)) },
 			{ key: "hosts-spark", label: "Hosts over time", sort: false, of: () => null, cell: (r) => spark(r.hosts, { max: topHosts, width: 150 }) },
 			{ key: "hosts", label: "Hosts a day", kind: "number", of: (r) => r.hostMean, cell: (r) => number(r.hostMean === null ? null : Math.round(r.hostMean)) },
-			{ key: "top", label: "First at most sensors", of: (r) => r.top?.service ?? null, cell: (r) => (r.top ? [h("a", { href: view.link(`/service/${serviceToPath(r.top.service)}`) }, r.top.service),
-				r.top.of > 1 ? h("span", { class: "muted" }, ` ${r.top.first} of ${r.top.of}`) : null] : NONE) },
+			...(view.filter.services ? [] : [{ key: "top", label: "First at most sensors", of: (r) => r.top?.service ?? null, cell: (r) => (r.top ? [h("a", { href: view.link(`/service/${serviceToPath(r.top.service)}`) }, r.top.service),
+				r.top.of > 1 ? h("span", { class: "muted" }, ` ${r.top.first} of ${r.top.of}`) : null] : NONE) }]),
 		] };
 	},
 	...more,

@@ -1,5 +1,6 @@
 // Series over time: services, source regions, means by group, ACKs. Lines stop where nobody listened.
 import { stepOf, timeAxis } from "../axis.js";
+import { heightFor } from "../chart/base.js";
 import { lines } from "../chart/lines.js";
 import { pivot } from "../chart/series.js";
 import { STEP_NAMES, number } from "../format.js";
@@ -44,7 +45,7 @@ function trend({ fn, key, label, href, filterKey, n, multiples, also = () => ({}
 			const then = beside(before, view, step, axis.keys.length, how);
 			const series = [...pivot(now, axis.keys, how)].map(([one, values]) => ({ name: label(one, view, names), key: one, values, before: then?.get(one), href: href(one, view) }));
 			const common = { scale: view.scale, say: number, xs: axis.xs, xTexts: axis.texts, ticks: axis.ticks, interval: axis.interval, beforeName: view.beforeName };
-			if (!multiples) return lines({ width, height: width < 460 ? 240 : 300, series, unit, ...common });
+			if (!multiples) return lines({ width, height: heightFor(width, 300), series, unit, ...common });
 			const columns = evenColumns(series.length, Math.max(1, Math.floor((width + GAP) / (width < 460 ? 160 : 220))));
 			const each = (width - (columns - 1) * GAP) / columns;
 			const max = Math.max(0, ...series.flatMap((s) => [...s.values, ...(s.before ?? [])]).filter((v) => v !== null));
@@ -77,7 +78,7 @@ export const regionTrend = ({ n = 5, ...more } = {}) => ({
 	define: (view) => `The ${n} regions that most packets claim to come from, by ${stepWords(view)}.`,
 	...trend({ fn: "source_region_trend", key: "region", filterKey: "src_region", n, multiples: false,
 		label: (code, view, names) => names?.find((row) => row.region === code)?.name ?? view.regionName(code), href: () => undefined,
-		also: (view) => ({ names: { fn: "top_source_regions", period: view.period, filter: view.with({}), n: 10, rank_by: view.measure } }) }),
+		also: (view) => ({ names: { fn: "top_source_regions", period: view.period, filter: view.with({}), n: 10, rank_by: "packets" } }) }),
 	names: { names: "the regions’ ranking" },
 	...more,
 });
@@ -102,7 +103,7 @@ export const meanPackets = ({ groups = ["domestic", "overseas"], plotHeight = 28
 		const then = beside(before, view, step, axis.keys.length, how) ?? year;
 		const used = [...values.keys()].filter((grp) => values.get(grp).some((v) => v !== null) && groups.includes(grp));
 		return lines({
-			width, height: width < 460 ? 240 : plotHeight, xs: axis.xs, xTexts: axis.texts, ticks: axis.ticks, interval: axis.interval, scale: view.scale, say: number,
+			width, height: heightFor(width, plotHeight), xs: axis.xs, xTexts: axis.texts, ticks: axis.ticks, interval: axis.interval, scale: view.scale, say: number,
 			unit: "packets a day per sensor address", beforeName: before ? view.beforeName : "a year before",
 			series: used.map((grp) => ({ name: used.length > 1 ? GROUPS[grp] : "this period", values: values.get(grp),
 				before: then.get(grp)?.some((v) => v !== null) ? then.get(grp) : undefined, colour: grp === "overseas" && used.length > 1 ? "var(--s2)" : "var(--s1)" })),
@@ -137,7 +138,7 @@ export const ackTrend = ({ scope = () => ({}), ...more } = {}) => ({
 		const axis = timeAxis(now, view, step);
 		const how = { step: axis.of, series: (row) => row.kind, value: (row) => row[view.measure] };
 		const then = beside(before, view, step, axis.keys.length, how);
-		return lines({ width, height: 250, xs: axis.xs, xTexts: axis.texts, ticks: axis.ticks, interval: axis.interval, scale: view.scale, say: number, unit: view.measure, beforeName: view.beforeName,
+		return lines({ width, height: heightFor(width, 250), xs: axis.xs, xTexts: axis.texts, ticks: axis.ticks, interval: axis.interval, scale: view.scale, say: number, unit: view.measure, beforeName: view.beforeName,
 			series: [...pivot(now, axis.keys, how)].map(([kind, values]) => ({ name: KINDS[kind] ?? kind, values, before: then?.get(kind) })) });
 	},
 	table: ({ now }, view) => {
@@ -161,7 +162,7 @@ export const miraiHosts = ({ n = 5, plotHeight = 280, ...more } = {}) => ({
 		const byRegion = pivot(now, axis.keys, { step: (row) => row.day, series: (row) => row.region, value: (row) => row.hosts });
 		const [total] = pivot(now, axis.keys, { step: (row) => row.day, series: () => "total", value: (row) => row.total_hosts }).values();
 		const names = new Map(now.map((row) => [row.region, row.name]));
-		return lines({ width, height: plotHeight, xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: number, unit: "hosts a day",
+		return lines({ width, height: heightFor(width, plotHeight), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: number, unit: "hosts a day",
 			series: [{ name: "All", values: total, colour: "var(--ink)", dash: "none" }, ...[...byRegion].map(([code, values], i) => ({ name: names.get(code) ?? code, values, colour: `var(--s${(i % 7) + 1})` }))] });
 	},
 	table: ({ now }) => ({ rows: now, columns: [{ key: "day", label: "Day", kind: "day" }, { key: "name", label: "Region", of: (row) => row.name ?? row.region },
@@ -169,6 +170,9 @@ export const miraiHosts = ({ n = 5, plotHeight = 280, ...more } = {}) => ({
 		{ key: "top_hosts", label: `Hosts of the ${n} regions`, kind: "number" }, { key: "packets", label: "Packets", kind: "number" }, { key: "covered", label: "Covered", kind: "share" }] }),
 	...more,
 });
+
+/** A service, a network, both, or neither. */
+const seriesOf = (row) => [row.service, row.network].filter((one) => one && one !== "all").join(", ") || "All hosts";
 
 /** R17: hosts by reporting day, of each service of the filter or of all together. */
 export const hostsPerDay = ({ ...more } = {}) => ({
@@ -178,9 +182,9 @@ export const hostsPerDay = ({ ...more } = {}) => ({
 	empty: ({ now }) => (now.every((row) => row.hosts === null) ? "No sensor listened in this period." : null),
 	chart({ now, before }, view, width) {
 		const axis = timeAxis(now, view, "day");
-		const how = { step: (row) => row.day, series: (row) => [row.service, row.network].filter(Boolean).join(", ") || "hosts", value: (row) => row.hosts };
+		const how = { step: (row) => row.day, series: seriesOf, value: (row) => row.hosts };
 		const then = beside(before, view, "day", axis.keys.length, how);
-		return lines({ width, height: 240, xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: number, unit: "hosts a day", beforeName: view.beforeName,
+		return lines({ width, height: heightFor(width, 240), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: number, unit: "hosts a day", beforeName: view.beforeName,
 			series: [...pivot(now, axis.keys, how)].map(([name, values]) => ({ name, values, before: then?.get(name) })) });
 	},
 	table: ({ now }) => ({ rows: now, columns: [{ key: "day", label: "Day", kind: "day" }, { key: "service", label: "Service" }, { key: "network", label: "Network" },

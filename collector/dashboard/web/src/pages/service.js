@@ -9,6 +9,12 @@ import { hostsPerDay, meanPackets, regionTrend } from "../figures/trends.js";
 import { call } from "../api.js";
 import { serviceFromPath } from "../state.js";
 
+/** What it is commonly scanned for, and IANA's name where that is another word. */
+function namesOf({ common_name: common, name }) {
+	if (!common || !name || common.toLowerCase().includes(name.toLowerCase())) return common ?? name ?? "";
+	return `${common} (${name})`;
+}
+
 export const service = {
 	path: /^\/service\/([A-Za-z0-9.-]{1,40})$/,
 	title: ([part]) => serviceFromPath(part),
@@ -19,7 +25,7 @@ export const service = {
 		page.head(name, (view) => {
 			// The name is in the ranking of this service alone.
 			call({ fn: "top_services", period: view.period, filter: view.with({}), n: 1 }).then(({ rows }) => {
-				words.textContent = rows[0] ? [rows[0].common_name, rows[0].name].filter((w, i, all) => w && all.indexOf(w) === i).join(" · ") : "";
+				words.textContent = rows[0] ? namesOf(rows[0]) : "";
 			}, () => {});
 			return [h("strong", null, words), " ", `${formatPeriod(view.period)}, ${countDays(view.period)} of ${view.zone}. Names tell what a port is commonly scanned for, not what was found there.`];
 		});
