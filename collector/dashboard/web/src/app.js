@@ -17,7 +17,8 @@ let shell = null;
 
 async function loadContext() {
 	const [viewer, sensors, regions] = await Promise.all(["viewer", "sensors", "sensor_regions"].map((fn) => call({ fn })));
-	const names = new Map(regions.rows.map((row) => [row.region, row.name]));
+	// ZZ, as a sensors' region: those that may not be shown alone.
+	const names = new Map([["ZZ", "Other regions together"], ...regions.rows.map((row) => [row.region, row.name])]);
 	return { viewer: viewer.rows[0], sensors: sensors.rows, regions: regions.rows, names };
 }
 

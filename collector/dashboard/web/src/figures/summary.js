@@ -6,7 +6,7 @@ import { addDays, lengthOf, previous } from "../days.js";
 import { h } from "../dom.js";
 import { NONE, change, formatDay, formatPeriod, number, percent, plural } from "../format.js";
 import { serviceToPath } from "../state.js";
-import { placeOnly } from "./sensors.js";
+import { placeOnly, sensorsOf } from "./sensors.js";
 
 /** The last day of the period that is over; of a period that is only today, today. */
 export function lastWhole(view) {
@@ -24,10 +24,7 @@ export function meanOf(rows) {
 /** Share of the time until as_of in which sensors listened. */
 export function coveredShare(rows, view) {
 	if (rows.length === 0) return null;
-	const sensors = new Set(rows.map((row) => row.sensor ?? row.region));
-	// A region that is shown only as a whole has the seconds of all its sensors.
-	const counts = [...sensors].reduce((n, name) => n + (rows.some((row) => (row.sensor ?? row.region) === name && row.sensor) ? 1
-		: view.ctx.regions.find((r) => r.region === name)?.sensors ?? 1), 0);
+	const counts = lastStep(rows).reduce((n, row) => n + sensorsOf(row, view), 0);
 	const start = Math.min(...rows.map((row) => +new Date(row.step_start)));
 	const whole = lengthOf(view.period) * 86400;
 	const past = Math.max(1, (new Date(view.ctx.viewer.as_of ?? Date.now()) - start) / 1000);

@@ -77,7 +77,7 @@ export const regionTrend = ({ n = 5, ...more } = {}) => ({
 	name: "source-region-trend", title: "Source regions over time", span: 12, height: 300,
 	define: (view) => `The ${n} regions that most packets claim to come from, by ${stepWords(view)}.`,
 	...trend({ fn: "source_region_trend", key: "region", filterKey: "src_region", n, multiples: false,
-		label: (code, view, names) => names?.find((row) => row.region === code)?.name ?? view.regionName(code), href: () => undefined,
+		label: (code, view, names) => names?.find((row) => row.region === code)?.name ?? (code === "ZZ" ? "not known" : view.regionName(code)), href: () => undefined,
 		also: (view) => ({ names: { fn: "top_source_regions", period: view.period, filter: view.with({}), n: 10, rank_by: "packets" } }) }),
 	names: { names: "the regions’ ranking" },
 	...more,
