@@ -166,7 +166,7 @@ export function figure(spec, go) {
 		key = "";
 		setState("error");
 		replace(tools);
-		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: "bad" });
+		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: error.status === 403 ? "" : "bad" });
 	}
 
 	function render() {
