@@ -58,7 +58,7 @@ export function viewBar({ change, navigate }) {
 	const measure = choice("measure", "Measure", [["packets", "Packets"], ["hosts", "Hosts"]], (v) => change({ measure: v }));
 	const scale = choice("scale", "Scale", [["linear", "Linear"], ["log", "Log"]], (v) => change({ scale: v }));
 	const cmp = select("Compare with", [["none", "nothing"], ["previous", "period before"], ["year", "year before"]], (v) => change({ cmp: v }));
-	const step = select("Step", [["auto", "by length"], ...STEPS.map((one) => [one, STEP_NAMES[one]])], (v) => change({ step: v }));
+	const step = select("Step", [["auto", "by length"], ...STEPS.map((one) => [one, one === "15min" ? STEP_NAMES[one] : one])], (v) => change({ step: v }));
 	const zone = select("Hours of", [], (v) => change({ tz: v === view.zone ? null : v }));
 	const chips = h("div", { class: "chips" });
 	const problems = h("div", { class: "problems", role: "alert", hidden: true });

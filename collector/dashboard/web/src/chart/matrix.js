@@ -57,6 +57,13 @@ export function matrix({ width, rows, columns, at, rowHeight = 24, gap = 1, maxC
 	return { svg, points, kind: "matrix" };
 }
 
+/** The year where it begins, and with the first month if there is room. */
+function monthLabel(day, first, size) {
+	const [, name, year] = formatDay(day).split(" ");
+	if (size > 14) return first || name === "Jan" ? `${name} ${year}` : name;
+	return name === "Jan" ? `Jan ’${year.slice(2)}` : name;
+}
+
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /**
@@ -81,14 +88,13 @@ export function calendar({ width, days, means = null }) {
 	const paint = hatch(svg);
 	for (let line = 0; line < linesOf; line++) {
 		WEEKDAYS.forEach((name, i) => {
-			if (i % 2 === 0) svg.append(s("text", { x: 0, y: 20 + line * lineHeight + (i + 0.5) * size, dy: "0.35em", class: i > 4 ? "column weekend" : "column" }, name));
+			if (i % 2 === 0) svg.append(s("text", { x: 0, y: 20 + line * lineHeight + (i + 0.5) * size, dy: "0.35em", "text-anchor": "start", class: i > 4 ? "column weekend" : "column" }, name));
 		});
 	}
 	let month = "";
 	for (const d of data) {
 		if (d.day.slice(0, 7) !== month && (d.day.slice(8) <= "07" || month === "") && (month !== "" || d.day.slice(8) < "22")) {
-			svg.append(s("text", { x: d.x, y: d.y - d.weekday * size - 7, class: "column" }, formatDay(d.day).slice(formatDay(d.day).indexOf(" ") + 1).replace(/ (\d\d)?(\d\d)$/,
-				d.day.slice(5, 7) === "01" || month === "" ? " $1$2" : "")));
+			svg.append(s("text", { x: d.x, y: d.y - d.weekday * size - 7, class: "column", "text-anchor": "start" }, monthLabel(d.day, month === "", size)));
 			month = d.day.slice(0, 7);
 		}
 		const box = { x: d.x + 0.75, y: d.y + 0.75, width: size - 1.5, height: size - 1.5, rx: 1.5 };

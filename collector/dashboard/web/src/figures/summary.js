@@ -4,7 +4,7 @@ import { pivot } from "../chart/series.js";
 import { spark } from "../chart/spark.js";
 import { addDays, lengthOf, previous } from "../days.js";
 import { h } from "../dom.js";
-import { NONE, change, formatDay, formatPeriod, number, percent, plural } from "../format.js";
+import { NONE, change, formatDay, formatPeriod, number, percent } from "../format.js";
 import { serviceToPath } from "../state.js";
 import { labelOf, placeOnly, sensorsOf } from "./sensors.js";
 
@@ -79,7 +79,7 @@ function numbersOf({ mean, earlier, coverage, top, hosts }, view) {
 		...(single ? [{ what: `Hosts on ${formatDay(day).replace(/ \d{4}$/, "")}`, value: at(day), big: number(at(day)),
 			...line(at(addDays(day, -7)) === null ? "no data a week before" : `${change(at(day), at(addDays(day, -7)))} against ${formatDay(addDays(day, -7)).replace(/ \d{4}$/, "")}`) }] : []),
 		...(one ? [{ what: "Seen at", value: first?.of ?? 0, big: number(first?.of ?? 0), unit: `of ${number(new Set(top.map(placeOf)).size)}`, ...line("places, in this period") }]
-			: first ? [{ what: "First at most sensors", value: first.service, big: h("a", { href: view.link(`/service/${serviceToPath(first.service)}`) }, first.service), ...line(`first at ${first.first} of ${plural(first.of, "place")}`) }] : []),
+			: first ? [{ what: first.of > 1 ? "First at most sensors" : "First by packets", value: first.service, big: h("a", { href: view.link(`/service/${serviceToPath(first.service)}`) }, first.service), ...line(first.of > 1 ? `first at ${first.first} of ${first.of} places` : "in this period") }] : []),
 		{ what: "Covered", value: share, big: percent(share), ...line(lost > 0 ? `${number(lost)} packets known to be lost` : "no packets known to be lost") },
 		{ what: places ? "Sensors that listen" : "Regions that listen", value: listening, big: number(listening), unit: `of ${number(latest.length)}`,
 			...line(listening === latest.length ? "all, in the last step" : `silent: ${latest.filter((row) => !(row.covered_seconds > 0)).slice(0, 4).map((row) => labelOf(view, placeOf(row))).join(", ")}`) },
