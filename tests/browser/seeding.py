@@ -41,7 +41,7 @@ class Seeded:
     @param answers  steps of the job that stores answers (some 160 a month or quarter); None: until nothing is missing"""
 
     def __init__(self, installation: Installation, today: datetime.date | None = None, sources: int = SOURCES,
-                 answers: int | None = 320, say=lambda *_: None):
+                 answers: int | None = 170, say=lambda *_: None):
         self.installation, self.sources, self.answers, self.say = installation, sources, answers, say
         self.zone = zoneinfo.ZoneInfo(ZONE)
         self.today = today or datetime.datetime.now(self.zone).date()
