@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -243,8 +244,8 @@ int pki_issue(
 	return result(ok);
 }
 
-int pki_issue_sensor(const struct pki_ca *ca, const char *name, unsigned days, EVP_PKEY **ret_key,
-	X509 **ret_cert)
+static int issue_client(const struct pki_ca *ca, const char *urn, const char *name, unsigned days,
+	EVP_PKEY **ret_key, X509 **ret_cert)
 {
 	char uri[sizeof(TLS_SENSOR_URN) + TLS_NAME_MAX];
 	const char *uris[] = {uri, NULL};
@@ -258,8 +259,22 @@ int pki_issue_sensor(const struct pki_ca *ca, const char *name, unsigned days, E
 
 	if (!tls_sensor_name_valid(name, strlen(name)))
 		return -EINVAL;
-	(void)snprintf(uri, sizeof(uri), "%s%s", TLS_SENSOR_URN, name);
+	(void)snprintf(uri, sizeof(uri), "%s%s", urn, name);
 	return pki_issue(ca, &q, ret_key, ret_cert);
+}
+
+int pki_issue_sensor(const struct pki_ca *ca, const char *name, unsigned days, EVP_PKEY **ret_key,
+	X509 **ret_cert)
+{
+	return issue_client(ca, TLS_SENSOR_URN, name, days, ret_key, ret_cert);
+}
+
+int pki_issue_viewer(const struct pki_ca *ca, const char *name, unsigned days, EVP_PKEY **ret_key,
+	X509 **ret_cert)
+{
+	_Static_assert(
+		sizeof(TLS_VIEWER_URN) == sizeof(TLS_SENSOR_URN), "a URN longer than the buffer");
+	return issue_client(ca, TLS_VIEWER_URN, name, days, ret_key, ret_cert);
 }
 
 int pki_issue_server(const struct pki_ca *ca, const char *const *hosts, unsigned days,
@@ -350,4 +365,21 @@ int pki_write_cert(const char *path, X509 *cert, bool replace)
 	int ok = bio && PEM_write_bio_X509(bio, cert) == 1;
 
 	return write_bio(path, bio, ok, 0644, replace);
+}
+
+int pki_write_p12(const char *path, const char *pass_phrase, EVP_PKEY *key, X509 *cert,
+	const struct pki_ca *ca)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	BIO *bio = BIO_new(BIO_s_mem());
+	PKCS12 *p12 = NULL;
+	int ok;
+
+	ok = chain && bio && sk_X509_push(chain, ca->cert) > 0;
+	if (ok)
+		p12 = PKCS12_create(pass_phrase, "Hirundo", key, cert, chain, 0, 0, 0, 0, 0);
+	ok = p12 && i2d_PKCS12_bio(bio, p12) == 1;
+	PKCS12_free(p12);
+	sk_X509_free(chain); /* not what is in it */
+	return write_bio(path, bio, ok, 0600, false);
 }

@@ -1,6 +1,6 @@
 /*
- * Certificates: the CA, servers, sensors. P-256 keys throughout, random serial numbers. Only the
- * admin tool calls this: the CA's key is never in the collector's process.
+ * Certificates: the CA, servers, sensors, viewers. P-256 keys throughout, random serial numbers.
+ * Only the admin tool calls this: the CA's key is never in the collector's process.
  *
  * Ownership: what pki_issue and pki_ca_* hand out is the caller's (EVP_PKEY_free, X509_free,
  * pki_ca_done). Files are written whole or not at all: temporary file, fsync, rename, fsync of the
@@ -53,10 +53,12 @@ struct pki_request {
 int pki_issue(const struct pki_ca *ca, const struct pki_request *q, EVP_PKEY **ret_key,
 	X509 **ret_cert) MUST_CHECK;
 
-/** The usual two. days: validity from now on.
- *  @param name   of the sensor, as tls_sensor_name_valid() wants it
+/** The usual three. days: validity from now on.
+ *  @param name   of the sensor or viewer, as tls_sensor_name_valid() wants it
  *  @param hosts  of the server, at least one */
 int pki_issue_sensor(const struct pki_ca *ca, const char *name, unsigned days, EVP_PKEY **ret_key,
+	X509 **ret_cert) MUST_CHECK;
+int pki_issue_viewer(const struct pki_ca *ca, const char *name, unsigned days, EVP_PKEY **ret_key,
 	X509 **ret_cert) MUST_CHECK;
 int pki_issue_server(const struct pki_ca *ca, const char *const *hosts, unsigned days,
 	EVP_PKEY **ret_key, X509 **ret_cert) MUST_CHECK;
@@ -65,6 +67,11 @@ int pki_issue_server(const struct pki_ca *ca, const char *const *hosts, unsigned
  *  @param replace  false: -EEXIST where the file is there */
 int pki_write_key(const char *path, EVP_PKEY *key, bool replace) MUST_CHECK;
 int pki_write_cert(const char *path, X509 *cert, bool replace) MUST_CHECK;
+
+/** Writes key, certificate and CA as PKCS #12 (RFC 7292), mode 0600: browsers import that.
+ *  @param pass_phrase  that it is encrypted with */
+int pki_write_p12(const char *path, const char *pass_phrase, EVP_PKEY *key, X509 *cert,
+	const struct pki_ca *ca) MUST_CHECK;
 
 /** The same for any bytes: configuration of a bundle, a revocation list.
  *  @return 0, -errno; on error nothing is left behind and the old file is untouched */

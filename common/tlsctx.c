@@ -283,13 +283,14 @@ bool tls_sensor_name_valid(const char *s, size_t n)
 	return true;
 }
 
-static enum tls_peer_res name_of_uri(const ASN1_IA5STRING *uri, char ret_name[TLS_NAME_MAX + 1])
+static enum tls_peer_res name_of_uri(
+	const ASN1_IA5STRING *uri, const char *urn, char ret_name[TLS_NAME_MAX + 1])
 {
 	const char *s = (const char *)ASN1_STRING_get0_data(uri);
 	size_t n = (size_t)ASN1_STRING_length(uri);
-	const size_t prefix = sizeof(TLS_SENSOR_URN) - 1;
+	const size_t prefix = strlen(urn);
 
-	if (n < prefix || memcmp(s, TLS_SENSOR_URN, prefix) != 0 ||
+	if (n < prefix || memcmp(s, urn, prefix) != 0 ||
 		!tls_sensor_name_valid(s + prefix, n - prefix))
 		return TLS_PEER_FOREIGN;
 	memcpy(ret_name, s + prefix, n - prefix);
@@ -297,7 +298,8 @@ static enum tls_peer_res name_of_uri(const ASN1_IA5STRING *uri, char ret_name[TL
 	return TLS_PEER_OK;
 }
 
-enum tls_peer_res tls_cert_sensor(const X509 *cert, char ret_name[TLS_NAME_MAX + 1])
+static enum tls_peer_res cert_name(
+	const X509 *cert, const char *urn, char ret_name[TLS_NAME_MAX + 1])
 {
 	const ASN1_IA5STRING *uri = NULL;
 	enum tls_peer_res r;
@@ -314,11 +316,21 @@ enum tls_peer_res tls_cert_sensor(const X509 *cert, char ret_name[TLS_NAME_MAX +
 		}
 	}
 	if (uris == 1)
-		r = name_of_uri(uri, ret_name);
+		r = name_of_uri(uri, urn, ret_name);
 	else
 		r = uris == 0 ? TLS_PEER_NO_URI : TLS_PEER_MANY_URI;
 	GENERAL_NAMES_free(names);
 	return r;
+}
+
+enum tls_peer_res tls_cert_sensor(const X509 *cert, char ret_name[TLS_NAME_MAX + 1])
+{
+	return cert_name(cert, TLS_SENSOR_URN, ret_name);
+}
+
+enum tls_peer_res tls_cert_viewer(const X509 *cert, char ret_name[TLS_NAME_MAX + 1])
+{
+	return cert_name(cert, TLS_VIEWER_URN, ret_name);
 }
 
 enum tls_peer_res tls_peer_sensor(const SSL *ssl, char ret_name[TLS_NAME_MAX + 1])

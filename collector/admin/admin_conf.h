@@ -10,6 +10,7 @@ struct admin_conf {
 	char *collector;
 	int64_t sensor_certificate_days;
 	int64_t server_certificate_days;
+	int64_t viewer_certificate_days;
 	char *export_organization, *export_contact; /* NULL: not told */
 };
 

@@ -10,7 +10,8 @@
 #include "collector/admin/path.h"
 #include "collector/pki.h"
 
-static const char *const files[] = {"ca.crt", "sensor.crt", "sensor.key", "sensor.conf"};
+static const char *const files[] = {"ca.crt", "sensor.crt", "sensor.key", "sensor.conf", NULL};
+#define FILES_N (ARRAY_SIZE(files) - 1)
 
 bool bundle_interface_valid(const char *name)
 {
@@ -20,15 +21,20 @@ bool bundle_interface_valid(const char *name)
 	return n > 0 && n < IF_NAMESIZE && name[n] == '\0' && strcmp(name, "any") != 0;
 }
 
-void bundle_remove(const char *dir)
+void bundle_take_back(const char *dir, const char *const *names)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		AUTO_FREE char *path = path_join(dir, files[i]);
+	for (size_t i = 0; names[i]; i++) {
+		AUTO_FREE char *path = path_join(dir, names[i]);
 
 		if (path)
 			(void)unlink(path);
 	}
 	(void)rmdir(dir);
+}
+
+void bundle_remove(const char *dir)
+{
+	bundle_take_back(dir, files);
 }
 
 /* Without "/32" and "/128", as people write it. */
@@ -87,9 +93,8 @@ struct made {
 	struct pki_ca ca;
 	EVP_PKEY *key;
 	X509 *cert;
-	char *conf, *reason;
-	char *ca_cert, *ca_key; /* paths to read */
-	char *paths[ARRAY_SIZE(files)]; /* to write, as in files[] */
+	char *conf;
+	char *paths[FILES_N]; /* to write, as in files[] */
 };
 
 static void made_done(struct made *m)
@@ -98,30 +103,39 @@ static void made_done(struct made *m)
 	EVP_PKEY_free(m->key);
 	X509_free(m->cert);
 	free(m->conf);
-	free(m->reason);
-	free(m->ca_cert);
-	free(m->ca_key);
 	for (size_t i = 0; i < ARRAY_SIZE(m->paths); i++)
 		free(m->paths[i]);
 }
 
-static int fill(struct admin *a, const struct bundle *b, const char *dir, struct made *m)
+int bundle_load_ca(const struct admin *a, struct pki_ca *ret)
 {
+	AUTO_FREE char *cert = path_join(a->conf.ca_dir, "ca.crt");
+	AUTO_FREE char *key = path_join(a->conf.ca_dir, "ca.key");
+	AUTO_FREE char *reason = NULL;
 	int r;
 
-	m->conf = make_conf(a, b);
-	m->ca_cert = path_join(a->conf.ca_dir, "ca.crt");
-	m->ca_key = path_join(a->conf.ca_dir, "ca.key");
-	if (!m->conf || !m->ca_cert || !m->ca_key)
+	if (!cert || !key)
 		return no_memory();
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+	r = pki_ca_load(cert, key, ret, &reason);
+	if (r < 0)
+		return fail(EX_NOINPUT, "CA: %s", reason ? reason : strerror(-r));
+	return EX_OK;
+}
+
+static int fill(struct admin *a, const struct bundle *b, const char *dir, struct made *m)
+{
+	int code = bundle_load_ca(a, &m->ca), r;
+
+	if (code != EX_OK)
+		return code;
+	m->conf = make_conf(a, b);
+	if (!m->conf)
+		return no_memory();
+	for (size_t i = 0; i < FILES_N; i++) {
 		m->paths[i] = path_join(dir, files[i]);
 		if (!m->paths[i])
 			return no_memory();
 	}
-	r = pki_ca_load(m->ca_cert, m->ca_key, &m->ca, &m->reason);
-	if (r < 0)
-		return fail(EX_NOINPUT, "CA: %s", m->reason ? m->reason : strerror(-r));
 	r = pki_issue_sensor(
 		&m->ca, b->urn_name, (unsigned)a->conf.sensor_certificate_days, &m->key, &m->cert);
 	if (r < 0)
@@ -133,7 +147,7 @@ static int fill(struct admin *a, const struct bundle *b, const char *dir, struct
 		r = pki_write_key(m->paths[2], m->key, false);
 	if (r == 0)
 		r = pki_write_file(m->paths[3], m->conf, strlen(m->conf), 0600, false);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
+	for (size_t i = 0; r == 0 && i < FILES_N; i++)
 		if (chmod(m->paths[i], 0600) < 0)
 			r = -errno;
 	if (r < 0)
@@ -141,31 +155,50 @@ static int fill(struct admin *a, const struct bundle *b, const char *dir, struct
 	return EX_OK;
 }
 
+struct filled {
+	struct admin *a;
+	const struct bundle *b;
+};
+
+static int fill_sensor(void *arg, const char *dir)
+{
+	const struct filled *f = arg;
+	struct made m = {0};
+	int code = fill(f->a, f->b, dir, &m);
+
+	made_done(&m);
+	return code;
+}
+
 int bundle_write(struct admin *a, const struct bundle *b)
 {
+	return bundle_make(b->dir, files, fill_sensor, &(struct filled){a, b});
+}
+
+int bundle_make(const char *dir, const char *const *names,
+	int (*fill_folder)(void *arg, const char *dir), void *arg)
+{
 	AUTO_FREE char *temporary = NULL;
-	struct made m = {0};
-	size_t n = strlen(b->dir);
+	size_t n = strlen(dir);
 	int code, r;
 
-	while (n > 1 && b->dir[n - 1] == '/')
+	while (n > 1 && dir[n - 1] == '/')
 		n--;
-	r = path_make_parents(b->dir);
+	r = path_make_parents(dir);
 	if (r < 0)
-		return fail(EX_CANTCREAT, "%s: %s", b->dir, strerror(-r));
-	if (asprintf(&temporary, "%.*s.XXXXXX", (int)n, b->dir) < 0) {
+		return fail(EX_CANTCREAT, "%s: %s", dir, strerror(-r));
+	if (asprintf(&temporary, "%.*s.XXXXXX", (int)n, dir) < 0) {
 		temporary = NULL;
 		return no_memory();
 	}
 	if (!mkdtemp(temporary)) /* 0700 */
-		return fail(EX_CANTCREAT, "%s: %s", b->dir, strerror(errno));
-	code = fill(a, b, temporary, &m);
-	made_done(&m);
+		return fail(EX_CANTCREAT, "%s: %s", dir, strerror(errno));
+	code = fill_folder(arg, temporary);
 	/* Takes the place of an empty folder, never of one with something in it. */
-	if (code == EX_OK && rename(temporary, b->dir) < 0)
-		code = fail(EX_CANTCREAT, "%s: %s", b->dir,
+	if (code == EX_OK && rename(temporary, dir) < 0)
+		code = fail(EX_CANTCREAT, "%s: %s", dir,
 			errno == ENOTEMPTY ? "is there already" : strerror(errno));
 	if (code != EX_OK)
-		bundle_remove(temporary);
+		bundle_take_back(temporary, names);
 	return code;
 }

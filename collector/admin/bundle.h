@@ -7,6 +7,7 @@
 
 #include "collector/admin/address.h"
 #include "collector/admin/admin.h"
+#include "collector/pki.h"
 
 struct bundle {
 	const char *dir;
@@ -21,6 +22,20 @@ int bundle_write(struct admin *a, const struct bundle *b) MUST_CHECK;
 
 /** Takes back what bundle_write() made. */
 void bundle_remove(const char *dir);
+
+/** Makes a folder whole or not at all.
+ *  @param names  of the files that may be in it, ended by NULL
+ *  @param fill_folder  writes them to dir (0700, temporary); returns EX_OK, or an exit code, told
+ *  @return EX_OK, or the exit code, told: nothing is left behind then */
+int bundle_make(const char *dir, const char *const *names,
+	int (*fill_folder)(void *arg, const char *dir), void *arg) MUST_CHECK;
+
+/** Takes back what bundle_make() made. */
+void bundle_take_back(const char *dir, const char *const *names);
+
+/** Loads the CA of option ca_dir. @param ret  the caller's (pki_ca_done) @return EX_OK, or the exit
+ * code, told */
+int bundle_load_ca(const struct admin *a, struct pki_ca *ret) MUST_CHECK;
 
 /** A name that may stand in a configuration for an interface. */
 bool bundle_interface_valid(const char *name);

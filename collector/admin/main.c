@@ -40,6 +40,15 @@ static const struct command commands[] = {
 		command_sensor_disable},
 	{"sensor", "renew", "NAME --bundle DIR [--interface NAME]",
 		"write a bundle with a new key and certificate", command_sensor_renew},
+	{"viewer", "add", "NAME (--region CC... | --everything) [--login ROLE] [--bundle DIR]",
+		"let somebody look through the dashboard: at the sensors and sources of the\n"
+		"regions, and sums over others, or at all; write key and certificate to a new\n"
+		"folder. ROLE: of PostgreSQL, that is this viewer when it is logged in",
+		command_viewer_add},
+	{"viewer", "list", "", "show viewers", command_viewer_list},
+	{"viewer", "disable", "NAME", "refuse a viewer from now on", command_viewer_disable},
+	{"viewer", "renew", "NAME --bundle DIR", "write a bundle with a new key and certificate",
+		command_viewer_renew},
 	{"enrich", "import", "KIND FILE... [--name TEXT] [--date YYYY-MM-DD] [--force]",
 		"replace address data of this kind: rir (delegated files of the registries), "
 		"ranges\n"

@@ -165,8 +165,12 @@ class Installation:
         self.processes.append(sensor)
         return sensor
 
-    def connect(self, user: str = "postgres"):
-        return self.server.connect(self.dbname, user)
+    def connect(self, user: str = "postgres", viewer: str | None = "central"):
+        """viewer: whom a session of hirundo_dashboard names (None: nobody)."""
+        connection = self.server.connect(self.dbname, user)
+        if user == "hirundo_dashboard" and viewer is not None:
+            connection.execute("SELECT set_config('hirundo.viewer', %s, false)", (viewer,))
+        return connection
 
     def query(self, sql: str, parameters=None) -> list[tuple]:
         return self.server.query(sql, parameters, self.dbname)

@@ -14,16 +14,11 @@ ACTIVITY = ["mirai_hosts", "hosts_per_day", "activity_calendar"]
 NETWORKS = ["top_networks", "ack_organizations"]
 SERIES = ["packets_per_sensor_day", "service_trend", "source_region_trend", "ack_packets"]
 NOTICES = ["notification", "notification_excluded", "payload_samples"]
-LISTS = {"spoof_verdict", "source", "ack_organizations", *NOTICES}  # of sources, of victims: not for the dashboard
 FUNCTIONS = [*OF_TTLS, *RANKINGS, *ACTIVITY, *NETWORKS, *SERIES, *NOTICES]
 
 
 def period(days) -> str:
     return f"[{days[0]},{days[-1] + datetime.timedelta(days=1)})"
-
-
-def askers(name: str) -> list[str]:
-    return PEOPLE[:1] if name in LISTS else PEOPLE
 
 
 def call(ask, name, days, filter=None, *more, columns="*", role="hirundo_analyst"):

@@ -7,7 +7,7 @@ import pytest
 from harness import rollups
 from harness.report_names import GROUPS
 from harness.report_world import Count
-from harness.reports import DAYS, FUNCTIONS, askers, period
+from harness.reports import DAYS, FUNCTIONS, PEOPLE, period
 
 DAY = "2026-03-01"
 
@@ -163,7 +163,7 @@ def test_names_stay_known(filled):
         keys = {"organization": ["example k.k.", "Example", "", "AS0", "AS", "not known"], "network_group": ["Low", ""]}
         for key, values in keys.items() if name != "coverage" else []:
             for value in values:
-                for role in askers(name):
+                for role in PEOPLE:
                     with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"filter: {key}: .*is no "):
                         filled(f"SELECT * FROM report.{name}(%s, jsonb_build_object(%s::text, %s::text))",
                                (period(DAYS), key, value), role)

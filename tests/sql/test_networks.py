@@ -7,7 +7,7 @@ import pytest
 
 from harness.report_names import label
 from harness.report_world import Count, host
-from harness.reports import DAYS, PEOPLE, call
+from harness.reports import DAYS, call
 from test_names_filter import FILTERS as NAMES
 
 FILTERS = [*NAMES, {"src_region": "JP"}, {"grp": "overseas", "ports_only": True}, {"exclude": ["spoofed", "bogon"]},
@@ -116,16 +116,6 @@ def test_arguments(filled):
         for name, more in (("top_networks", ("asn", n)), ("ack_organizations", (n,))):
             with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is "):
                 call(filled, name, DAYS, {}, *more)
-
-
-def test_single_networks_are_the_central_team_s(filled):
-    analyst, dashboard = (call(filled, "top_networks", DAYS, {}, "asn", role=role, columns=COLUMNS) for role in PEOPLE)
-    assert analyst == dashboard
-    for by in ("organization", "prefix"):
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="only asn"):
-            call(filled, "top_networks", DAYS, {}, by, role=PEOPLE[1])
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        call(filled, "ack_organizations", DAYS, {}, role=PEOPLE[1])
 
 
 def test_labels_of_prefixes(filled):

@@ -237,27 +237,6 @@ def test_ties(filled):
                    role="postgres")
 
 
-# Who sees what.
-
-def test_dashboard_is_shown_no_sensors(filled, world):
-    """All of a region together instead."""
-    role = "hirundo_dashboard"
-    rows = call(filled, "top_services_by_sensor", DAYS, {}, 3, role=role,
-                columns="sensor, public_label, region, domestic, rank, service, packets")
-    want = []
-    for region in ("JP", "AU", "MY", "TW"):
-        ranked = ranking(world, DAYS, {"sensor_region": region}).top_services()[:3]
-        want += [(None, None, region, region == "JP", row[0], row[1], row[2]) for row in ranked] or \
-            [(None, None, region, False, None, None, None)]
-    assert rows == want
-    for name in RANKINGS + ACTIVITY:
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="single sensors"):
-            call(filled, name, DAYS, {"sensors": 1}, role=role)
-        if name != "top_services_by_sensor":
-            mine, theirs = (call(filled, name, DAYS, {}, role=who) for who in PEOPLE)
-            assert [row[:-1] for row in mine] == [row[:-1] for row in theirs] and mine  # as_of is now
-
-
 def test_dataset_and_as_of(filled, world):
     both = "2: overrides mine of 2026-02-03, rir delegated of 2026-01-02 (older rows: 1 and up)"
     now = filled("SELECT now()")[0][0]

@@ -13,7 +13,7 @@ from harness import report_world
 from harness.paths import ROOT
 from harness.report_world import Count, World
 from harness.reports import (
-    ACTIVITY, DAYS, FIRST, FUNCTIONS, LISTS, NETWORKS, NOTICES, PEOPLE, RANKINGS, SERIES, call, period)
+    ACTIVITY, DAYS, FIRST, FUNCTIONS, NETWORKS, NOTICES, PEOPLE, RANKINGS, SERIES, call, period)
 
 # Each key alone, with one value and several, and keys together.
 FILTERS = [
@@ -379,6 +379,9 @@ COLUMNS = {
     "source_region_trend": "step_start, region, packets, hosts, packets_per_address_day, covered",
     "packets_per_sensor_day": "step_start, grp, mean_packets, covered_address_days, mean_year_before",
     "ack_packets": "step_start, kind, packets, hosts",
+    "viewer": "name, everything, regions, home_region, zone, today, first_day, last_day, raw_from, as_of, dataset",
+    "sensors": "sensor, public_label, name, region, domestic",
+    "sensor_regions": "region, name, domestic, own, sensors, shown",
 }
 
 
@@ -399,7 +402,8 @@ COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verd
 def test_counting_reports_are_all_there_are(filled):
     """No function escapes the checks of what is complete."""
     names = {row[0] for row in filled("SELECT proname FROM pg_proc WHERE pronamespace = 'report'::regnamespace")}
-    assert {name for name, *_ in COUNTING} == names - {"coverage", "catalog", "payload_samples"}
+    assert {name for name, *_ in COUNTING} == names - {
+        "coverage", "catalog", "payload_samples", "viewer", "sensors", "sensor_regions"}
 
 
 def test_what_is_in_no_rollup_is_an_error(filled):
@@ -468,73 +472,13 @@ def test_what_comes_after_a_day_is_final_counts(filled, world):
         ("undetermined", "came after the verdicts of its day were final")}
 
 
-# Who sees what.
-
-def test_both_roles_get_the_same_counts(filled):
-    for name in ("ttl_by_region", "verdict_share", "response_sources_called_spoofed"):
-        cut = -1 if name == "ttl_by_region" else None  # its as_of is now
-        assert [row[:cut] for row in call(filled, name, DAYS)] == \
-            [row[:cut] for row in call(filled, name, DAYS, role="hirundo_dashboard")]
-
-
-def test_dashboard_gets_no_lists_of_sources(filled):
-    role = "hirundo_dashboard"
-    for name, *more in [("spoof_verdict",), ("source", None, "192.0.2.1"), *[(name,) for name in NOTICES]]:
-        assert name in LISTS
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            call(filled, name, DAYS, *more, role=role)
-    for name in {name for name, *_ in COUNTING} - LISTS | {"coverage"}:
-        call(filled, name, DAYS, role=role)
-        # And none calls a source by its address.
-        assert filled("SELECT count(*) FROM pg_proc, unnest(proallargtypes[pronargs + 1:]) AS t (type)"
-                      " WHERE oid = %s::regproc AND t.type IN ('inet'::regtype, 'cidr'::regtype)",
-                      (f"report.{name}",)) == [(0,)]
-
-
-@pytest.fixture
-def given_source(filled, server):
-    """report.source for the dashboard: what it shows is decided by who asks."""
-    server.query("GRANT EXECUTE ON FUNCTION report.source TO hirundo_dashboard", dbname="hirundo_report")
-    yield
-    server.query("REVOKE EXECUTE ON FUNCTION report.source FROM hirundo_dashboard", dbname="hirundo_report")
-
-
-def test_dashboard_is_shown_no_single_sensors(filled, campaigns, world, given_source):
-    role = "hirundo_dashboard"
-    for name in FUNCTIONS:
-        if name in LISTS:
-            continue
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="sensors"):
-            call(filled, name, DAYS, {"sensors": [1]}, role=role)
-    regions = call(filled, "coverage", DAYS, {}, role=role)
-    assert {(row[1], row[2]) for row in regions} == {(None, region) for region in report_world.SENSORS.values()}
-    alone = call(filled, "coverage", DAYS, {})
-    for row in regions:
-        same = [r for r in alone if (r[0], r[2]) == (row[0], row[2])]
-        assert row[3:] == (sum(r[3] for r in same), *(None if all(r[i] is None for r in same) else
-                                                      sum(r[i] or 0 for r in same) for i in (4, 5)))
-    exact = 0
-    for src in world.sources[:20]:
-        rows = call(filled, "source", DAYS, None, src, role=role)
-        assert all(row[2] is None and (row[11].minute, row[11].second, row[11].microsecond) == (0, 0, 0) and row[11] == row[12]
-                   for row in rows)
-        sums = lambda rows: sorted((r[0], r[1], -1 if r[3] is None else r[3], r[4]) for r in rows)
-        merged = {}
-        for r in call(filled, "source", DAYS, None, src):
-            merged[r[0], r[1], -1 if r[3] is None else r[3]] = merged.get((r[0], r[1], -1 if r[3] is None else r[3]), 0) + r[4]
-            exact += r[11].microsecond == 789
-        assert sums(rows) == sorted((*key, n) for key, n in merged.items())
-    assert exact > 0
-    times = {row[1] for row in call(campaigns, "spoof_campaigns", DAYS, {}, role=role)}
-    assert times and all((t.minute, t.second) == (0, 0) for t in times)
-
+# What there is.
 
 @pytest.mark.parametrize("role", PEOPLE)
 def test_catalog(filled, role):
     rows = filled("SELECT * FROM report.catalog()", role=role)
     functions = filled("SELECT oid::regprocedure::text, obj_description(oid) FROM pg_proc"
-                       " WHERE pronamespace = 'report'::regnamespace AND (%s OR proname <> ALL (%s)) ORDER BY 1",
-                       (role == PEOPLE[0], list(LISTS)))
+                       " WHERE pronamespace = 'report'::regnamespace ORDER BY 1")
     assert sorted((row[1].removeprefix("report."), row[2]) for row in rows) == \
         sorted((name.removeprefix("report."), text) for name, text in functions) and len(rows) >= 6
     for analysis, function, definition, example in rows:
@@ -549,8 +493,7 @@ def test_empty_database(installation, role):
             return c.execute(f"SELECT * FROM report.{name}('[2026-01-30,2026-02-01)'{''.join(more)})").fetchall()
         assert [row[:12] for row in ask("ttl_by_region")] == [(None,) * 12]
         assert ask("spoof_campaigns") == ask("coverage") == []
-        if role == PEOPLE[0]:
-            assert ask("spoof_verdict") == ask("source", ", '192.0.2.1'") == []
+        assert ask("spoof_verdict") == ask("source", ", '192.0.2.1'") == []
         assert [row[1:] for row in ask("verdict_share")] == [(None,) * 10] * 2
         assert [row[1:] for row in ask("response_sources_called_spoofed")] == [(None,) * 5] * 2
         for (example,) in c.execute("SELECT example FROM report.catalog()").fetchall():

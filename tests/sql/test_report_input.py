@@ -4,7 +4,7 @@ import datetime
 import psycopg
 import pytest
 
-from harness.reports import DAYS, FUNCTIONS, OF_TTLS, RANKINGS, askers, call, period
+from harness.reports import DAYS, FUNCTIONS, OF_TTLS, PEOPLE, RANKINGS, call, period
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -34,7 +34,7 @@ from harness.reports import DAYS, FUNCTIONS, OF_TTLS, RANKINGS, askers, call, pe
     ('{"organization": "x"}', "organization"), ('{"network_group": "x"}', "network_group"),
 ])
 def test_bad_filters(filled, name, text, message):
-    for role in askers(name):
+    for role in PEOPLE:
         with pytest.raises((psycopg.errors.InvalidParameterValue, psycopg.errors.InvalidTextRepresentation),
                            match=message):
             filled(f"SELECT * FROM report.{name}(%s, %s)", (period(DAYS), text), role)
@@ -43,7 +43,7 @@ def test_bad_filters(filled, name, text, message):
 @pytest.mark.parametrize("name", OF_TTLS)
 def test_responses_to_ports_of_ttls(filled, name):
     """ttl_day does not know the ports of responses; source_day does."""
-    for role in askers(name):
+    for role in PEOPLE:
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="services.* 23/TCP|role"):
             call(filled, name, DAYS, {"services": ["ICMP", "23/TCP"], "role": "response"}, role=role)
 
@@ -53,7 +53,7 @@ def test_responses_to_ports_of_ttls(filled, name):
                                   "[2026-01-31,2026-01-30)", "[2026-01-30,infinity)", "[-infinity,2026-01-30)",
                                   "[2026-01-30,2999-01-01)", "[0001-01-01,2026-01-30)", "x"])
 def test_bad_periods(filled, name, text):
-    for role in askers(name):
+    for role in PEOPLE:
         with pytest.raises(psycopg.errors.DataError):
             filled(f"SELECT * FROM report.{name}(%s{', %s' if name == 'source' else ''})",
                    (text, "192.0.2.1") if name == "source" else (text,), role)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/x509v3.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "common/tlsctx.h"
 #include "tests/unit/tls_fixture.h"
 
 static struct tls_fixture f;
@@ -113,6 +115,74 @@ static void test_sensor(void **state)
 
 	assert_int_equal(pki_issue_sensor(&f.ca, "Not A Name", 90, &key, &cert), -EINVAL);
 	assert_int_equal(pki_issue_sensor(&f.ca, "", 90, &key, &cert), -EINVAL);
+}
+
+/* One is never taken for the other. */
+static void test_viewer(void **state)
+{
+	const char *const both[] = {"urn:hirundo:viewer:a", "urn:hirundo:sensor:a", NULL};
+	const struct pki_request q = {
+		.common_name = "x", .client_auth = true, .uris = both, .to_s = 60};
+	char name[TLS_NAME_MAX + 1] = "";
+	EVP_PKEY *key;
+	X509 *cert;
+
+	(void)state;
+	assert_int_equal(pki_issue_viewer(&f.ca, "au-1", 90, &key, &cert), 0);
+	assert_true(verifies(&f.ca, cert, X509_PURPOSE_SSL_CLIENT));
+	assert_false(verifies(&f.ca, cert, X509_PURPOSE_SSL_SERVER));
+	assert_int_equal(tls_cert_viewer(cert, name), TLS_PEER_OK);
+	assert_string_equal(name, "au-1");
+	assert_int_equal(tls_cert_sensor(cert, name), TLS_PEER_FOREIGN);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+
+	assert_int_equal(pki_issue_sensor(&f.ca, "au-1", 90, &key, &cert), 0);
+	assert_int_equal(tls_cert_viewer(cert, name), TLS_PEER_FOREIGN);
+	assert_int_equal(tls_cert_sensor(cert, name), TLS_PEER_OK);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+
+	assert_int_equal(pki_issue(&f.ca, &q, &key, &cert), 0);
+	assert_int_equal(tls_cert_viewer(cert, name), TLS_PEER_MANY_URI);
+	assert_int_equal(tls_cert_sensor(cert, name), TLS_PEER_MANY_URI);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+	assert_int_equal(pki_issue_viewer(&f.ca, "Not A Name", 90, &key, &cert), -EINVAL);
+}
+
+static void test_p12(void **state)
+{
+	const char *path = tls_fixture_path(&f, "viewer.p12");
+	EVP_PKEY *key, *got_key = NULL;
+	X509 *cert, *got_cert = NULL;
+	STACK_OF(X509) *chain = NULL;
+	PKCS12 *p12;
+	struct stat st;
+	BIO *bio;
+
+	(void)state;
+	assert_int_equal(pki_issue_viewer(&f.ca, "au-1", 90, &key, &cert), 0);
+	assert_int_equal(pki_write_p12(path, "secret", key, cert, &f.ca), 0);
+	assert_int_equal(pki_write_p12(path, "secret", key, cert, &f.ca), -EEXIST);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	bio = BIO_new_file(path, "rb");
+	p12 = d2i_PKCS12_bio(bio, NULL);
+	assert_non_null(p12);
+	assert_int_equal(PKCS12_verify_mac(p12, "other", -1), 0);
+	assert_int_equal(PKCS12_parse(p12, "secret", &got_key, &got_cert, &chain), 1);
+	assert_int_equal(EVP_PKEY_eq(key, got_key), 1);
+	assert_int_equal(X509_cmp(cert, got_cert), 0);
+	assert_int_equal(sk_X509_num(chain), 1);
+	assert_int_equal(X509_cmp(sk_X509_value(chain, 0), f.ca.cert), 0);
+	sk_X509_pop_free(chain, X509_free);
+	X509_free(got_cert);
+	EVP_PKEY_free(got_key);
+	PKCS12_free(p12);
+	BIO_free(bio);
+	X509_free(cert);
+	EVP_PKEY_free(key);
 }
 
 static void test_server(void **state)
@@ -233,6 +303,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ca),
 		cmocka_unit_test(test_sensor),
+		cmocka_unit_test(test_viewer),
+		cmocka_unit_test(test_p12),
 		cmocka_unit_test(test_server),
 		cmocka_unit_test(test_serials_differ),
 		cmocka_unit_test(test_files),

@@ -470,6 +470,9 @@ static void test_identity(void **state)
 	check_identity((const char *[]){"urn:hirundo:sensor:", NULL}, TLS_PEER_FOREIGN);
 	check_identity((const char *[]){"urn:hirundo:sensor:A", NULL}, TLS_PEER_FOREIGN);
 	check_identity((const char *[]){"urn:hirundo:sensor:a/b", NULL}, TLS_PEER_FOREIGN);
+	check_identity((const char *[]){"urn:hirundo:viewer:a", NULL}, TLS_PEER_FOREIGN);
+	check_identity((const char *[]){"urn:hirundo:sensor:a", "urn:hirundo:viewer:a", NULL},
+		TLS_PEER_MANY_URI);
 	check_identity((const char *[]){"urn:hirundo:sensor:a", NULL}, TLS_PEER_OK);
 }
 

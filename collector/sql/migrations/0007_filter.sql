@@ -1,22 +1,8 @@
--- What the reports share: shows_sensors() for what the caller is shown, check_period() and report_filter()
--- for what may be asked, report_cells() and report_days() for the rows that a filter leaves.
+-- What the reports share: check_period() and report_filter() for what may be asked (who asks: 0019_viewer.sql),
+-- report_cells() and report_days() for the rows that a filter leaves.
 --
 -- Functions in SQL that are neither SECURITY DEFINER nor have settings become part of the query that calls
 -- them; there, with the filter's values known, all conditions of keys that it does not have fall away.
-
--- Who sees what.
-
-CREATE FUNCTION hirundo.shows_sensors() RETURNS boolean
-LANGUAGE sql STABLE
-RETURN pg_has_role(session_user, 'hirundo_analyst', 'MEMBER');
-COMMENT ON FUNCTION hirundo.shows_sensors IS
-    'Whether the caller is shown single sensors and exact times: the central team is. Others get sensors by region '
-    'and times by the hour. The one place that decides it.';
-
-CREATE FUNCTION hirundo.shown_time(at timestamptz) RETURNS timestamptz
-LANGUAGE sql STABLE
-RETURN CASE WHEN hirundo.shows_sensors() THEN at ELSE date_trunc('hour', at, 'UTC') END;
-COMMENT ON FUNCTION hirundo.shown_time IS 'A time as the caller is shown it: exact, or its hour.';
 
 -- What may be asked.
 
@@ -153,7 +139,10 @@ CREATE TYPE hirundo.report_filter AS (
     organization_asns bigint[],
     group4 double precision[],
     group6 uuid[],
-    without_scanners boolean
+    without_scanners boolean,
+    own text[],
+    own_sensors boolean,
+    own_sources boolean
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
@@ -161,7 +150,8 @@ COMMENT ON TYPE hirundo.report_filter IS
     'among sensors, ASNs, organizations, network groups, services, traits or roles, or leaves scanners out); plain: '
     'service_day tells what the filter takes (no key asks for sources, traits or verdicts); networks: of keys networks '
     'and sources; traits: bits, any of them; organizations: ids, organization_asns: ASNs that addresses without an '
-    'organization are called by; group4, group6: addresses of the network groups (within()).';
+    'organization are called by; group4, group6: addresses of the network groups (within()); own: regions of the viewer that asks, NULL where it sees '
+    'everything; own_sensors: all of sensors are of these regions; own_sources: all sources are; both true where it does.';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE
@@ -217,6 +207,7 @@ DECLARE
     grp text;
     home text := (SELECT value FROM hirundo.setting WHERE name = 'home_region');
 BEGIN
+    result.own := hirundo.scope();
     IF filter IS NULL OR jsonb_typeof(filter) <> 'object' THEN
         RAISE EXCEPTION 'filter is %, not an object', coalesce(filter::text, 'NULL') USING ERRCODE = '22023';
     END IF;
@@ -233,10 +224,8 @@ BEGIN
     BEGIN
         -- key is the one in hand: an error in its value is told with its name.
         key := 'sensors';
-        IF filter ? key AND NOT hirundo.shows_sensors() THEN
-            RAISE EXCEPTION 'single sensors are not shown' USING ERRCODE = '22023';
-        END IF;
         sensor_ids := hirundo.filter_list(filter, key, 'number')::int[];
+        PERFORM hirundo.check_sensors(sensor_ids, result.own);
         SELECT id INTO wrong FROM unnest(sensor_ids) AS u (id)
             WHERE NOT EXISTS (SELECT FROM hirundo.sensor s WHERE s.sensor_id = u.id);
         IF FOUND THEN
@@ -375,6 +364,10 @@ BEGIN
     EXCEPTION WHEN data_exception THEN
         RAISE EXCEPTION 'filter: %: %', key, SQLERRM USING ERRCODE = '22023';
     END;
+    result.own_sensors := result.own IS NULL OR NOT EXISTS (
+        SELECT FROM hirundo.sensor s WHERE s.sensor_id = ANY (result.sensors) AND s.region <> ALL (result.own));
+    result.own_sources := result.own IS NULL OR coalesce(result.src_regions <@ result.own, false);
+    PERFORM hirundo.check_sum(result, filter, false);
     RETURN result;
 END
 $$;
@@ -385,7 +378,8 @@ COMMENT ON FUNCTION hirundo.report_filter IS
     'and a number: addresses of that ASN without an organization), networks (CIDR), network_group (names), sources '
     '(addresses); services, ports_only (true: TCP and UDP ports only), traits, role (probe, response); exclude '
     '(spoofed, response, bogon, scanner_org). Lists may be one value. All keys must hold, of a list any value. '
-    'scanner_org excludes who is in hirundo.scanner on the reporting day.';
+    'scanner_org excludes who is in hirundo.scanner on the reporting day. '
+    'Error 42501 for what the viewer that asks may not see (current_viewer(), check_sensors(), check_sum()).';
 
 -- Signatures (hirundo.signature) and services.
 

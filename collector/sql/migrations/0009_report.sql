@@ -26,11 +26,11 @@ BEGIN
     as_of := hirundo.rollup_as_of(period, f.sensors);
     -- Four bits for each region: which initial TTLs a host showed there.
     SELECT repeat('0', 4 * count(DISTINCT s.region)::int)::bit varying INTO none
-        FROM hirundo.sensor s WHERE s.sensor_id = ANY (f.sensors);
+        FROM hirundo.place(f, f.own_sources) s;
     RETURN QUERY
     WITH place AS MATERIALIZED (
         SELECT s.sensor_id, s.region, 4 * (dense_rank() OVER (ORDER BY s.region)::int - 1) AS bit
-        FROM hirundo.sensor s WHERE s.sensor_id = ANY (f.sensors)
+        FROM hirundo.place(f, f.own_sources) s
     ), class (initial, bit) AS (
         VALUES (32, 0), (64, 1), (128, 2), (255, 3)
     ), listening AS (
@@ -118,8 +118,8 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_services(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
-        hirundo.check_n(n);
+    PERFORM hirundo.check_list(f), hirundo.check_services(f), hirundo.check_period(period),
+        hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     origin := lower(period);
     open := hirundo.open_days(period, f);
     as_of := hirundo.verdict_as_of(period);
@@ -147,13 +147,16 @@ BEGIN
     )
     SELECT c.src, coalesce((c.v).src_region, c.src_region, 'ZZ')::char(2),
         (ARRAY['spoofed', 'mixed', 'undetermined', 'genuine'])[c.code], nullif(-c.best[2], 10)::real,
-        CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.verdict_reason(c.v) END,
-        nullif(c.best[1], -1)::smallint, (c.v).nearest_region, c.best[5]::int, c.packets_genuine, c.packets_spoofed,
+        CASE WHEN c.v IS NULL THEN hirundo.why_no_verdict(c.day) ELSE hirundo.shown_reason(c.v, f.own) END,
+        CASE WHEN t.told THEN nullif(c.best[1], -1)::smallint END, CASE WHEN t.told THEN (c.v).nearest_region END,
+        c.best[5]::int, c.packets_genuine, c.packets_spoofed,
         c.packets_undetermined, as_of, c.days_genuine, c.days_spoofed, c.days_undetermined, c.day, dataset
     FROM (
         SELECT o.*, (
             SELECT v FROM hirundo.verdict v WHERE v.day = o.day AND v.src = o.src AND v.track = o.best[6]::smallint) AS v
         FROM chosen o OFFSET 0) c
+    -- Not what others' sensors saw of others' sources.
+    CROSS JOIN LATERAL (SELECT f.own IS NULL OR coalesce((c.v).src_region, c.src_region) = ANY (f.own)) AS t (told)
     ORDER BY c.code, -c.best[2], c.packets_genuine + c.packets_spoofed + c.packets_undetermined DESC, c.src;
 END
 $$;
@@ -252,7 +255,7 @@ SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
+    PERFORM hirundo.check_all_sensors(hirundo.scope()), hirundo.check_period(period), hirundo.check_complete(period);
     RETURN QUERY
     WITH called AS (
         SELECT h.day, count(*) AS n, count(*) FILTER (WHERE h.spoofed) AS spoofed
@@ -293,14 +296,19 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter,
         '{sensors,grp,home,sensor_region,src_region,asn,organization,networks,network_group,sources,services,ports_only}');
+    every hirundo.report_filter;
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period);
+    PERFORM hirundo.check_sum(f, filter, true), hirundo.check_period(period), hirundo.check_complete(period);
+    every := f;
+    every.sensors := ARRAY(SELECT s.sensor_id FROM hirundo.sensor s);
     as_of := hirundo.verdict_as_of(period);
     dataset := hirundo.verdict_dataset(period);
     RETURN QUERY
-    SELECT c.campaign, hirundo.shown_time(c.first_seen), hirundo.shown_time(c.last_seen), c.service,
+    WITH place AS MATERIALIZED (SELECT s.sensor_id, s.region FROM hirundo.place(every, false) s)
+    SELECT c.campaign, hirundo.shown_time(c.first_seen, f.own IS NULL),
+        hirundo.shown_time(c.last_seen, f.own IS NULL), c.service,
         hirundo.signature_text(c.signature), h.hops, c.claimed_sources, c.claimed_holders, c.packets, c.likely_region,
         c.day, dataset, as_of
     FROM hirundo.campaign c
@@ -309,7 +317,7 @@ BEGIN
         FROM (
             SELECT s.region, jsonb_agg(DISTINCT e.hops ORDER BY e.hops) AS hops,
                 bool_or(e.sensor_id = ANY (f.sensors)) AS picked
-            FROM hirundo.campaign_cell e JOIN hirundo.sensor s USING (sensor_id)
+            FROM hirundo.campaign_cell e JOIN place s USING (sensor_id)
             WHERE e.day = c.day AND e.campaign = c.campaign
             GROUP BY s.region) r) h
     WHERE c.day >= lower(period) AND c.day < upper(period)
@@ -352,6 +360,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    own text[] := hirundo.scope();
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period);
     IF source.src IS NULL OR source.src <> host(source.src)::inet THEN
@@ -360,22 +370,25 @@ BEGIN
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         -- By sensor and day, because that is how the keys begin. part: the row of the answer.
-        SELECT c.*, s.region, n.sensor, v.track AS judged,
+        SELECT c.*, s.region, n.sensor, n.mine, v.track AS judged,
             dense_rank() OVER (ORDER BY c.day, s.region, n.sensor, v.track) AS part
         FROM hirundo.sensor s
-        CROSS JOIN LATERAL (SELECT CASE WHEN hirundo.shows_sensors() THEN s.name END) AS n (sensor)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN own IS NULL THEN s.name WHEN s.region = ANY (own) THEN s.public_label END,
+                own IS NULL OR s.region = ANY (own)) AS n (sensor, mine)
         CROSS JOIN generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
         CROSS JOIN LATERAL (
             SELECT t.* FROM hirundo.ttl_day t
             WHERE t.sensor_id = s.sensor_id AND t.day = d.at::date AND t.src = source.src) c
         LEFT JOIN hirundo.verdict v ON v.day = c.day AND v.src = c.src
             AND (v.track = 0 OR v.track = hirundo.initial_ttl(c.ttl))
+        WHERE n.mine OR c.src_region = ANY (own)
     ), total AS (
-        SELECT c.part, c.day, c.region, c.sensor, c.judged, sum(c.packets)::bigint AS packets,
+        SELECT c.part, c.day, c.region, c.sensor, c.mine, c.judged, sum(c.packets)::bigint AS packets,
             coalesce(sum(c.packets) FILTER (WHERE (c.signature >> 40) & 1 = 1), 0)::bigint AS responses,
             min(c.first_at) AS first_at, max(c.last_at) AS last_at, max(c.src_region) AS src_region,
             max(c.holder) AS holder, min(c.dataset_id) AS first_id, max(c.dataset_id) AS last_id
-        FROM cell c GROUP BY c.part, c.day, c.region, c.sensor, c.judged
+        FROM cell c GROUP BY c.part, c.day, c.region, c.sensor, c.mine, c.judged
     ), service AS (
         SELECT g.part, jsonb_object_agg(g.name, g.packets) AS services
         FROM (
@@ -413,11 +426,11 @@ BEGIN
         GROUP BY p.part
     )
     SELECT t.day, t.region, t.sensor, t.judged, t.packets, t.responses, coalesce(e.services, '{}'),
-        coalesce(r.traits, '{}'), l.ttls, o.hops::smallint, (x.hops + v.common_offset)::real,
-        hirundo.shown_time(t.first_at), hirundo.shown_time(t.last_at),
+        coalesce(r.traits, '{}'), l.ttls, o.hops::smallint, CASE WHEN k.told THEN (x.hops + v.common_offset)::real END,
+        hirundo.shown_time(t.first_at, t.mine), hirundo.shown_time(t.last_at, t.mine),
         coalesce(v.src_region, t.src_region, 'ZZ')::char(2), coalesce(v.holder, t.holder),
         coalesce(v.verdict, 'undetermined'), v.score,
-        CASE WHEN v.src IS NULL THEN hirundo.why_no_verdict(t.day) ELSE hirundo.verdict_reason(v) END, v.campaign,
+        CASE WHEN v.src IS NULL THEN hirundo.why_no_verdict(t.day) ELSE hirundo.shown_reason(v, own) END, v.campaign,
         (SELECT jsonb_agg(jsonb_build_object('version', i.version, 'verdict', i.verdict, 'score', i.score,
                 'computed_at', i.computed_at) ORDER BY i.version)
             FROM hirundo.verdict_history i WHERE i.day = t.day AND i.src = source.src AND i.track = t.judged),
@@ -429,6 +442,7 @@ BEGIN
     LEFT JOIN trait r USING (part)
     LEFT JOIN expected x USING (part)
     LEFT JOIN hirundo.verdict v ON v.day = t.day AND v.src = source.src AND v.track = t.judged
+    CROSS JOIN LATERAL (SELECT own IS NULL OR v.src_region = ANY (own)) AS k (told)
     ORDER BY t.part;
 END
 $$;
@@ -465,8 +479,7 @@ BEGIN
             ELSE greatest(date_trunc(unit, b.bucket, zone), since) END AS start
         FROM generate_series(since, till - interval '1 microsecond', '15 min') AS b (bucket)
     ), place AS (
-        SELECT s.sensor_id, s.region, CASE WHEN hirundo.shows_sensors() THEN s.name END AS sensor
-        FROM hirundo.sensor s WHERE s.sensor_id = ANY (f.sensors)
+        SELECT s.sensor_id, s.region, s.sensor FROM hirundo.place(f, false) s
     ), listened AS (
         SELECT t.start, p.region, p.sensor, sum(o.seconds) AS seconds, sum(o.packets) AS packets, sum(o.lost) AS lost
         FROM hirundo.coverage o JOIN step t USING (bucket) JOIN place p USING (sensor_id)
@@ -504,15 +517,20 @@ COMMENT ON COLUMN hirundo.report_example.example IS 'a call that runs';
 
 CREATE FUNCTION report.catalog()
 RETURNS TABLE (analysis text, function text, definition text, example text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM hirundo.scope();
+    RETURN QUERY
     SELECT c.analysis, c.function::regproc::regprocedure::text, obj_description(c.function::regproc, 'pg_proc'),
         c.example
     FROM hirundo.report_example c
     WHERE has_function_privilege(session_user, c.function::regproc, 'EXECUTE')
     -- R2 before R10.
     ORDER BY substring(c.analysis FROM '^R([0-9]+)')::int, c.analysis, 2;
-END;
+END
+$$;
 COMMENT ON FUNCTION report.catalog IS
     'The reports that the caller may call: which analysis each answers, what exactly it counts (its COMMENT), and an '
     'example that runs.';
@@ -537,6 +555,3 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
 GRANT SELECT ON hirundo.report_example TO hirundo_analyst;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA report FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst;
--- But those that tell of single sources: nothing yet says which a viewer may see.
-GRANT EXECUTE ON FUNCTION report.ttl_by_region, report.spoof_campaigns, report.verdict_share,
-    report.response_sources_called_spoofed, report.coverage, report.catalog TO hirundo_dashboard;

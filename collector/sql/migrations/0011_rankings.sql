@@ -226,6 +226,20 @@ RETURN ARRAY(
 COMMENT ON FUNCTION hirundo.listeners IS
     'Those sensors of a filter that listened in a period, however short, or saw packets.';
 
+CREATE FUNCTION hirundo.report_places(f hirundo.report_filter) RETURNS int[]
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT CASE WHEN p.sensor IS NULL THEN min(p.sensor_id) OVER (PARTITION BY p.region, p.sensor IS NULL)
+            ELSE p.sensor_id END
+        FROM hirundo.place(f, f.own_sources) p ORDER BY p.sensor_id);
+END
+$$;
+COMMENT ON FUNCTION hirundo.report_places IS
+    'To which place each of a filter''s sensors belongs, in their order: itself, or, where the viewer is not shown it '
+    'alone, the first of its region (place()).';
+
 CREATE FUNCTION report.top_services_by_sensor(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
 RETURNS TABLE (sensor text, public_label text, region char(2), domestic boolean, rank bigint, service text,
     packets bigint, dataset text, as_of timestamptz)
@@ -236,7 +250,6 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     home text := coalesce(filter ->> 'home', (SELECT s.value FROM hirundo.setting s WHERE s.name = 'home_region'));
-    by_region boolean := NOT hirundo.shows_sensors();
     heard int[];
     places int[];
     dataset text := hirundo.rollup_dataset(period, f.sensors);
@@ -244,17 +257,14 @@ DECLARE
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     heard := hirundo.listeners(period, f);
-    -- A place is a sensor, or the first one of a region.
-    places := ARRAY(
-        SELECT CASE WHEN by_region THEN min(s.sensor_id) OVER (PARTITION BY s.region) ELSE s.sensor_id END
-        FROM hirundo.sensor s WHERE s.sensor_id = ANY (f.sensors) ORDER BY s.sensor_id);
+    places := hirundo.report_places(f);
     RETURN QUERY
-    SELECT CASE WHEN NOT by_region THEN s.name END, CASE WHEN NOT by_region THEN s.public_label END, s.region,
-        s.region = home, t.rank, t.service, coalesce(t.packets, CASE WHEN p.heard THEN 0 END), dataset, as_of
+    SELECT s.sensor, s.public_label, s.region, CASE WHEN s.region <> 'ZZ' THEN s.region = home END, t.rank, t.service,
+        coalesce(t.packets, CASE WHEN p.heard THEN 0 END), dataset, as_of
     FROM (
         SELECT i.place, bool_or(i.id = ANY (heard)) AS heard
         FROM unnest(f.sensors, places) AS i (id, place) GROUP BY i.place) p
-    JOIN hirundo.sensor s ON s.sensor_id = p.place
+    JOIN hirundo.place(f, f.own_sources) s ON s.sensor_id = p.place
     LEFT JOIN hirundo.first_services(period, f, places, n) t ON t.place = p.place
     ORDER BY s.region <> home, s.region, s.sensor_id, t.rank;
 END
@@ -263,8 +273,9 @@ COMMENT ON FUNCTION report.top_services_by_sensor IS
     'The services of each sensor by packets (R9): domestic sensors first, then by region. rank: within the sensor, '
     'ties by protocol and port. packets: sum. A sensor that saw nothing has one row, without rank and service: '
     'packets 0 if it listened at all in the period, NULL if it did not. domestic: its region is the home region (key '
-    'home, setting home_region). n: rows of each sensor, NULL = all. Who is shown no single sensors gets all of a '
-    'region together (sensor and public_label NULL). dataset, as_of: as in report.top_services. All keys of the '
+    'home, setting home_region; NULL for ZZ). n: rows of each sensor, NULL = all. A viewer of regions gets its own '
+    'sensors so, and of other regions all of one together (sensor and public_label NULL), of those that are not shown '
+    'alone all in ZZ. dataset, as_of: as in report.top_services. All keys of the '
     'filter.';
 
 CREATE FUNCTION report.common_services(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
@@ -276,7 +287,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
-    of_all int;
+    heard int[];
+    places int[];
     services text[];
     counts int[];
     bests bigint[];
@@ -285,19 +297,24 @@ DECLARE
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
-    of_all := cardinality(hirundo.listeners(period, f));
+    heard := hirundo.listeners(period, f);
+    places := hirundo.report_places(f);
     SELECT array_agg(t.service), array_agg(t.sensors), array_agg(t.best), array_agg(t.worst)
         INTO services, counts, bests, worsts
         FROM (
             SELECT r.service, count(*)::int AS sensors, min(r.rank) AS best, max(r.rank) AS worst
-            FROM hirundo.first_services(period, f, f.sensors, n) r GROUP BY r.service) t;
+            FROM hirundo.first_services(period, f, places, n) r GROUP BY r.service) t;
     RETURN QUERY
-    SELECT t.service, t.sensors, of_all, t.best, t.worst, c.sensors, c.packets, dataset, as_of
+    SELECT t.service, t.sensors, (
+            SELECT count(DISTINCT i.place)::int FROM unnest(f.sensors, places) AS i (id, place) WHERE i.id = ANY (heard)),
+        t.best, t.worst, c.sensors, c.packets, dataset, as_of
     FROM unnest(services, counts, bests, worsts) AS t (service, sensors, best, worst)
     JOIN (
         SELECT g.service, count(*)::int AS sensors, sum(g.packets)::bigint AS packets
         FROM (
-            SELECT r.service, r.sensor_id, sum(r.packets) AS packets FROM hirundo.report_services(period, f) r
+            SELECT r.service, p.place, sum(r.packets) AS packets
+            FROM hirundo.report_services(period, f) r
+            JOIN unnest(f.sensors, places) AS p (sensor_id, place) ON p.sensor_id = r.sensor_id
             WHERE r.service = ANY (services)
             GROUP BY 1, 2) g
         GROUP BY g.service) c USING (service)
@@ -309,7 +326,8 @@ COMMENT ON FUNCTION report.common_services IS
     'best_rank, worst_rank, packets, protocol, port). sensors_in_top_n: how many sensors have it among their first n '
     'by packets, ties as in report.top_services_by_sensor; best_rank, worst_rank: its ranks there. of_sensors: '
     'sensors of the filter that listened in the period, however short, or saw packets. sensors_seen: how many saw it '
-    'at all (R12); packets: sum over these. n NULL: every service that was seen. dataset, as_of: as in '
+    'at all (R12); packets: sum over these. n NULL: every service that was seen. Where report.top_services_by_sensor '
+    'gives a viewer of regions a region, that counts as one sensor here. dataset, as_of: as in '
     'report.top_services. All keys of the filter.';
 
 -- Source regions.
@@ -410,7 +428,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     '{"grp": "domestic"}', 5)$x$);
 
 REVOKE ALL ON FUNCTION hirundo.check_rank_by, hirundo.previous_period, hirundo.period_counted, hirundo.covered_days,
-    hirundo.service_order, hirundo.counted_services, hirundo.first_services, hirundo.listeners,
+    hirundo.service_order, hirundo.counted_services, hirundo.first_services, hirundo.listeners, hirundo.report_places,
     hirundo.counted_regions, report.top_services, report.top_services_by_sensor, report.common_services,
     report.top_source_regions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.service_order TO hirundo_analyst;

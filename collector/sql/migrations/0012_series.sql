@@ -323,7 +323,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_home(f, home), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     s := hirundo.series(period, unit);
     IF s.raw AND NOT bare THEN
         PERFORM hirundo.check_raw(period, f.sensors);

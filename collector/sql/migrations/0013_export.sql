@@ -62,11 +62,13 @@ DECLARE
     origin date;
     listed inet[];
     few inet[];
+    places int[];
     dropped date[];
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    PERFORM hirundo.check_list(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
+        hirundo.check_n(n);
     f := hirundo.report_filter(filter - 'exclude');
     origin := lower(period);
     as_of := hirundo.rollup_as_of(period, f.sensors);
@@ -77,6 +79,9 @@ BEGIN
         SELECT r.src FROM hirundo.notification_rows(period, f, without) r WHERE r.reason IS NULL
         GROUP BY r.src ORDER BY sum(r.packets) DESC, r.src LIMIT least(n, ports_max + 1));
     few := CASE WHEN cardinality(listed) <= ports_max THEN listed END;
+    -- What a viewer of regions may look back on.
+    places := ARRAY(SELECT s.sensor_id FROM hirundo.sensor s
+        WHERE f.own IS NULL OR f.own_sources OR s.region = ANY (f.own));
     dropped := ARRAY(SELECT DISTINCT d.day FROM hirundo.ingest_day_frozen d
         WHERE d.sensor_id = ANY (f.sensors) AND d.day BETWEEN lower(period) - 1 AND upper(period));
     RETURN QUERY
@@ -101,19 +106,20 @@ BEGIN
     ), ever AS (
         -- One of the two falls away.
         SELECT d.src, min(d.first_at) AS first_at FROM hirundo.source_day d
-        WHERE few IS NOT NULL AND d.src = ANY (few) GROUP BY d.src
+        WHERE few IS NOT NULL AND d.src = ANY (few) AND d.sensor_id = ANY (places) GROUP BY d.src
         UNION ALL
         SELECT d.src, min(d.first_at) FROM hirundo.source_day d JOIN source s USING (src)
-        WHERE few IS NULL GROUP BY d.src
+        WHERE few IS NULL AND d.sensor_id = ANY (places) GROUP BY d.src
     ), port AS (
         SELECT p.src, (array_agg(p.src_port ORDER BY p.packets DESC, p.src_port))[:ports_shown] AS ports
         FROM (
             SELECT r.src, r.src_port, sum(r.packets) AS packets
-            FROM hirundo.notification_packets(period, f, without, few) r
+            FROM hirundo.notification_packets(period, f, without, CASE WHEN f.own_sensors THEN few END) r
             WHERE r.src_port IS NOT NULL GROUP BY r.src, r.src_port) p
         GROUP BY p.src
     )
-    SELECT s.src, s.first_at, s.last_at, e.first_at, s.packets, s.services,
+    SELECT s.src, hirundo.shown_time(s.first_at, f.own_sensors), hirundo.shown_time(s.last_at, f.own_sensors),
+        hirundo.shown_time(e.first_at, f.own_sensors), s.packets, s.services,
         CASE WHEN m.missing IS NULL THEN coalesce(p.ports, '{}') END, s.sensors,
         ARRAY(SELECT t.name FROM hirundo.trait t WHERE s.traits & (1 << t.bit) <> 0 ORDER BY t.name),
         CASE WHEN hirundo.role(s.traits) = 'probe' THEN 'probe' WHEN s.probes THEN 'both' ELSE 'response' END, s.asn,
@@ -132,7 +138,8 @@ BEGIN
     LEFT JOIN port p USING (src)
     LEFT JOIN hirundo.organization o USING (organization_id)
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN few IS NULL THEN format('more than %s sources', ports_max)
+        SELECT CASE WHEN NOT f.own_sensors THEN 'not shown: of others'' sensors, too'
+            WHEN few IS NULL THEN format('more than %s sources', ports_max)
             WHEN EXISTS (SELECT FROM unnest(dropped) AS d (day)
                 WHERE d.day BETWEEN (s.first_at AT TIME ZONE 'UTC')::date AND (s.last_at AT TIME ZONE 'UTC')::date)
             THEN 'raw rows were dropped' END AS missing) m
@@ -169,7 +176,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_list(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     f := hirundo.report_filter(filter - 'exclude');
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
@@ -284,8 +291,8 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_n(n), hirundo.check_complete(period, f.sensors),
-        hirundo.check_raw(period, f.sensors);
+    PERFORM hirundo.check_packets(f), hirundo.check_period(period), hirundo.check_n(n),
+        hirundo.check_complete(period, f.sensors), hirundo.check_raw(period, f.sensors);
     since := hirundo.day_start(lower(period));
     till := hirundo.day_start(upper(period));
     as_of := hirundo.rollup_as_of(period, f.sensors);
@@ -300,7 +307,7 @@ BEGIN
         FROM hirundo.payload_rows(period, since, till, zone, f, plain) p
         GROUP BY p.sensor_id, p.content
     )
-    SELECT c.observed_at, s.name, c.src, c.service, coalesce(decode(c.payload, 'hex'), (
+    SELECT c.observed_at, s.sensor, c.src, c.service, coalesce(decode(c.payload, 'hex'), (
             -- The bytes came with another source's packet, or just before the period.
             SELECT q.payload FROM hirundo.payload_sample q
             WHERE q.sensor_id = c.sensor_id AND q.content = c.content AND q.payload IS NOT NULL
@@ -309,8 +316,8 @@ BEGIN
                 AND q.observed_at >= date_trunc('hour', since, 'UTC') AND q.observed_at < till
             LIMIT 1)),
         c.packets, c.payload_length, dataset, as_of
-    FROM content c JOIN hirundo.sensor s USING (sensor_id)
-    ORDER BY c.packets DESC, c.observed_at, s.name, c.content
+    FROM content c JOIN hirundo.place(f, false) s USING (sensor_id)
+    ORDER BY c.packets DESC, c.observed_at, s.sensor, c.content
     LIMIT n;
 END
 $$;
@@ -756,5 +763,4 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R13', 'report.payload_samples',
         $x$SELECT * FROM report.payload_samples(daterange(current_date - 7, current_date), '{"services": "GRE"}')$x$);
 
--- Lists of sources: for the central team alone.
 GRANT EXECUTE ON FUNCTION report.notification, report.notification_excluded, report.payload_samples TO hirundo_analyst;

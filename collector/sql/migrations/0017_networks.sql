@@ -64,9 +64,8 @@ BEGIN
     IF by IS NULL OR by NOT IN ('asn', 'organization', 'prefix') THEN
         RAISE EXCEPTION 'by is %, not asn, organization or prefix', coalesce(quote_literal(by), 'NULL')
             USING ERRCODE = '22023';
-    ELSIF by <> 'asn' AND NOT hirundo.shows_sensors() THEN
-        RAISE EXCEPTION 'by is %: single networks are not shown, only asn', quote_literal(by) USING ERRCODE = '22023';
     END IF;
+    PERFORM hirundo.check_networks(f, by);
     -- Packets and hosts are read one after the other: a sum for each host and network takes longer.
     WITH part AS MATERIALIZED (
         SELECT c.key, c.organization_id, sum(c.packets) AS packets
@@ -103,7 +102,8 @@ BEGIN
         INTO keys, packets, hosts, names, of_all
         FROM chosen c JOIN named m USING (key);
     RETURN QUERY
-    SELECT r.rank, hirundo.network_label(r.key, kind), r.name, r.packets, x.hosts,
+    SELECT r.rank, hirundo.network_label(r.key, kind), CASE WHEN f.own_sensors OR f.own_sources THEN r.name END,
+        r.packets, x.hosts,
         (CASE WHEN by_hosts THEN x.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, d.dataset, d.as_of
     FROM unnest(keys, packets, hosts, names) WITH ORDINALITY AS r (key, packets, hosts, name, rank)
     CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
@@ -127,7 +127,8 @@ COMMENT ON FUNCTION report.top_networks IS
     'come from; NULL: of most, none is known. rank: by what rank_by says, ties by packets, then ASN, name or address. '
     'packets: sum; hosts: distinct sources (IPv6: /64) over all sensors and days; they don''t add up. share: of all '
     'packets (by hosts: of all hosts) under the same filter, not of the rows returned. n: rows, NULL = all. Nothing '
-    'came: no rows. Who is shown no single sensors may ask by asn only. dataset, as_of: as in report.top_services. All '
+    'came: no rows. A viewer of regions may ask for others'' sources at others'' sensors by asn only, with role probe; '
+    'name is NULL then. dataset, as_of: as in report.top_services. All '
     'keys of the filter.';
 
 CREATE FUNCTION report.ack_organizations(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10)
@@ -141,7 +142,8 @@ AS $$
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
 BEGIN
-    PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
+    PERFORM hirundo.check_list(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
+        hirundo.check_n(n);
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         SELECT c.organization_id, CASE WHEN c.organization_id IS NULL THEN c.src_asn END AS asn, c.ack_kind,
@@ -192,5 +194,3 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
 REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_label, report.top_networks, report.ack_organizations
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.top_networks, report.ack_organizations TO hirundo_analyst;
--- Not ack_organizations: they are victims.
-GRANT EXECUTE ON FUNCTION report.top_networks TO hirundo_dashboard;

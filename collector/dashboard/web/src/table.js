@@ -1,0 +1,60 @@
+// Tables: twins of charts, and those that stand for themselves. Numbers carry their exact value in data-value.
+import { NONE, formatDay, number, percent } from "./format.js";
+import { h, replace } from "./dom.js";
+
+const TEXT = {
+	number, share: percent, day: (v) => formatDay(v), text: (v) => (v === null || v === undefined || v === "" ? NONE : String(v)),
+};
+const ALIGN = { number: "num", share: "num" };
+
+/**
+ * @param {object} t  {caption, columns: [{key, label, kind: number|share|day|text, cell(row) -> node, of(row) -> value, title, sort}], rows,
+ *     sortable, row(row) -> attributes of the tr}
+ */
+export function table({ caption, columns, rows, sortable = true, row: rowAttributes = null, hideCaption = false }) {
+	const value = (column, row) => (column.of ? column.of(row) : row[column.key]);
+	const body = h("tbody");
+	let sorted = { key: null, down: false };
+
+	const cell = (column, row, first) => {
+		const v = value(column, row);
+		const kind = column.kind ?? "text";
+		const inside = column.cell ? column.cell(row) : TEXT[kind](v);
+		const attributes = { class: [ALIGN[kind], column.class].filter(Boolean).join(" ") || null,
+			"data-value": v === null || v === undefined || typeof v === "object" ? null : v };
+		return first ? h("th", { scope: "row", ...attributes }, inside) : h("td", attributes, inside);
+	};
+	const fill = () => {
+		const column = columns.find((c) => c.key === sorted.key);
+		const list = column ? [...rows].sort((a, b) => compare(value(column, a), value(column, b)) * (sorted.down ? -1 : 1)) : rows;
+		replace(body, list.map((row) => h("tr", rowAttributes?.(row), columns.map((c, i) => cell(c, row, i === 0)))));
+	};
+	const heads = columns.map((column) => {
+		const th = h("th", { scope: "col", class: [ALIGN[column.kind], column.class].filter(Boolean).join(" ") || null, title: column.title });
+		if (!sortable || rows.length < 2 || column.sort === false) {
+			th.append(column.label);
+			return th;
+		}
+		th.append(h("button", { type: "button", class: "sort", onclick: () => {
+			sorted = { key: column.key, down: sorted.key === column.key ? !sorted.down : column.kind === "number" || column.kind === "share" };
+			heads.forEach((head, i) => {
+				if (columns[i].key === sorted.key) head.setAttribute("aria-sort", sorted.down ? "descending" : "ascending");
+				else head.removeAttribute("aria-sort");
+			});
+			fill();
+		} }, column.label));
+		return th;
+	});
+	fill();
+	// Wide tables scroll by themselves, also by keyboard.
+	return h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": caption },
+		h("table", null, h("caption", { class: hideCaption ? "quiet" : null }, caption), h("thead", null, h("tr", null, heads)), body));
+}
+
+/** What is not known comes last, in both directions it is least. */
+export function compare(a, b) {
+	const none = (v) => v === null || v === undefined;
+	if (none(a) || none(b)) return none(a) - none(b) === 0 ? 0 : none(a) ? -1 : 1;
+	if (typeof a === "number" && typeof b === "number") return a - b;
+	return String(a).localeCompare(String(b), "en", { numeric: true });
+}
