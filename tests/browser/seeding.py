@@ -20,7 +20,7 @@ DAY = datetime.timedelta(days=1)
 REGIONS = {"JP": 6, "AU": 4, "KR": 4, "TW": 3, "HK": 3, "MY": 3, "LK": 2, "MA": 2, "BN": 2, "GH": 1}
 SENSORS = dict(enumerate((region for region, n in REGIONS.items() for _ in range(n)), 1))
 LATER, GONE = 10, 24          # came after ten months; was disabled half a year ago
-WEEKS = 5
+WEEKS = 4
 ORGANIZATIONS = ["Example Hosting K.K.", "Example & Sons <b>Tokyo</b>", '"Other", Ltd.', "=Formula Net", "日本例インターネット",
                  "University of Example", "Example Telecom", None, None, "Example Cloud, Inc."]
 SOURCES = 24
@@ -72,7 +72,7 @@ class Seeded:
         begin = time.monotonic()
         # Zone first: days are of it.
         self.installation.query("UPDATE hirundo.setting SET value = %s WHERE name = 'reporting_zone'", (ZONE,))
-        for step in (self._sensors, self._names, self._before, self._coverage_before, self._recent, self._payloads,
+        for step in (self._sensors, self._viewers, self._names, self._before, self._coverage_before, self._recent, self._payloads,
                      self._verdicts, self._late, self._analyze, self._answers):
             step()
             self.say(f"{step.__name__[1:]}: {time.monotonic() - begin:.1f} s")
@@ -92,6 +92,11 @@ class Seeded:
                 c.execute("INSERT INTO hirundo.sensor_address (sensor_id, address, first_target, targets, valid_from)"
                           " VALUES (%s, %s, 1, %s, %s)",
                           (number, f"203.0.{number}.0/28" if wide else f"203.0.{number}.7/32", 16 if wide else 1, since))
+
+    def _viewers(self) -> None:
+        """Beside central: teams of one region, that of GH with its single sensor."""
+        for region in ("AU", "GH"):
+            self.installation.admin.run("viewer", "add", region.lower(), "--region", region)
 
     def _names(self) -> None:
         """Address data, by hirundo-admin: registries, autonomous systems, organizations, scanners, groups."""

@@ -86,8 +86,6 @@ class Postgres:
             for name, value in values.items():
                 conf.write(f"{name} = '{value}'\n")
         # Only the users that daemons of a test run as, told by the kernel; no passwords, no trust.
-        users = {"root", "postgres", "nobody", pwd.getpwuid(os.geteuid()).pw_name}
-        self._users = sorted(users)
         (self.data / "pg_hba.conf").write_text(
             "local all all peer map=test\n" + ("host all all 127.0.0.1/32 trust\n" if tcp else ""))
         (self.data / "pg_ident.conf").write_text("")
@@ -97,10 +95,10 @@ class Postgres:
         """Lets the users of tests log in as these roles (PostgreSQL 15 has no `all` in pg_ident.conf)."""
         with open(self.data / "pg_ident.conf", "a") as ident:
             for role in roles:
-                for user in self._users:
+                for user in sorted({"root", "postgres", "nobody", pwd.getpwuid(os.geteuid()).pw_name}):
                     ident.write(f"test {user} {role}\n")
-        if self.running:
-            self.process.send_signal(signal.SIGHUP)
+        if pid := running_in(self.folder):
+            os.kill(pid, signal.SIGHUP)
 
     @classmethod
     def again(cls, folder: pathlib.Path) -> "Postgres":
