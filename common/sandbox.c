@@ -65,7 +65,7 @@ static int drop_capabilities(bool bounds, char **ret_reason)
 	return 0;
 }
 
-/* What both daemons need once everything is open: files of the spool, the loop's thread pool, the
+/* What all daemons need once everything is open: files of the spool, the loop's thread pool, the
  * resolver, sockets of the Internet and Unix families. No execve, no ptrace, no packet sockets. */
 static const char *const allowed[] = {
 	/* memory, threads, signals, end */
@@ -190,7 +190,7 @@ static const char *const allowed[] = {
 	"shutdown",
 };
 
-static const char *const allowed_collector[] = {"listen", "accept", "accept4"};
+static const char *const allowed_servers[] = {"listen", "accept", "accept4"};
 
 /* Names by number, made before the filter is on: a signal handler cannot look them up. */
 static char call_names[512][28];
@@ -333,8 +333,8 @@ static int filter_calls(enum sandbox_kind kind, char **ret_reason)
 		r = -errno;
 	if (r == 0)
 		r = allow(filter, allowed, ARRAY_SIZE(allowed));
-	if (r == 0 && kind == SANDBOX_COLLECTOR)
-		r = allow(filter, allowed_collector, ARRAY_SIZE(allowed_collector));
+	if (r == 0 && kind != SANDBOX_SENSOR)
+		r = allow(filter, allowed_servers, ARRAY_SIZE(allowed_servers));
 	if (r == 0)
 		r = filter_arguments(filter);
 	if (r == 0)

@@ -9,7 +9,8 @@
 
 enum sandbox_kind {
 	SANDBOX_SENSOR,
-	SANDBOX_COLLECTOR
+	SANDBOX_COLLECTOR,
+	SANDBOX_DASHBOARD
 };
 
 struct sandbox_options {
@@ -27,7 +28,7 @@ enum sandbox_res {
 /** Cannot be undone. Call it before any thread is made: those would keep their capabilities.
  *  Afterwards: sockets other than TCP, UDP, Unix and routing netlink are refused with EPERM; any
  * other call that is not foreseen (execve, fork, ptrace ...) is named on stderr and ends the
- * process by SIGSYS. Only the collector may listen and accept. No core dumps.
+ * process by SIGSYS. Only collector and dashboard may listen and accept. No core dumps.
  *  @param ret_reason  heap text on error
  *  @return 0, SANDBOX_NO_FILTER; -ENOENT unknown user, -EBUSY threads are running, -errno */
 int sandbox_enter(const struct sandbox_options *o, char **ret_reason) MUST_CHECK;
