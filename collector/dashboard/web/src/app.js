@@ -192,6 +192,12 @@ async function start() {
 	document.addEventListener("click", onClick);
 	document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 	setInterval(poll, POLL_MS);
+	const paper = (yes) => {
+		document.documentElement.classList.toggle("printing", yes);
+		page?.figures.forEach((f) => f.redraw());
+	};
+	addEventListener("beforeprint", () => paper(true));
+	addEventListener("afterprint", () => paper(false));
 	show();
 }
 

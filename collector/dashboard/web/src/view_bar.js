@@ -30,6 +30,9 @@ function popup(label, panelClass) {
 	const set = (open) => {
 		panel.hidden = !open;
 		button.setAttribute("aria-expanded", String(open));
+		// To the left of the button's right edge where it would leave the window.
+		panel.classList.remove("from-right");
+		if (open && panel.getBoundingClientRect().right > document.documentElement.clientWidth - 8) panel.classList.add("from-right");
 	};
 	const node = h("div", { class: "popup-place" }, button, panel);
 	button.addEventListener("click", () => {

@@ -29,7 +29,7 @@ export function lines({ width, height, xs, xTexts, series, scale = "linear", uni
 	const marks = [
 		gridY({ ticks: yTicks, stroke: "var(--grid)", strokeOpacity: 1 }),
 		axisY({ ticks: yTicks, tickFormat: tickText, tickSize: 0, label: null, fill: "var(--muted)", fontSize: 11, tickPadding: 6 }),
-		axisX({ ticks: ticks ? ticks.values : Math.max(2, Math.floor((width - marginLeft - room) / (narrow ? 70 : 90))),
+		axisX({ ticks: ticks ? ticks.values : Math.max(2, Math.floor((width - marginLeft - room) / (narrow ? 48 : 90))),
 			...(ticks && { tickFormat: ticks.format }), tickSize: 4, label: null, stroke: "var(--axis)", fill: "var(--muted)", fontSize: 11 }),
 		ruleY([0], { stroke: "var(--axis)" }),
 	];

@@ -58,12 +58,13 @@ const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /**
  * A day a cell, weeks from left to right, Monday on top; a long period wraps into lines.
  * @param {object[]} days  {day, share, value, more, marked}, in order
+ * @param {object[]} means  {share, text} of Monday to Sunday, beside the weeks where there is room; optional
  */
-export function calendar({ width, days }) {
+export function calendar({ width, days, means = null }) {
 	const left = 34;
 	const first = weekOf(days[0].day);
 	const weeks = Math.floor(daysBetween(first, days[days.length - 1].day) / 7) + 1;
-	const size = Math.max(11, Math.min(22, Math.floor((width - left) / Math.min(weeks, 53))));
+	const size = Math.max(11, Math.min(30, Math.floor((width - left) / Math.min(Math.max(weeks, 8), 53))));
 	const perLine = Math.max(1, Math.floor((width - left) / size));
 	const linesOf = Math.ceil(weeks / perLine);
 	const lineHeight = 7 * size + 30;
@@ -90,6 +91,17 @@ export function calendar({ width, days }) {
 		svg.append(s("rect", { ...box, class: "cell-ground" }));
 		svg.append(s("rect", d.share === null ? { ...box, fill: paint } : { ...box, fill: "var(--heat)", "fill-opacity": d.share === 0 ? 0 : strength(d.share) }));
 		if (d.marked) svg.append(s("rect", { ...box, class: "marked" }));
+	}
+	const beside = left + Math.min(weeks, perLine) * size + 24;
+	if (means && linesOf === 1 && width - beside > 130) {
+		const room = width - beside - 50;
+		svg.append(s("text", { x: beside, y: 13, class: "unit" }, "mean of the weekday"));
+		means.forEach((mean, i) => {
+			const y = 20 + i * size;
+			if (mean.share === null) return;
+			svg.append(s("rect", { x: beside, y: y + 3, width: Math.max(1, mean.share * room), height: size - 6, fill: "var(--s1)" }),
+				s("text", { x: beside + mean.share * room + 6, y: y + size / 2, dy: "0.35em", class: "column" }, mean.text));
+		});
 	}
 	const points = data.map((d) => ({ series: d.weekday, index: d.week, x: d.x + size / 2, y: d.y + size / 2, head: formatDay(d.day, true), name: "", value: d.value,
 		more: d.more ?? "", href: d.href, box: [size, size] }));

@@ -7,7 +7,7 @@ const NAMES = ["ink", "muted", "grid", "axis", "paper", "gap", "gap-line", "heat
 /** Of chart.css, what a chart outside of the page needs. */
 const RULES = `text{font-family:${FONT};font-size:12px;fill:#1b2430}
 .unit,.rank,.column,.sub,.gap-text,.note{font-size:11px;fill:var(--muted)} .series{font-weight:600;fill:inherit} .title{font-size:15px;font-weight:650}
-.bar-label{font-size:13px} .bar-value{font-weight:600} .in-cell{font-size:11px} .in-cell.strong{fill:var(--on-heat)} .change{font-size:11.5px;fill:var(--muted)}
+.bar-label{font-size:13px} .bar-value{font-weight:600;text-anchor:end} .bar-share{fill:var(--muted);text-anchor:end} .bar-label,.change,.unit,.series{text-anchor:start} .in-cell{font-size:11px} .in-cell.strong{fill:var(--on-heat)} .change{font-size:11.5px;fill:var(--muted)}
 .change.up .sign{fill:var(--up)} .change.down .sign{fill:var(--down)} .row-line{stroke:var(--grid)} .leader{fill:none;stroke-width:.75;opacity:.6}
 .marked{fill:none;stroke:var(--accent);stroke-width:1.5} .cell-ground{fill:var(--grid);fill-opacity:.5}`;
 
