@@ -1,12 +1,19 @@
-"""The seeded instance, made once a session. HIRUNDO_SEEDED=DIR takes one that `seed --dir DIR` made."""
+"""The seeded instance, dashboards over it, and a browser; each made once a session. HIRUNDO_SEEDED=DIR takes the instance
+that `seed --dir DIR` made."""
 import os
 import pathlib
 
 import pytest
 
+from browser.chromium import Browser, install
 from browser.instance import Instance
 from browser.seeding import seed
+from harness.dashboard import Dashboard
+from harness.paths import BUILD
 from harness.postgres import Postgres
+
+# Screenshots and the like: tests/run keeps its results there.
+RESULTS = pathlib.Path(os.environ.get("HIRUNDO_RESULTS", BUILD.parent / "results")) / "browser"
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +30,43 @@ def seeded(tmp_path_factory):
         yield Instance(folder, server)
     finally:
         server.destroy()
+
+
+@pytest.fixture(scope="session")
+def serve(seeded, tmp_path_factory):
+    """Starts a dashboard over the seeded instance, for a viewer; one for each is kept."""
+    dashboards = {}
+
+    def start(viewer: str = "central", **options) -> Dashboard:
+        key = viewer, *sorted(options.items())
+        if key not in dashboards:
+            dashboards[key] = Dashboard(tmp_path_factory.mktemp("dashboard"), seeded.dsn("hirundo_dashboard"), viewer=viewer, **options)
+            dashboards[key].start().ready()
+        return dashboards[key]
+    yield start
+    for dashboard in dashboards.values():
+        dashboard.finish()
+
+
+@pytest.fixture(scope="session")
+def dashboard(serve):
+    return serve()
+
+
+@pytest.fixture(scope="session")
+def base(dashboard) -> str:
+    return f"http://127.0.0.1:{dashboard.port}"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    browser = Browser(install(BUILD.parent / "browser-modules"), RESULTS / "driver.log")
+    yield browser
+    browser.finish()
+
+
+@pytest.fixture(scope="session")
+def results() -> pathlib.Path:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    return RESULTS

@@ -1,0 +1,24 @@
+"""The pages that tests walk through, for the seeded instance."""
+import datetime
+
+from browser.seeding import ZONE
+import zoneinfo
+
+TODAY = datetime.datetime.now(zoneinfo.ZoneInfo(ZONE)).date()
+DAY = datetime.timedelta(days=1)
+# Whole days, all of them with verdicts; the outage of the seeded instance is in them.
+MONTH = f"from={TODAY - 26 * DAY}&to={TODAY - DAY}"
+_past = TODAY.replace(day=1, month=(TODAY.month - 1) // 3 * 3 + 1) - DAY
+QUARTER = f"{_past.year}Q{(_past.month - 1) // 3 + 1}"
+SPOOFED = "20.3.0.10"
+
+PAGES = {
+    "overview": "/",
+    "region": "/r/JP",
+    "sensor": "/sensor/1",
+    "service": "/service/23-TCP",
+}
+
+
+def at(path: str, more: str = MONTH) -> str:
+    return f"{path}?{more}" if more else path
