@@ -48,6 +48,7 @@ export function figure(spec, go) {
 	let width = 0;
 	let answers = null; // by name of the call
 	let made = []; // [name, call] of them
+	let drawn = null; // what chart() gave last
 	let key = ""; // of the calls that answers belong to
 	let running = null;
 	let timer = 0;
@@ -165,7 +166,7 @@ export function figure(spec, go) {
 		key = "";
 		setState("error");
 		replace(tools);
-		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: "bad" });
+		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: error.status === 403 ? "" : "bad" });
 	}
 
 	function render() {
@@ -182,7 +183,7 @@ export function figure(spec, go) {
 		width = body.clientWidth;
 		const focused = body.contains(document.activeElement) ? hosts.findIndex((host) => host.node.contains(document.activeElement)) : -1;
 		if (spec.chart) {
-			const drawn = spec.chart(rows, view, width);
+			drawn = spec.chart(rows, view, width);
 			const charts = [drawn].flat();
 			if (hosts.length !== charts.length || !body.contains(hosts[0]?.node ?? null)) {
 				hosts.length = 0;
@@ -243,7 +244,7 @@ export function figure(spec, go) {
 	function saveSvg() {
 		const name = `hirundo-${spec.name}-${view.period.from}-${view.period.to}.svg`;
 		saveFile(name, "image/svg+xml", standalone(hosts.map((host) => host.svg), { title: of(spec.title, view), define: of(spec.define, view, rowsOf()),
-			source: view.source(answers) }));
+			source: view.source(answers), columns: drawn?.columns, gap: drawn?.gap }));
 	}
 
 	function showSql() {

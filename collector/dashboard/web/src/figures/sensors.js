@@ -9,7 +9,16 @@ import { serviceToPath } from "../state.js";
 /** The ids of sensors by their names as functions return them. */
 const idOf = (view, name) => view.ctx.sensors.find((s) => s.name === name || s.public_label === name || String(s.sensor) === name)?.sensor;
 
-const labelOf = (view, name) => view.ctx.sensors.find((s) => s.name === name)?.public_label ?? name;
+/** What a sensor is called on pages. */
+export const labelOf = (view, name) => view.ctx.sensors.find((s) => s.name === name)?.public_label ?? name;
+
+/** Sensors behind a row of report.coverage: of a region that is shown only as a whole all, their seconds added up. */
+export function sensorsOf(row, view) {
+	if (row.sensor) return 1;
+	const { regions } = view.ctx;
+	const some = row.region === "ZZ" ? regions.filter((r) => !r.shown) : regions.filter((r) => r.region === row.region);
+	return Math.max(1, some.reduce((n, r) => n + Number(r.sensors), 0));
+}
 
 /** Keys that report.coverage knows. */
 export const placeOnly = (filter) => Object.fromEntries(Object.entries(filter).filter(([key]) => ["sensors", "sensor_region", "grp", "home"].includes(key)));
@@ -30,7 +39,7 @@ function shares(rows, view, step, of) {
 		const past = Math.max(1, (now - new Date(row.step_start)) / 1000);
 		const id = `${of(row)} ${k}`;
 		const cell = cells.get(id) ?? { seconds: 0, could: 0, packets: null, lost: null, unknown: true };
-		cell.could += Math.min(whole, past);
+		cell.could += Math.min(whole, past) * sensorsOf(row, view);
 		if (row.covered_seconds !== null) {
 			cell.seconds += Number(row.covered_seconds);
 			cell.unknown = false;
@@ -57,7 +66,7 @@ export const coverage = ({ by = "sensor", ...more } = {}) => ({
 		return matrix({
 			width, rowHeight: names.length > 14 ? 18 : 22, maxCell: 40,
 			rows: names.map(([name, row]) => ({ label: by === "region" || !row.sensor ? view.regionName(row.region) : labelOf(view, name), sub: by === "region" || !row.sensor ? row.region : row.region,
-				href: by === "region" || !row.sensor ? view.link(`/r/${row.region}`) : idOf(view, name) !== undefined ? view.link(`/sensor/${idOf(view, name)}`) : undefined })),
+				href: by === "region" || !row.sensor ? row.region === "ZZ" ? undefined : view.link(`/r/${row.region}`) : idOf(view, name) !== undefined ? view.link(`/sensor/${idOf(view, name)}`) : undefined })),
 			columns: axis.keys.map((key, i) => ({ label: i % every === 0 ? formatDay(key).replace(/ \d{4}$/, "") : "", left: true, head: axis.texts[i] })),
 			at: (r, c) => {
 				const cell = cells.get(`${names[r][0]} ${c}`);
@@ -82,7 +91,7 @@ export const sensorMatrix = ({ n = 10, ...more } = {}) => ({
 	calls: (view) => ({ now: { fn: "top_services_by_sensor", period: view.period, filter: view.with({}), n } }),
 	empty: ({ now }) => (now.every((row) => row.rank === null) ? "Nothing came to these sensors." : null),
 	chart({ now }, view, width) {
-		const placeOf = (row) => row.public_label ?? row.sensor ?? row.region;
+		const placeOf = (row) => row.public_label ?? row.sensor ?? (row.region === "ZZ" ? "others" : row.region);
 		const places = [...new Map(now.map((row) => [placeOf(row), row])).entries()];
 		const ranks = new Map(now.filter((row) => row.rank !== null).map((row) => [`${row.service} ${placeOf(row)}`, row]));
 		const seen = new Map();
@@ -91,7 +100,7 @@ export const sensorMatrix = ({ n = 10, ...more } = {}) => ({
 		return matrix({
 			width, turned: places.length > 8, maxCell: places.length > 12 ? 40 : 72, rowHeight: 23,
 			rows: services.map(([service, list]) => ({ label: service, sub: `${list.length} of ${places.length}`, href: view.link(`/service/${serviceToPath(service)}`) })),
-			columns: places.map(([label, row]) => ({ label, href: row.sensor && idOf(view, row.sensor) !== undefined ? view.link(`/sensor/${idOf(view, row.sensor)}`) : view.link(`/r/${row.region}`) })),
+			columns: places.map(([label, row]) => ({ label, href: row.sensor && idOf(view, row.sensor) !== undefined ? view.link(`/sensor/${idOf(view, row.sensor)}`) : row.region === "ZZ" ? undefined : view.link(`/r/${row.region}`) })),
 			at: (r, c) => {
 				const row = ranks.get(`${services[r][0]} ${places[c][0]}`);
 				if (row) return { share: (n - row.rank) / Math.max(1, n - 1), text: String(row.rank), value: `rank ${row.rank}`, more: `${number(row.packets)} packets` };

@@ -48,8 +48,8 @@ function trend({ fn, key, label, href, filterKey, n, multiples, also = () => ({}
 			if (!multiples) return lines({ width, height: heightFor(width, 300), series, unit, ...common });
 			const columns = evenColumns(series.length, Math.max(1, Math.floor((width + GAP) / (width < 460 ? 160 : 220))));
 			const each = (width - (columns - 1) * GAP) / columns;
-			const max = Math.max(0, ...series.flatMap((s) => [...s.values, ...(s.before ?? [])]).filter((v) => v !== null));
-			return Object.assign(series.map((s) => ({ label: s.name, href: s.href, ...lines({ width: each, height: 124, series: [{ ...s, colour: "var(--s1)", dash: "none" }], max, labels: false, ...common }) })),
+			const all = series.flatMap((s) => [...s.values, ...(s.before ?? [])]);
+			return Object.assign(series.map((s) => ({ label: s.name, href: s.href, ...lines({ width: each, height: 124, series: [{ ...s, colour: "var(--s1)", dash: "none" }], all, labels: false, ...common }) })),
 				{ columns, gap: GAP });
 		},
 		table: ({ now, names }, view) => {
@@ -77,7 +77,7 @@ export const regionTrend = ({ n = 5, ...more } = {}) => ({
 	name: "source-region-trend", title: "Source regions over time", span: 12, height: 300,
 	define: (view) => `The ${n} regions that most packets claim to come from, by ${stepWords(view)}.`,
 	...trend({ fn: "source_region_trend", key: "region", filterKey: "src_region", n, multiples: false,
-		label: (code, view, names) => names?.find((row) => row.region === code)?.name ?? view.regionName(code), href: () => undefined,
+		label: (code, view, names) => names?.find((row) => row.region === code)?.name ?? (code === "ZZ" ? "not known" : view.regionName(code)), href: () => undefined,
 		also: (view) => ({ names: { fn: "top_source_regions", period: view.period, filter: view.with({}), n: 10, rank_by: "packets" } }) }),
 	names: { names: "the regions’ ranking" },
 	...more,
