@@ -1,4 +1,5 @@
 """Chromium, driven by web/driver.mjs: a step is a function of a module in web/, done in a context of its own."""
+import fcntl
 import json
 import os
 import pathlib
@@ -12,15 +13,16 @@ PACKAGES = ("package.json", "package-lock.json", ".npmrc")
 
 def install(folder: pathlib.Path) -> pathlib.Path:
     """What package-lock.json names, in a folder that stays; anew where it has changed."""
-    lock = (HERE / "package-lock.json").read_bytes()
-    done = folder / "installed"
-    if not done.exists() or done.read_bytes() != lock:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in PACKAGES:
-            shutil.copy(HERE / name, folder / name)
-        run = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True)
-        assert run.returncode == 0, f"npm ci: {run.stdout}{run.stderr}"
-        done.write_bytes(lock)
+    wanted, done = (HERE / "package-lock.json").read_bytes(), folder / "installed"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        if not done.exists() or done.read_bytes() != wanted:
+            for name in PACKAGES:
+                shutil.copy(HERE / name, folder / name)
+            run = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True)
+            assert run.returncode == 0, f"npm ci: {run.stdout}{run.stderr}"
+            done.write_bytes(wanted)
     return folder
 
 

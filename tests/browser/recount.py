@@ -89,12 +89,11 @@ class Recount:
     def start(self, day: datetime.date) -> datetime.datetime:
         return datetime.datetime.combine(day, datetime.time(), self.zone)
 
-    def sums(self, call: Call, columns: str, first=None, last=None, more: str = "true", raw: bool = False) -> list[tuple]:
+    def sums(self, call: Call, *columns: str, first=None, last=None, more: str = "true", raw: bool = False) -> list[tuple]:
         """Rows of (columns..., packets, hosts)."""
         where, values = self.where(call, first or call.first, last or call.last, raw)
-        n = columns.count(",") + 1
-        group = ", ".join(str(i + 1) for i in range(n))
-        return self.c.execute(f"SELECT {columns}, sum(s.packets)::bigint, count(DISTINCT {HOST}) FROM hirundo.{'observation' if raw else 'source_day'} s"
+        group = ", ".join(str(i + 1) for i in range(len(columns)))
+        return self.c.execute(f"SELECT {', '.join(columns)}, sum(s.packets)::bigint, count(DISTINCT {HOST}) FROM hirundo.{'observation' if raw else 'source_day'} s"
                               f" WHERE {where} AND {more} GROUP BY {group}", values).fetchall()
 
     # Steps.
@@ -166,7 +165,7 @@ class Recount:
         raw = call.step in ("hour", "15min")
         totals: dict = collections.Counter()
         cells = {}
-        for step, key, packets, hosts in self.sums(call, f"{self.step_of(call)}, {column}", raw=raw):
+        for step, key, packets, hosts in self.sums(call, self.step_of(call), column, raw=raw):
             totals[key] += packets
             cells[step, key] = packets, hosts
         named = call.values("services") if column == "s.service" or "hirundo.service" in column else None
@@ -183,7 +182,7 @@ class Recount:
     def by_step(self, call: Call, column: str, more: str) -> dict:
         raw = call.step in ("hour", "15min")
         return {(step, key): {"packets": packets, "hosts": hosts}
-                for step, key, packets, hosts in self.sums(call, f"{self.step_of(call)}, {column}", more=more, raw=raw)}
+                for step, key, packets, hosts in self.sums(call, self.step_of(call), column, more=more, raw=raw)}
 
     def top_services(self, call):
         return self.ranking(call, "s.service", "service")
@@ -211,12 +210,9 @@ class Recount:
         return self.by_step(call, "s.ack_kind", "s.ack_kind IS NOT NULL")
 
     def hosts_per_day(self, call):
-        nets = call.values("networks")
-        if call.values("network_group"):
+        if call.values("networks") or call.values("network_group"):
             return None
-        if not nets:
-            return {key: row for key, row in self.by_step(call, "s.service", "true").items()}
-        return None
+        return self.by_step(call, "s.service" if call.values("services") else "'all'", "true")
 
     def mirai_hosts(self, call):
         rows = self.by_step(call, "coalesce(s.src_region, 'ZZ')", "s.traits & 128 <> 0")
@@ -249,24 +245,18 @@ class Recount:
 
     def top_services_by_sensor(self, call):
         return {(self.sensors[sensor][1], service): {"packets": packets}
-                for sensor, service, packets, _ in self.sums(call, "s.sensor_id, s.service")}
+                for sensor, service, packets, _ in self.sums(call, "s.sensor_id", "s.service")}
 
     def common_services(self, call):
         seen: dict = collections.defaultdict(dict)
-        for sensor, service, packets, _ in self.sums(call, "s.sensor_id, s.service"):
+        for sensor, service, packets, _ in self.sums(call, "s.sensor_id", "s.service"):
             seen[service][sensor] = packets
         return {(service,): {"sensors_seen": len(rows), "packets": sum(rows.values())} for service, rows in seen.items()}
 
     def ack_organizations(self, call):
-        column = ("coalesce((SELECT o.name FROM hirundo.organization o WHERE o.organization_id = s.organization_id), 'AS' || s.src_asn,"
-                  " 'not known'), s.ack_kind")
+        name = "coalesce((SELECT o.name FROM hirundo.organization o WHERE o.organization_id = s.organization_id), 'AS' || s.src_asn, 'not known')"
         return {(name, kind): {"packets": packets, "hosts": hosts}
-                for name, kind, packets, hosts in self.sums_of_two(call, column, "s.ack_kind IS NOT NULL")}
-
-    def sums_of_two(self, call, columns, more):
-        where, values = self.where(call, call.first, call.last)
-        return self.c.execute(f"SELECT {columns}, sum(s.packets)::bigint, count(DISTINCT {HOST}) FROM hirundo.source_day s WHERE {where} AND {more}"
-                              " GROUP BY 1, 2", values).fetchall()
+                for name, kind, packets, hosts in self.sums(call, name, "s.ack_kind", more="s.ack_kind IS NOT NULL")}
 
     def spoof_campaigns(self, call):
         if call.filter:
@@ -295,6 +285,74 @@ class Recount:
                     "SELECT i.region, CASE WHEN s.ttl <= 26 THEN 32 WHEN s.ttl <= 64 THEN 64 WHEN s.ttl <= 128 THEN 128 ELSE 255 END, min(s.ttl),"
                     f" max(s.ttl), sum(s.packets)::bigint FROM hirundo.ttl_day s JOIN hirundo.sensor i USING (sensor_id) WHERE {where} GROUP BY 1, 2",
                     values)}
+
+
+def call(function: str, first, last, filter: dict | None = None, **more) -> Call:
+    """A call that nobody made."""
+    return Call(f"/api/{function}?" + urllib.parse.urlencode({"from": first, "to": last, "filter": json.dumps(filter or {}), **more}))
+
+
+class Derived:
+    """What pages make of reports' numbers, by the definitions that they print: {(figure, column): {row: value}}."""
+
+    def __init__(self, recount: Recount, first: datetime.date, last: datetime.date, filter: dict):
+        self.r, self.first, self.last, self.filter = recount, first, last, filter
+
+    def mean(self, first, last, more: dict) -> float | None:
+        """Packets by covered address-days."""
+        asked = call("top_services", first, last, {**self.filter, **more})
+        days = sum(self.r.address_days(call("x", first, last, {**self.place(), **more}, step="day")).values())
+        packets = sum(row[1] for row in self.r.sums(asked, "1"))
+        return packets / days if days else None
+
+    def place(self) -> dict:
+        return {key: value for key, value in self.filter.items() if key in ("sensors", "sensor_region", "grp", "home")}
+
+    def before(self) -> tuple:
+        n = (self.last - self.first).days + 1
+        return self.first - n * DAY, self.first - DAY
+
+    def covered(self, more: dict) -> float:
+        asked = call("x", self.first, self.last, {**self.place(), **more}, step="day")
+        sensors = [number for number in self.r.chosen(asked) if number not in self.disabled()]
+        seconds = sum(row[0] for row in self.r.listened(asked).values())
+        return seconds / (len(sensors) * ((self.last - self.first).days + 1) * 86400)
+
+    def disabled(self) -> set:
+        return {number for number, in self.r.c.execute("SELECT sensor_id FROM hirundo.sensor WHERE disabled_at < %s", (self.r.start(self.first),))}
+
+    def hosts(self, first, last, more: dict) -> dict:
+        asked = call("x", first, last, {**self.filter, **more}, step="day")
+        return {day: hosts for day, _, hosts in self.r.sums(asked, "s.day")}
+
+    def values(self) -> dict:
+        result: dict = collections.defaultdict(dict)
+        for region in {region for region, _ in self.r.sensors.values()}:
+            more = {"sensor_region": [region]}
+            now, then = self.mean(self.first, self.last, more), self.mean(*self.before(), more)
+            listened = {step for (step, _), row in self.r.listened(call("x", self.first, self.last, more, step="day")).items() if row[0]}
+            hosts = self.hosts(self.first, self.last, more)
+            result["regions", "Covered"][region] = self.covered(more)
+            result["regions", "Packets a day per sensor address"][region] = now
+            result["regions", "Against before"][region] = now / then - 1 if now is not None and then else None
+            result["regions", "Hosts a day"][region] = sum(hosts.values()) / len(listened) if listened else None
+        result["key-numbers", "Value"] = {"Packets a day per sensor address": self.mean(self.first, self.last, {}), "Covered": self.covered({})}
+        self.rising(result)
+        return result
+
+    def rising(self, result: dict) -> None:
+        """Score of DShield: hosts of the last day against their mean of thirty days before."""
+        by_day: dict = collections.defaultdict(dict)
+        asked = call("x", self.last - 30 * DAY, self.last, self.filter, step="day")
+        for day, service, _, hosts in self.r.sums(asked, "s.day", "s.service"):
+            by_day[service][day] = hosts
+        for service, hosts in by_day.items():
+            today = hosts.pop(self.last, 0)
+            mean = sum(hosts.values()) / 30
+            result["rising-services", "Hosts"][service] = today
+            result["rising-services", "Mean"][service] = mean
+            result["rising-services", "Change"][service] = today / mean - 1 if mean else None
+            result["rising-services", "Score"][service] = (today - mean) / max(mean, 1) ** 0.5
 
 
 # Columns that say which row it is.

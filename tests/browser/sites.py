@@ -7,7 +7,8 @@ import zoneinfo
 TODAY = datetime.datetime.now(zoneinfo.ZoneInfo(ZONE)).date()
 DAY = datetime.timedelta(days=1)
 # Whole days, all of them with verdicts; the outage of the seeded instance is in them.
-MONTH = f"from={TODAY - 26 * DAY}&to={TODAY - DAY}"
+PERIOD = TODAY - 26 * DAY, TODAY - DAY
+MONTH = f"from={PERIOD[0]}&to={PERIOD[1]}"
 _past = TODAY.replace(day=1, month=(TODAY.month - 1) // 3 * 3 + 1) - DAY
 QUARTER = f"{_past.year}Q{(_past.month - 1) // 3 + 1}"
 SPOOFED = "20.3.0.10"
