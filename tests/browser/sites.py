@@ -1,8 +1,8 @@
 """The pages that tests walk through, for the seeded instance."""
 import datetime
+import zoneinfo
 
 from browser.seeding import ZONE
-import zoneinfo
 
 TODAY = datetime.datetime.now(zoneinfo.ZoneInfo(ZONE)).date()
 DAY = datetime.timedelta(days=1)
@@ -18,8 +18,16 @@ PAGES = {
     "region": "/r/JP",
     "sensor": "/sensor/1",
     "service": "/service/23-TCP",
+    "source": f"/source/{SPOOFED}",
+    "as": "/network/as-81",
+    "prefix": "/network/38.130.4.0-23",
+    "group": "/network/group-hosting-jp",
+    "spoofing": "/spoofing",
+    "quarter": f"/quarter/{QUARTER}",
+    "queries": "/queries",
 }
 
 
 def at(path: str, more: str = MONTH) -> str:
-    return f"{path}?{more}" if more else path
+    """The quarter brings its own period."""
+    return path if path.startswith("/quarter/") and more == MONTH else f"{path}?{more}"
