@@ -109,7 +109,7 @@ function build(path, scroll) {
 		},
 		section(title, words = null) {
 			grid = h("section", { class: "grid" });
-			if (title) grid.append(h("div", { class: "section-head" }, h("h2", null, title), words ? h("p", null, words) : null));
+			grid.append(title ? h("div", { class: "section-head" }, h("h2", null, title), words ? h("p", null, words) : null) : h("h2", { class: "quiet" }, "Summary"));
 			main.append(grid);
 			return grid;
 		},

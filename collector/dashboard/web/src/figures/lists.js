@@ -1,22 +1,32 @@
 // Lists of single sources, TTLs and samples: for those who may see them.
+import { colour } from "../chart/base.js";
+import { ranges } from "../chart/ranges.js";
 import { h } from "../dom.js";
 import { formatDay, formatInstant, number } from "../format.js";
 import { serviceToPath } from "../state.js";
+import { labelOf } from "./sensors.js";
 
 const sourceLink = (row, view) => (row.src ? h("a", { href: view.link(`/source/${String(row.src).replace(/\/(32|128)$/, "")}`) }, String(row.src).replace(/\/(32|128)$/, "")) : null);
 
-/** R19. A row for each sensor region and initial TTL. */
+const INITIAL = [32, 64, 128, 255];
+
+/** R19: the range of each sensor region and initial TTL. */
 export const ttls = ({ ...more } = {}) => ({
-	name: "ttl-by-region", title: "TTLs by sensor region", span: 12,
-	define: "Range of TTLs by sensor region and initial TTL; 5 % and 95 % are of sightings, so that one host’s flood weighs little. One machine’s paths to our regions have their own lengths: far different ranges mean other senders.",
+	name: "ttl-by-region", title: "TTLs by sensor region", span: 12, height: 240,
+	define: "Thin: from least to most TTL of each sensor region and initial TTL (32, 64, 128, 255); thick: 5 % to 95 % of sightings, so that one host’s flood weighs little. The way from one machine to each region has its own length.",
 	calls: (view) => ({ now: { fn: "ttl_by_region", period: view.period, filter: view.with({}) } }),
 	empty: ({ now }) => (now.every((row) => !row.sources) ? "No TTLs are known of this period." : null),
+	chart({ now }, view, width) {
+		const names = [...new Set(now.filter((row) => row.sensor_region !== null).map((row) => row.sensor_region))];
+		return ranges({ width, domain: [0, 255], ticks: [0, ...INITIAL], unit: "TTL", rows: names.map((name) => ({ label: view.regionName(name),
+			ranges: now.filter((row) => row.sensor_region === name && row.ttl_min !== null).map((row) => ({ colour: colour(INITIAL.indexOf(row.initial_ttl)), min: row.ttl_min, max: row.ttl_max, low: row.ttl_p5, high: row.ttl_p95,
+				value: `TTL ${row.ttl_min} to ${row.ttl_max}, hops ${row.hops_min} to ${row.hops_max}`, more: `5 % ${row.ttl_p5}, 95 % ${row.ttl_p95}; ${number(row.sources)} hosts, ${number(row.packets)} packets` })) })) });
+	},
 	table: ({ now }, view) => ({ rows: now, columns: [
 		{ key: "sensor_region", label: "Sensor region", of: (row) => row.sensor_region ?? "all", cell: (row) => (row.sensor_region ? view.regionName(row.sensor_region) : "All regions") },
-		{ key: "initial_ttl", label: "Initial TTL", kind: "number" }, { key: "ttl", label: "TTL", kind: "number", of: (row) => row.ttl_min,
-			cell: (row) => (row.ttl_min === null ? "–" : `${row.ttl_min} ~ ${row.ttl_max}`) },
+		{ key: "initial_ttl", label: "Initial TTL", kind: "number" }, { key: "ttl_min", label: "TTL, least", kind: "number" }, { key: "ttl_max", label: "most", kind: "number" },
 		{ key: "ttl_p5", label: "5 %", kind: "number" }, { key: "ttl_p95", label: "95 %", kind: "number" },
-		{ key: "hops", label: "Hops", kind: "number", of: (row) => row.hops_min, cell: (row) => (row.hops_min === null ? "–" : `${row.hops_min} ~ ${row.hops_max}`) },
+		{ key: "hops_min", label: "Hops, least", kind: "number" }, { key: "hops_max", label: "most", kind: "number" },
 		{ key: "sources", label: "Hosts", kind: "number" }, { key: "packets", label: "Packets", kind: "number" }, { key: "covered", label: "Covered", kind: "share" }] }),
 	...more,
 });
@@ -73,9 +83,9 @@ export const payloads = ({ n = 8, ...more } = {}) => ({
 	empty: ({ now }) => (now.length === 0 ? "No packets with payload in this period." : null),
 	node: ({ now }, view) => h("div", { class: "samples" }, now.map((row) => h("div", { class: "sample" },
 		h("p", { class: "sample-head" }, h("a", { href: view.link(`/service/${serviceToPath(row.service)}`) }, row.service), ` ${number(row.packets)} packets · ${number(row.payload_length)} bytes · first from `,
-			sourceLink(row, view) ?? "the sensor’s own address", h("span", { class: "muted" }, `, ${row.sensor}, ${formatInstant(row.observed_at, view.zone)}`)),
+			sourceLink(row, view) ?? "the sensor’s own address", h("span", { class: "muted" }, `, ${labelOf(view, row.sensor)}, ${formatInstant(row.observed_at, view.zone)}`)),
 		h("pre", { tabindex: "0", "aria-label": "Payload" }, dump(row.payload).map((line) => `${line.offset}  ${line.hex.padEnd(47)}  ${line.text}\n`))))),
-	table: ({ now }, view) => ({ rows: now, columns: [{ key: "observed_at", label: "First", cell: (row) => formatInstant(row.observed_at, view.zone) }, { key: "sensor", label: "Sensor" },
+	table: ({ now }, view) => ({ rows: now, columns: [{ key: "observed_at", label: "First", cell: (row) => formatInstant(row.observed_at, view.zone) }, { key: "sensor", label: "Sensor", cell: (row) => labelOf(view, row.sensor) },
 		{ key: "src", label: "Source" }, { key: "service", label: "Service" }, { key: "packets", label: "Packets", kind: "number" }, { key: "payload_length", label: "Bytes", kind: "number" },
 		{ key: "payload", label: "Payload, hexadecimal" }] }),
 	...more,

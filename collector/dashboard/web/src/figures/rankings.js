@@ -61,9 +61,19 @@ export const sourceRegionsRanked = (more = {}) => ranking({
 
 const NETWORKS = { asn: ["Networks by AS", "AS"], organization: ["Networks by organization", "Organization"], prefix: ["Networks by prefix", "Prefix"] };
 
+/** Whether the viewer may be told who answers (and so is attacked): of its own regions alone. */
+function toldOfVictims(view) {
+	const { everything, regions } = view.ctx.viewer;
+	const within = (list) => list !== undefined && list.every((code) => regions.includes(code));
+	return everything || within(view.filter.sensor_region) || within(view.filter.src_region) || view.filter.sensors !== undefined;
+}
+
+const probes = (view) => (toldOfVictims(view) || view.filter.role ? {} : { role: "probe" });
+
 export const networksRanked = ({ by = "asn", ...more } = {}) => ranking({
+	scope: probes,
 	name: `top-networks-${by}`, title: NETWORKS[by][0], fn: "top_networks", key: "network", label: (row) => row.network, sub: (row) => (row.name && row.name !== row.network ? row.name : ""),
-	define: (view) => `Networks that sources are in, by ${view.measure}; the share is of all under the same filter.`, extra: { by },
+	define: (view) => `Networks that sources are in, by ${view.measure}; the share is of all under the same filter.${probes(view).role ? " Probes only: who answers is a victim, and told to its own region." : ""}`, extra: { by },
 	href: (row, view) => (/^(AS\d+|[0-9a-f.:]+\/\d+)$/.test(row.network) ? view.link(`/network/${networkToPath(row.network)}`) : undefined),
 	more: [{ key: "name", label: "Name", of: (row) => row.name }], ...more,
 });

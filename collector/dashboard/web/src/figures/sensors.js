@@ -9,7 +9,8 @@ import { serviceToPath } from "../state.js";
 /** The ids of sensors by their names as functions return them. */
 const idOf = (view, name) => view.ctx.sensors.find((s) => s.name === name || s.public_label === name || String(s.sensor) === name)?.sensor;
 
-const labelOf = (view, name) => view.ctx.sensors.find((s) => s.name === name)?.public_label ?? name;
+/** What a sensor is called on pages. */
+export const labelOf = (view, name) => view.ctx.sensors.find((s) => s.name === name)?.public_label ?? name;
 
 /** Sensors behind a row of report.coverage: of a region that is shown only as a whole all, their seconds added up. */
 export function sensorsOf(row, view) {
@@ -90,7 +91,7 @@ export const sensorMatrix = ({ n = 10, ...more } = {}) => ({
 	calls: (view) => ({ now: { fn: "top_services_by_sensor", period: view.period, filter: view.with({}), n } }),
 	empty: ({ now }) => (now.every((row) => row.rank === null) ? "Nothing came to these sensors." : null),
 	chart({ now }, view, width) {
-		const placeOf = (row) => row.public_label ?? row.sensor ?? row.region;
+		const placeOf = (row) => row.public_label ?? row.sensor ?? (row.region === "ZZ" ? "others" : row.region);
 		const places = [...new Map(now.map((row) => [placeOf(row), row])).entries()];
 		const ranks = new Map(now.filter((row) => row.rank !== null).map((row) => [`${row.service} ${placeOf(row)}`, row]));
 		const seen = new Map();

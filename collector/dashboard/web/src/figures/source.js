@@ -7,7 +7,7 @@ import { addDays, lengthOf } from "../days.js";
 import { h } from "../dom.js";
 import { NONE, formatDay, formatInstant, number, percent, plural } from "../format.js";
 import { networkToPath, serviceToPath } from "../state.js";
-import { plain, regionOf, verdictTag } from "./verdicts.js";
+import { verdictTag } from "./verdicts.js";
 
 const sourceCall = (view) => ({ now: { fn: "source", period: view.period, src: view.filter.sources[0] } });
 
@@ -49,7 +49,7 @@ export function servicesOf(rows) {
 }
 
 /** What is known of it, a row each: {what, text, node}. */
-function factsOf({ now, verdict, asn, organization, notice }, view) {
+function factsOf({ now, verdict, asn, organization, region, notice }, view) {
 	const one = verdict?.[0];
 	const seen = now.map((row) => [row.first_seen, row.last_seen]);
 	const first = seen.map(([a]) => a).sort((a, b) => new Date(a) - new Date(b))[0];
@@ -68,7 +68,7 @@ function factsOf({ now, verdict, asn, organization, notice }, view) {
 		one && fact("Days by verdict", `spoofed ${one.days_spoofed}, genuine ${one.days_genuine}, undetermined ${one.days_undetermined}`),
 		one && fact("Packets by verdict", `spoofed ${number(one.packets_spoofed)}, genuine ${number(one.packets_genuine)}, undetermined ${number(one.packets_undetermined)}`),
 		one?.nearest_region && fact("Hops fit best", view.regionName(one.nearest_region)),
-		fact(by === "genuine" ? "Region" : "Region, claimed", regions.map((code) => regionOf({ src_region: code, verdict: "genuine" }, view)).join(", ")),
+		fact(by === "genuine" ? "Region" : "Region, claimed", regions.map((code) => region?.find((row) => row.region === code)?.name ?? view.regionName(code)).join(", ")),
 		fact("Network", network, network ? [/^AS\d+$/.test(network) ? h("a", { href: view.link(`/network/${networkToPath(network)}`) }, network) : network, asn[0].name ? ` ${asn[0].name}` : ""] : null),
 		fact("Organization", held && held !== network ? held : null), fact("Contact", known?.contact), fact("Research scanner", known?.scanner_org),
 		fact("First seen", `${formatInstant(first, view.zone)}${hourly ? ", to the hour" : ""}`), fact("Last seen", `${formatInstant(last, view.zone)}${hourly ? ", to the hour" : ""}`),
@@ -89,10 +89,10 @@ export const facts = (more = {}) => ({
 		const filter = askable(view, now[0].src_region);
 		const ask = (fn, extra = {}) => ({ fn, period: view.period, filter, ...extra });
 		const bySource = view.ctx.viewer.everything || filter.src_region;
-		return { verdict: ask("spoof_verdict", { n: 1 }), asn: ask("top_networks", { by: "asn", n: 1 }), organization: ask("top_networks", { by: "organization", n: 1 }),
+		return { verdict: ask("spoof_verdict", { n: 1 }), asn: ask("top_networks", { by: "asn", n: 1 }), organization: ask("top_networks", { by: "organization", n: 1 }), region: ask("top_source_regions", { n: 5 }),
 			notice: bySource ? { fn: "notification", period: view.period, filter, n: 1 } : null };
 	},
-	names: { now: "by day, sensor and sender", verdict: "verdict", asn: "AS", organization: "organization", notice: "for a notice" },
+	names: { now: "by day, sensor and sender", verdict: "verdict", asn: "AS", organization: "organization", region: "region", notice: "for a notice" },
 	empty: nothing,
 	node: (rows, view) => h("dl", { class: "facts" }, factsOf(rows, view).map((one) => h("div", null, h("dt", null, one.what), h("dd", null, one.node)))),
 	table: (rows, view) => ({ rows: factsOf(rows, view), sortable: false, columns: [{ key: "what", label: "What" }, { key: "text", label: "Value" }] }),
@@ -240,9 +240,9 @@ export const verdictByDay = (more = {}) => ({
 	name: "source-verdicts", title: "Verdict of each day, and why", span: 12,
 	define: "A sender is told apart by its initial TTL where one address has several. Score: log10 of the likelihood ratio genuine : spoofed. Revised: how often the verdict was made anew when late packets or new address data came.",
 	calls: sourceCall, empty: nothing,
-	table: ({ now }) => ({ rows: verdictDays(now), class: "list", columns: [{ key: "day", label: "Day", kind: "day" }, { key: "track", label: "Sender", of: (row) => (row.track === null ? null : row.track === 0 ? "the only one" : `from ${row.track}`) },
+	table: ({ now }) => ({ rows: verdictDays(now), class: "list", columns: [{ key: "day", label: "Day", kind: "day", class: "whole-line" }, { key: "track", label: "Sender", of: (row) => (row.track === null ? null : row.track === 0 ? "one" : `from ${row.track}`) },
 		{ key: "verdict", label: "Verdict", cell: (row) => verdictTag(row.verdict) }, { key: "score", label: "Score", kind: "number", cell: (row) => (row.score === null ? NONE : row.score.toFixed(1).replace("-", "−")) },
-		{ key: "reason", label: "Reason", class: "wrap reason" }, { key: "campaign", label: "Campaign" }, { key: "packets", label: "Packets", kind: "number" }, { key: "regions", label: "Regions", kind: "number" },
+		{ key: "reason", label: "Reason", class: "wrap reason" }, { key: "campaign", label: "Campaign", class: "whole-line" }, { key: "packets", label: "Packets", kind: "number" }, { key: "regions", label: "Regions", kind: "number" },
 		{ key: "history", label: "Revised", kind: "number", of: (row) => (row.history ? row.history.length - 1 : null), cell: (row) => (row.history ? h("span", { title: row.history.map((v) => `${v.verdict} (${v.score ?? "no score"}), ${v.computed_at}`).join("\n") }, number(row.history.length - 1)) : NONE) }] }),
 	...more,
 });

@@ -4,9 +4,9 @@ import { pivot } from "../chart/series.js";
 import { spark } from "../chart/spark.js";
 import { addDays, lengthOf, previous } from "../days.js";
 import { h } from "../dom.js";
-import { NONE, change, formatDay, formatPeriod, number, percent, plural } from "../format.js";
+import { NONE, change, formatDay, formatPeriod, number, percent } from "../format.js";
 import { serviceToPath } from "../state.js";
-import { placeOnly, sensorsOf } from "./sensors.js";
+import { labelOf, placeOnly, sensorsOf } from "./sensors.js";
 
 /** The last day of the period that is over; of a period that is only today, today. */
 export function lastWhole(view) {
@@ -55,7 +55,7 @@ export const keyNumbers = ({ ...more } = {}) => ({
 			h("dd", { class: "than" }, n.than))));
 	},
 	table: (rows, view) => ({ rows: numbersOf(rows, view), columns: [{ key: "what", label: "Number" }, { key: "value", label: "Value", cell: (n) => [n.big, n.unit ? ` ${n.unit}` : ""] },
-		{ key: "note", label: "", of: (n) => n.text }] }),
+		{ key: "note", label: "Compared", of: (n) => n.text }] }),
 	...more,
 });
 
@@ -79,10 +79,10 @@ function numbersOf({ mean, earlier, coverage, top, hosts }, view) {
 		...(single ? [{ what: `Hosts on ${formatDay(day).replace(/ \d{4}$/, "")}`, value: at(day), big: number(at(day)),
 			...line(at(addDays(day, -7)) === null ? "no data a week before" : `${change(at(day), at(addDays(day, -7)))} against ${formatDay(addDays(day, -7)).replace(/ \d{4}$/, "")}`) }] : []),
 		...(one ? [{ what: "Seen at", value: first?.of ?? 0, big: number(first?.of ?? 0), unit: `of ${number(new Set(top.map(placeOf)).size)}`, ...line("places, in this period") }]
-			: first ? [{ what: "First at most sensors", value: first.service, big: h("a", { href: view.link(`/service/${serviceToPath(first.service)}`) }, first.service), ...line(`first at ${first.first} of ${plural(first.of, "place")}`) }] : []),
+			: first ? [{ what: first.of > 1 ? "First at most sensors" : "First by packets", value: first.service, big: h("a", { href: view.link(`/service/${serviceToPath(first.service)}`) }, first.service), ...line(first.of > 1 ? `first at ${first.first} of ${first.of} places` : "in this period") }] : []),
 		{ what: "Covered", value: share, big: percent(share), ...line(lost > 0 ? `${number(lost)} packets known to be lost` : "no packets known to be lost") },
 		{ what: places ? "Sensors that listen" : "Regions that listen", value: listening, big: number(listening), unit: `of ${number(latest.length)}`,
-			...line(listening === latest.length ? "all, in the last step" : `silent: ${latest.filter((row) => !(row.covered_seconds > 0)).slice(0, 4).map((row) => row.sensor ?? row.region).join(", ")}`) },
+			...line(listening === latest.length ? "all, in the last step" : `silent: ${latest.filter((row) => !(row.covered_seconds > 0)).slice(0, 4).map((row) => labelOf(view, placeOf(row))).join(", ")}`) },
 	];
 }
 
@@ -141,7 +141,7 @@ export const regionTable = ({ ...more } = {}) => ({
 			{ key: "share", label: "Covered", kind: "share", cell: (r) => (r.share === null ? NONE : [meter(r.share), percent(r.share)]) },
 			{ key: "spark", label: "Packets over time", sort: false, of: () => null, cell: (r) => spark(r.packets, { max: topPackets, width: 150 }) },
 			{ key: "mean", label: "Packets a day per sensor address", kind: "number" },
-			{ key: "change", label: "Before", kind: "number", of: (r) => (r.mean !== null && r.before ? r.mean / r.before - 1 : null),
+			{ key: "change", label: "Against before", kind: "number", of: (r) => (r.mean !== null && r.before ? r.mean / r.before - 1 : null),
 				cell: (r) => h("span", { class: `delta ${r.before && r.mean > r.before * 1.1 ? "up" : r.before && r.mean < r.before * 0.9 ? "down" : ""}` }, change(r.mean, r.before)) },
 			{ key: "hosts-spark", label: "Hosts over time", sort: false, of: () => null, cell: (r) => spark(r.hosts, { max: topHosts, width: 150 }) },
 			{ key: "hosts", label: "Hosts a day", kind: "number", of: (r) => r.hostMean, cell: (r) => number(r.hostMean === null ? null : Math.round(r.hostMean)) },

@@ -48,8 +48,8 @@ function trend({ fn, key, label, href, filterKey, n, multiples, also = () => ({}
 			if (!multiples) return lines({ width, height: heightFor(width, 300), series, unit, ...common });
 			const columns = evenColumns(series.length, Math.max(1, Math.floor((width + GAP) / (width < 460 ? 160 : 220))));
 			const each = (width - (columns - 1) * GAP) / columns;
-			const max = Math.max(0, ...series.flatMap((s) => [...s.values, ...(s.before ?? [])]).filter((v) => v !== null));
-			return Object.assign(series.map((s) => ({ label: s.name, href: s.href, ...lines({ width: each, height: 124, series: [{ ...s, colour: "var(--s1)", dash: "none" }], max, labels: false, ...common }) })),
+			const all = series.flatMap((s) => [...s.values, ...(s.before ?? [])]);
+			return Object.assign(series.map((s) => ({ label: s.name, href: s.href, ...lines({ width: each, height: 124, series: [{ ...s, colour: "var(--s1)", dash: "none" }], all, labels: false, ...common }) })),
 				{ columns, gap: GAP });
 		},
 		table: ({ now, names }, view) => {

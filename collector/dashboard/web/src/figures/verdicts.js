@@ -11,9 +11,6 @@ import { serviceToPath } from "../state.js";
 
 export const plain = (src) => String(src).replace(/\/(32|128)$/, "");
 export const verdictTag = (verdict) => h("span", { class: `verdict ${verdict}` }, verdict);
-/** Of a source that may be spoofed, a region is only what it claims. */
-export const regionOf = (row, view) => (row.src_region === null ? "not known" : `${view.regionName(row.src_region)}${row.verdict === "genuine" ? "" : ", claimed"}`);
-
 /**
  * Where a viewer of regions is listed single sources: registered there. It says so wherever it is done.
  * @return {object} keys for the filter
@@ -22,7 +19,10 @@ export const ownSources = (view) => (view.ctx.viewer.everything || view.filter.s
 export const ownWords = (view) => (Object.keys(ownSources(view)).length === 0 ? "" : ` Only sources registered in ${view.ctx.viewer.regions.map(view.regionName).join(", ")}: single ones elsewhere are not shown to you.`);
 
 /** Hop counts of a campaign as people compare them: "AU 18, HK 13". */
-export const hopsText = (hops) => Object.entries(hops ?? {}).sort(([a], [b]) => a.localeCompare(b)).map(([region, list]) => `${region} ${[list].flat().join("/")}`).join(", ");
+export const hopsText = (hops) => Object.entries(hops ?? {}).sort(([a], [b]) => a.localeCompare(b)).map(([region, one]) => {
+	const list = [one].flat();
+	return `${region} ${list.length > 2 ? `${Math.min(...list)}~${Math.max(...list)}` : list.join("/")}`;
+}).join(", ");
 
 /**
  * Campaigns by name. A campaign's name is of its day; the same name on another day is the same tool with the same initial
@@ -50,14 +50,14 @@ export const campaigns = (more = {}) => ({
 	name: "campaigns", title: "Campaigns", span: 12,
 	define: "One machine, many claimed origins: sources of unrelated networks that use the same tool and arrive with the same hop counts. A campaign has its name for a day; days of one name (same tool, same initial TTL) are in one row here, one by one in the CSV. Addresses that it claims are probably real hosts elsewhere: write to nobody about them.",
 	calls: campaignCall, empty: NO_CAMPAIGN,
-	table: ({ now }, view) => ({ rows: campaignsByName(now), columns: [
-		{ key: "campaign", label: "Campaign", cell: (row) => h("code", null, row.campaign) },
+	table: ({ now }, view) => ({ rows: campaignsByName(now), class: "list", columns: [
+		{ key: "campaign", label: "Campaign", class: "whole-line", cell: (row) => h("code", null, row.campaign) },
 		{ key: "service", label: "Service", cell: (row) => (row.service ? h("a", { href: view.link(`/service/${serviceToPath(row.service)}`) }, row.service) : "–") },
 		{ key: "signature", label: "In common", cell: (row) => h("span", { class: "muted" }, String(row.signature ?? "").replace(`${row.service} `, "")) },
-		{ key: "first", label: "Days", cell: (row) => (row.first === row.last ? formatDay(row.first) : `${formatDay(row.first).replace(/ \d{4}$/, "")} – ${formatDay(row.last)}, ${plural(row.days, "day")}`) },
-		{ key: "holders", label: "Networks claimed, most on a day", kind: "number" }, { key: "sources", label: "Sources claimed, most on a day", kind: "number" },
+		{ key: "first", label: "Days", class: "whole-line", cell: (row) => (row.first === row.last ? formatDay(row.first) : [`${formatDay(row.first).replace(/ \d{4}$/, "")} – ${formatDay(row.last)}`, h("br"), h("span", { class: "muted" }, plural(row.days, "day"))]) },
+		{ key: "holders", label: "Networks claimed on a day, most", kind: "number" }, { key: "sources", label: "Sources claimed on a day, most", kind: "number" },
 		{ key: "packets", label: "Packets", kind: "number" },
-		{ key: "hops", label: "Hops at sensors in", of: (row) => hopsText(row.hops), class: "wrap" },
+		{ key: "hops", label: "Hops to sensors in", of: (row) => hopsText(row.hops), class: "wrap" },
 		{ key: "regions", label: "Likely from", of: (row) => row.regions.map(view.regionName).join(", ") || "not known" }] }),
 	...more,
 });
@@ -113,7 +113,7 @@ export const ttlMatrix = (more = {}) => ({
 		const most = new Map(regions.map((region) => [region, Math.max(...ttls.map((ttl) => Number(at.get(`${region} ${ttl}`)?.sources ?? 0)))]));
 		return matrix({
 			width, rowHeight: 26, maxCell: 150, gap: 2,
-			rows: regions.map((region) => ({ label: view.regionName(region), sub: view.regionName(region) === region ? "" : region, href: region === "ZZ" ? undefined : view.link(`/r/${region}`) })),
+			rows: regions.map((region) => ({ label: view.regionName(region), href: region === "ZZ" ? undefined : view.link(`/r/${region}`) })),
 			columns: ttls.map((ttl) => ({ label: width < 460 ? String(ttl) : `from ${ttl}`, head: `initial TTL ${ttl}` })),
 			at(r, c) {
 				if (silent.has(regions[r])) return { share: null, value: "no coverage" };
@@ -169,8 +169,8 @@ export const verdictShare = (more = {}) => ({
 	chart({ now }, view, width) {
 		const axis = timeAxis(now, view, verdictStep(view));
 		const { list, ...one } = shareSeries("Spoofed", now, axis.keys, axis.of);
-		const series = { ...one, notes: list.map((row) => (row?.share === null ? "under 30 decided hosts" : row ? `${range(row)}; ${number(row.spoofed)} of ${number(Number(row.spoofed) + Number(row.genuine))} decided hosts` : "")) };
-		return lines({ width, height: heightFor(width, 250), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: sayShare, unit: "% of decided hosts", labels: false, series: [{ ...series, colour: "var(--s2)", dash: "none" }] });
+		const series = { ...one, notes: list.map((row) => (!row || row.spoofed === null ? "no coverage" : row.share === null ? "under 30 decided hosts" : `${range(row)}; ${number(row.spoofed)} of ${number(Number(row.spoofed) + Number(row.genuine))} decided hosts`)) };
+		return lines({ width, height: heightFor(width, 250), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: sayShare, unit: "% of decided hosts", labels: false, missing: "no share", series: [{ ...series, colour: "var(--s2)", dash: "none" }] });
 	},
 	table: ({ now }, view) => ({ rows: now, columns: shareColumns(view) }),
 	...more,
@@ -201,8 +201,8 @@ export const responseCheck = (more = {}) => ({
 	chart({ now }, view, width) {
 		const axis = timeAxis(now, view, "day");
 		const { list, ...one } = shareSeries("Called spoofed", now, axis.keys, (row) => row.day);
-		return lines({ width, height: heightFor(width, 210), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: sayShare, unit: "% of hosts that answer", labels: false,
-			series: [{ ...one, notes: list.map((row) => (row?.n ? `${range(row)}; ${number(row.called_spoofed)} of ${number(row.n)}` : "not judged")), colour: "var(--s4)", dash: "none" }] });
+		return lines({ width, height: heightFor(width, 210), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: sayShare, unit: "% of hosts that answer", labels: false, missing: "no share",
+			series: [{ ...one, notes: list.map((row) => (row?.n ? `${range(row)}; ${number(row.called_spoofed)} of ${number(row.n)}` : row?.n === 0 ? "no host that answers was judged" : "not judged yet")), colour: "var(--s4)", dash: "none" }] });
 	},
 	table: ({ now }) => ({ rows: now, columns: [{ key: "day", label: "Day", kind: "day" }, { key: "n", label: "Hosts that answer", kind: "number" }, { key: "called_spoofed", label: "Called spoofed", kind: "number" },
 		{ key: "share", label: "Share", kind: "share" }, { key: "low", label: "95 % from", kind: "share", of: (row) => row.interval?.[0] ?? null }, { key: "high", label: "to", kind: "share", of: (row) => row.interval?.[1] ?? null }] }),

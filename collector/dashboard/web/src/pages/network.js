@@ -4,7 +4,6 @@ import { countDays, formatPeriod } from "../format.js";
 import { activity } from "../figures/calendar.js";
 import { notification, ttls } from "../figures/lists.js";
 import { ackOrganizations, networksRanked, servicesRanked, sourceRegionsRanked } from "../figures/rankings.js";
-import { regionTable } from "../figures/summary.js";
 import { ackTrend, hostsPerDay, meanPackets, miraiHosts, serviceTrend } from "../figures/trends.js";
 import { scoped } from "../figures/scoped.js";
 import { ttlMatrix, verdictList, verdictShare } from "../figures/verdicts.js";
@@ -50,17 +49,16 @@ export const network = {
 		figure(networksRanked({ span: 6, by: "prefix" }));
 		figure(serviceTrend());
 		figure(miraiHosts({ span: 7 }));
-		figure(filter.asn ? networksRanked({ span: 5, by: "organization" }) : networksRanked({ span: 5, by: "asn" }));
-		figure(regionTable({ title: "Where it is seen" }));
+		figure(sourceRegionsRanked({ span: 5, title: "Where its sources are registered" }));
 		page.section("Who answers", "Hosts here that were attacked with our addresses as forged sources answer to us.");
 		figure(ackTrend({ span: 7 }));
 		figure(ackOrganizations({ span: 5 }));
 		page.section("Is it real?", "One network’s packets arrive in a region within few TTLs.");
 		figure(ttlMatrix({ span: 6 }));
+		figure(ttls({ span: 6 }));
 		figure(verdictShare({ span: 6 }));
+		figure(networksRanked({ span: 6, by: "organization" }));
 		figure(verdictList({ n: 25 }));
-		if (!filter.asn) figure(networksRanked({ span: 6, by: "organization" }));
-		figure(sourceRegionsRanked({ span: 6, title: "Where its sources are registered" }));
 		page.section("Whom to write to");
 		// Single sources: those of the viewer's regions.
 		page.figure({ ...scoped(notification(), (view) => (view.ctx.viewer.everything || view.filter.src_region || view.filter.sensor_region ? view : view.vary({}, { src_region: view.ctx.viewer.regions }))), hidden: (view) => !narrowed(view) });

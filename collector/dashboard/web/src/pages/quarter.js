@@ -1,5 +1,5 @@
 // The quarterly report: tables and figures of TSUBAME's quarterly and Overflow reports, on one page that prints.
-import { next, previous, quarterPeriod } from "../days.js";
+import { monthOf, next, previous, quarterPeriod } from "../days.js";
 import { h } from "../dom.js";
 import { countDays, formatDay } from "../format.js";
 import { publications } from "../figures/publication.js";
@@ -45,16 +45,18 @@ export const quarter = {
 		page.section(null);
 		page.figure(publications({ name: `${year}Q${n}` }));
 
-		page.section("How much", "Packets of each month for each address that listens, against the year before.");
-		put(meanPackets({ span: 12, plotHeight: 260 }), "Packets a day per sensor address, domestic and overseas, month by month", { name: "quarter-mean", choices: { step: "month", measure: "packets" } });
+		page.section("How much", "Packets for each address that listens; thin, the same month a year before.");
+		const year = { from: monthOf(period.to, -11), to: period.to };
+		page.figure(numbered(scoped(meanPackets({ span: 12, plotHeight: 260 }), (view) => ({ ...view.vary({ step: "month", cmp: "none" }), period: year })),
+			"Packets a day per sensor address, domestic and overseas, month by month", { name: "quarter-mean" }));
 
 		page.section("Services");
-		put(servicesRanked({ span: 6 }), "Services at domestic sensors, TCP and UDP ports, first five", { name: "quarter-services", filter: ports, asTable: true });
-		put(servicesRanked({ span: 6 }), `Services that sources registered in ${home} try, at all sensors, first five`, { name: "quarter-home-sources", filter: fromHome, asTable: true });
-		put(serviceTrend({ span: 12 }), "The domestic services over time", { name: "quarter-service-trend", filter: ports, choices: { step: "day" } });
+		put(servicesRanked({ span: 6, n: 5, height: 190 }), "Services at domestic sensors, TCP and UDP ports, first five", { name: "quarter-services", filter: ports, asTable: true });
+		put(servicesRanked({ span: 6, n: 5, height: 190 }), `Services that sources registered in ${home} try, at all sensors, first five`, { name: "quarter-home-sources", filter: fromHome, asTable: true });
+		put(serviceTrend({ span: 12, n: 5 }), "The domestic services over time", { name: "quarter-service-trend", filter: ports, choices: { step: "day" } });
 
 		page.section("Source regions", "Where sources are registered; spoofed ones only claim it.");
-		put(sourceRegionsRanked({ span: 5 }), "Source regions at domestic sensors, first five", { name: "quarter-regions", filter: domestic, asTable: true });
+		put(sourceRegionsRanked({ span: 5, n: 5 }), "Source regions at domestic sensors, first five", { name: "quarter-regions", filter: domestic, asTable: true });
 		put(regionTrend({ span: 7 }), "The same regions over time", { name: "quarter-region-trend", filter: domestic, choices: { step: "day" } });
 
 		page.section("Sensor by sensor");
@@ -70,7 +72,7 @@ export const quarter = {
 		put(ackOrganizations({ span: 5 }), "Their organizations", { name: "quarter-ack-organizations", filter: fromHome });
 
 		page.section("Is it real?");
-		put(ttlMatrix({ span: 6 }), "TTLs by region of the sensors and initial TTL", { name: "quarter-ttl", asTable: true });
+		put(ttlMatrix({ span: 6 }), `TTLs of sources in ${home}, by region of the sensors and initial TTL`, { name: "quarter-ttl", filter: fromHome, asTable: true });
 		put(verdictShare({ span: 6 }), "Share of spoofed hosts, week by week", { name: "quarter-verdicts", choices: { step: "week" } });
 		put(campaigns(), "Campaigns: one machine, many claimed networks", { name: "quarter-campaigns" });
 

@@ -50,7 +50,7 @@ export const region = {
 		const here = () => ({ sensor_region: undefined, src_region: [code] });
 		page.section("What sources registered here do", "At all sensors of all regions; a spoofed source only claims its address.");
 		page.figure(servicesRanked({ span: 6, name: "source-services", title: "Services that they try", scope: here }));
-		page.figure(ackOrganizations({ span: 6, name: "source-ack-organizations", title: "Attacked here, answering", scope: here }));
+		page.figure(ackOrganizations({ span: 6, name: "source-ack-organizations", title: "Who answers from here", scope: here }));
 		page.figure(ackTrend({ span: 12, name: "source-ack-packets", title: "TCP packets with ACK from here", scope: here }));
 		page.figure(notification({ scope: here }));
 	},

@@ -1,6 +1,7 @@
 // Is it real: campaigns first, because one machine makes most of the sources that are not.
 import { h } from "../dom.js";
 import { countDays, formatPeriod } from "../format.js";
+import { ttls } from "../figures/lists.js";
 import { campaignDays, campaigns, responseCheck, ttlMatrix, verdictChanges, verdictCounts, verdictList, verdictShare } from "../figures/verdicts.js";
 
 export const spoofing = {
@@ -18,7 +19,8 @@ export const spoofing = {
 		page.figure(verdictShare());
 		page.figure(verdictCounts());
 		page.section("TTLs", "As in TSUBAME’s table; filter by service or network to see one sender.");
-		page.figure(ttlMatrix());
+		page.figure(ttlMatrix({ span: 6 }));
+		page.figure(ttls({ span: 6 }));
 		page.section("Which sources");
 		page.figure(verdictChanges());
 		page.figure(verdictList({ n: 50, only: ["spoofed", "mixed"] }));
