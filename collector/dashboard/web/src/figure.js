@@ -107,6 +107,7 @@ export function figure(spec, go) {
 	function message(head, advice, { retry = null, kind = "" } = {}) {
 		hosts.length = 0;
 		width = 0;
+		body.style.minHeight = "";
 		replace(body, h("div", { class: `message ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", { class: "message-head" }, head), advice ? h("p", null, advice) : null,
 			retry ? h("button", { type: "button", onclick: () => fetchAll({ force: true }) }, retry) : null));
 		note.hidden = true;
