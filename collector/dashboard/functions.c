@@ -23,6 +23,7 @@ static const struct function functions[] = {
 	{"notification_excluded", FILTERED, PERIOD},
 	{"packets_per_sensor_day", FILTERED | BIT(STEP), PERIOD},
 	{"payload_samples", FILTERED | BIT(N), PERIOD},
+	{"publications", 0, 0},
 	{"response_sources_called_spoofed", PERIOD, PERIOD},
 	{"sensor_regions", 0, 0},
 	{"sensors", 0, 0},
@@ -36,6 +37,7 @@ static const struct function functions[] = {
 	{"top_services_by_sensor", FILTERED | BIT(N), PERIOD},
 	{"top_source_regions", FILTERED | BIT(N) | BIT(RANK_BY), PERIOD},
 	{"ttl_by_region", FILTERED, PERIOD},
+	{"verdict_changes", FILTERED | BIT(N), PERIOD},
 	{"verdict_share", FILTERED | BIT(STEP), PERIOD},
 	{"viewer", 0, 0},
 };

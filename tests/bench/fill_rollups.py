@@ -10,6 +10,7 @@ without full detail have a hundredth of the sources, and all services and covera
 import argparse
 import datetime
 import time
+import zoneinfo
 
 import psycopg
 
@@ -50,10 +51,11 @@ WHERE (extract(epoch FROM b.at)::bigint / 86400 + s.sensor_id * 37) %% 211 > 2
 # From inside out; OFFSET 0 keeps each step's expressions from being written into all those around it.
 # i: number of the source among those of a sensor and day. kind: 0 comes daily, 1 now and then, 2 once.
 SOURCE_ROWS = """
-INSERT INTO hirundo.{partition} (first_at, last_at, packets, src_asn, sensor_id, day, traits, initial_ttl, src, src_region,
-    service, ack_kind)
-SELECT t.at, t.at + t.h3 %% 3600 * interval '1 second', 1 + floor(0.4 / (1.0::float8 - (t.h2 %% 100000) / 100001.0::float8))::bigint,
-    t.network, t.sensor_id, t.day, CASE WHEN t.response THEN CASE WHEN t.u %% 3 = 0 THEN 1 << 11 ELSE 1 << 10 END
+INSERT INTO hirundo.{partition} (first_at, last_at, packets, src_asn, organization_id, sensor_id, day, traits, initial_ttl,
+    src, src_region, service, ack_kind)
+SELECT t.at, t.at + t.h3 %% 3600 * interval '1 second',
+    least(%(most)s, 1 + floor(0.4 / (1.0::float8 - (t.h2 %% 100000) / 100001.0::float8)))::bigint,
+    t.network, (%(organizations)s::int[])[t.network], t.sensor_id, t.day, CASE WHEN t.response THEN CASE WHEN t.u %% 3 = 0 THEN 1 << 11 ELSE 1 << 10 END
     WHEN t.u %% 4 <> 0 AND t.service IN ('23/TCP', '2323/TCP', '37215/TCP') THEN (1 << 7) | (1 << 3)
     WHEN t.u %% 5 = 0 AND t.service LIKE '%%/TCP' THEN (1 << 3) | (1 << 5) ELSE 0 END,
     CASE t.u %% 8 WHEN 0 THEN 128 WHEN 1 THEN 255 ELSE 64 END, t.src, t.region, t.service,
@@ -123,7 +125,7 @@ def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -
     for number, (first, last) in enumerate(zip(edges, edges[1:])):
         detailed = number >= len(edges) - 1 - 3 * full
         with connection.transaction():
-            rows += _month(connection, first, last, detailed)
+            rows += fill_month(connection, first, last, SOURCES if detailed else SOURCES // THIN, detailed)
         say(f"{first:%Y-%m}: {rows:,} rows, {time.monotonic() - begin:.0f} s")
     for table in ("sensor", "sensor_address", "coverage", "source_day", "service_day", "ttl_day"):
         connection.execute(f"VACUUM (ANALYZE, PARALLEL 0) hirundo.{table}")
@@ -131,10 +133,22 @@ def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -
     return rows
 
 
-def _month(connection, first: datetime.date, last: datetime.date, detailed: bool) -> int:
-    """Into tables that become partitions when they are full: their keys are built once."""
-    values = {"first": first, "last": last, "midnight": f"{first} 00:00Z", "sources": SOURCES if detailed else SOURCES // THIN,
-              "services": SERVICES, "octet": FIRST_OCTET, "octets": OCTETS}
+def values_of(first: datetime.date, last: datetime.date, sources: int, zone: str = "UTC", organizations=(),
+              most: int = 1 << 31) -> dict:
+    """What SOURCE_ROWS takes, for days from `first` until before `last`.
+    @param sources  of each sensor and day
+    @param zone  of reporting days
+    @param most  packets of a row
+    @param organizations  number of the organization by network, from 1; NULL: not known"""
+    midnight = datetime.datetime.combine(first, datetime.time(), zoneinfo.ZoneInfo(zone))
+    return {"first": first, "last": last, "midnight": midnight, "sources": sources, "services": SERVICES,
+            "octet": FIRST_OCTET, "octets": OCTETS, "organizations": list(organizations), "most": most}
+
+
+def fill_month(connection, first: datetime.date, last: datetime.date, sources: int, detailed: bool = True, **more) -> int:
+    """A month, or its first days. Into tables that become partitions when they are full: their keys are built once.
+    @return rows of source_day"""
+    values = values_of(first, last, sources, **more)
     names = {table: f"{table}_{first:%Y%m}" for table in ("ttl_day", "source_day", "service_day")}
     for table, partition in names.items():
         connection.execute(f"CREATE TABLE hirundo.{partition} (LIKE hirundo.{table} INCLUDING CONSTRAINTS)")
@@ -143,9 +157,10 @@ def _month(connection, first: datetime.date, last: datetime.date, detailed: bool
         connection.execute(SERVICE_ROWS.format(partition=names["service_day"], sources=names["source_day"]))
     else:
         connection.execute(THIN_SERVICE_ROWS.format(partition=names["service_day"]), values)
+    behind = (first.replace(day=1) + datetime.timedelta(days=32)).replace(day=1)
     for table, partition in names.items():
         connection.execute(f"ALTER TABLE hirundo.{table} ATTACH PARTITION hirundo.{partition}"
-                           f" FOR VALUES FROM ('{first}') TO ('{last}')")
+                           f" FOR VALUES FROM ('{first:%Y-%m}-01') TO ('{behind}')")
     return rows
 
 

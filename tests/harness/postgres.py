@@ -42,13 +42,24 @@ def as_postgres(argv: list) -> list[str]:
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", *argv]
 
 
+def running_in(folder: pathlib.Path) -> int | None:
+    """Process id of the server of this folder (Postgres.folder), if it runs."""
+    try:
+        pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, 0)
+    except (OSError, ValueError, IndexError):
+        return None
+    return pid
+
+
 class Postgres:
     """One server process, a child of ours. Owner of everything is role `postgres`."""
 
-    def __init__(self, fsync: bool = False, tcp: bool = False, settings: dict | None = None):
+    def __init__(self, fsync: bool = False, tcp: bool = False, settings: dict | None = None,
+                 folder: pathlib.Path | None = None):
         # Not below pytest's folder: that one is closed to the user postgres, and its path is too long
         # for a socket.
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hirundo-pg-"))
+        self.folder = folder or pathlib.Path(tempfile.mkdtemp(prefix="hirundo-pg-"))
         self.data = self.folder / "data"
         self.sockets = self.folder
         self.port = free_port() if tcp else 5432
@@ -75,8 +86,6 @@ class Postgres:
             for name, value in values.items():
                 conf.write(f"{name} = '{value}'\n")
         # Only the users that daemons of a test run as, told by the kernel; no passwords, no trust.
-        users = {"root", "postgres", "nobody", pwd.getpwuid(os.geteuid()).pw_name}
-        self._users = sorted(users)
         (self.data / "pg_hba.conf").write_text(
             "local all all peer map=test\n" + ("host all all 127.0.0.1/32 trust\n" if tcp else ""))
         (self.data / "pg_ident.conf").write_text("")
@@ -86,10 +95,18 @@ class Postgres:
         """Lets the users of tests log in as these roles (PostgreSQL 15 has no `all` in pg_ident.conf)."""
         with open(self.data / "pg_ident.conf", "a") as ident:
             for role in roles:
-                for user in self._users:
+                for user in sorted({"root", "postgres", "nobody", pwd.getpwuid(os.geteuid()).pw_name}):
                     ident.write(f"test {user} {role}\n")
-        if self.running:
-            self.process.send_signal(signal.SIGHUP)
+        if pid := running_in(self.folder):
+            os.kill(pid, signal.SIGHUP)
+
+    @classmethod
+    def again(cls, folder: pathlib.Path) -> "Postgres":
+        """One that was made before, to be started."""
+        self = cls.__new__(cls)
+        self.folder = self.sockets = folder
+        self.data, self.port, self.tcp, self.process = folder / "data", 5432, False, None
+        return self
 
     def _run(self, name: str, *argv) -> subprocess.CompletedProcess:
         run = subprocess.run(as_postgres([BIN / name, *argv]), cwd="/", capture_output=True, text=True)

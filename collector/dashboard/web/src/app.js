@@ -38,14 +38,19 @@ function decode(part) {
 	}
 }
 
-/** The address's state; one without a period gets the page's (last 30 days), written into it, so that what is seen can be shared. */
+/**
+ * The address's state; one without a period gets the page's (last 30 days), written into it, so that what is seen can be shared.
+ * What a page has no control for it does not take from the address, either.
+ */
 function readState() {
 	const state = parseState(location.search);
-	if (!state.from) {
-		const standard = page?.route.period?.(page.params, ctx) ?? presets(ctx.viewer.today).find(([id]) => id === "30d")[2];
-		Object.assign(state, standard);
-		history.replaceState(history.state, "", location.pathname + formatState(state));
-	}
+	const { controls = {}, period } = page?.route ?? {};
+	const own = period?.(page.params, ctx);
+	if (!state.from) Object.assign(state, own ?? presets(ctx.viewer.today).find(([id]) => id === "30d")[2]);
+	else if (controls.period === false && own) Object.assign(state, own);
+	if (controls.filter === false) state.filter = {};
+	const query = formatState(state);
+	if (query !== formatState(parseState(location.search))) history.replaceState(history.state, "", location.pathname + query);
 	return state;
 }
 

@@ -84,6 +84,15 @@ export function presets(today) {
 	];
 }
 
+/** "2026Q3": the quarter before that of a day, the last one that is over. */
+export function lastQuarter(day) {
+	const { from } = unit(quarterOf, day, -1);
+	return `${from.slice(0, 4)}Q${(Number(from.slice(5, 7)) + 2) / 3}`;
+}
+
+/** @return {{from, to}} all days of quarter 1 to 4 of a year */
+export const quarterPeriod = (year, n) => unit(quarterOf, `${year}-${String(n * 3).padStart(2, "0")}-01`, 0);
+
 export const STEPS = ["15min", "hour", "day", "week", "month"];
 
 /** The step that suits a period's length: some 30 to 120 points. */

@@ -167,7 +167,20 @@ export function figure(spec, go) {
 		key = "";
 		setState("error");
 		replace(tools);
-		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: error.status === 403 ? "" : "bad" });
+		if (error.status === 403) {
+			denied(error);
+			return;
+		}
+		message(sentence(error.message), error.advice, { retry: error.status === 400 ? null : "Try again", kind: "bad" });
+	}
+
+	/** Not for this viewer: nothing went wrong, and nothing is empty. */
+	function denied(error) {
+		setState("denied");
+		replace(define, of(spec.define, view, {}));
+		const own = view.ctx.viewer.regions ?? [];
+		message(own.length > 0 ? `Not shown to viewers of ${own.map(view.regionName).join(", ")}` : "Not shown to you", [sentence(error.message), error.hint ? ` ${sentence(error.hint)}` : "",
+			error.hint ? "" : ` ${error.advice}`], { kind: "denied" });
 	}
 
 	function render() {
@@ -245,7 +258,7 @@ export function figure(spec, go) {
 	function saveSvg() {
 		const name = `hirundo-${spec.name}-${view.period.from}-${view.period.to}.svg`;
 		saveFile(name, "image/svg+xml", standalone(hosts.map((host) => host.svg), { title: of(spec.title, view), define: of(spec.define, view, rowsOf()),
-			source: view.source(answers), columns: drawn?.columns, gap: drawn?.gap }));
+			source: view.source(answers, made.find(([, c]) => c.period)?.[1]), columns: drawn?.columns, gap: drawn?.gap }));
 	}
 
 	function showSql() {

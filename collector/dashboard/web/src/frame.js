@@ -73,7 +73,7 @@ export function frame({ change, navigate, redraw }) {
 	const current = (path, here) => (here ? { href: path, "aria-current": "page" } : { href: path });
 
 	function showNavigation() {
-		replace(nav, navigation(ctx).map(([label, path]) => h("a", current(view.link(path), path === view.path || (path !== "/" && view.path.startsWith(path.replace(/[^/]*$/, "")))), label)));
+		replace(nav, navigation(ctx).map(([label, path]) => h("a", current(view.link(path), path === view.path || (/^\/quarter\//.test(path) && view.path.startsWith("/quarter/"))), label)));
 		replace(trail, ctx.regions.filter((r) => r.shown).map((r) => h("a", { ...current(view.link(`/r/${r.region}`), view.path === `/r/${r.region}`), class: r.domestic ? "home" : null,
 			title: `${plural(r.sensors, "sensor")}${r.domestic ? ", home region" : ""}` }, h("b", null, r.region), " ", h("span", null, r.name ?? ""))));
 		const here = trail.querySelector("[aria-current]");

@@ -145,6 +145,27 @@ export function networkToPath(network) {
 }
 
 /**
+ * The network that a path names.
+ * @return {{label, filter}|null} its name, and the reports' filter of it
+ */
+export function networkFromPath(part) {
+	const asn = /^as-(\d{1,10})$/i.exec(part);
+	if (asn) return Number(asn[1]) < 2 ** 32 ? { label: `AS${Number(asn[1])}`, filter: { asn: [Number(asn[1])] } } : null;
+	const group = /^group-(.+)$/.exec(part);
+	if (group) return { label: group[1], filter: { network_group: [group[1]] } };
+	const prefix = /^(.+)-(\d{1,3})$/.exec(part);
+	if (!prefix || !isAddress(prefix[1]) || Number(prefix[2]) > (prefix[1].includes(":") ? 128 : 32)) return null;
+	const network = `${prefix[1].toLowerCase()}/${Number(prefix[2])}`;
+	return { label: network, filter: { networks: [network] } };
+}
+
+/** Whether a text can be an address; the database has the last word. */
+export function isAddress(text) {
+	if (text.includes(":")) return /^[0-9a-f:]{2,39}(\d{1,3}(\.\d{1,3}){3})?$/i.test(text) && !text.includes(":::");
+	return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) && text.split(".").every((n) => Number(n) <= 255);
+}
+
+/**
  * Where a text that a person typed leads to.
  * @return {string|null} a path
  */
@@ -156,6 +177,8 @@ export function destination(text) {
 	if (/^icmpv6$/i.test(t)) return "/service/ICMPv6";
 	if (/^as\s*-?\d{1,10}$/i.test(t)) return `/network/as-${t.replace(/\D/g, "")}`;
 	if (/^[a-z]{2}$/i.test(t)) return `/r/${t.toUpperCase()}`;
+	const group = /^group[\s:-]+(\S.*)$/i.exec(t);
+	if (group) return `/network/group-${encodeURIComponent(group[1])}`;
 	if (/^\d{4}\s*q[1-4]$/i.test(t)) return `/quarter/${t.replace(/\s/g, "").toUpperCase()}`;
 	const address = /^([0-9.]{7,15}|[0-9a-f:.]*:[0-9a-f:.]*)(?:\/(\d{1,3}))?$/i.exec(t);
 	if (!address) return null;

@@ -1,7 +1,7 @@
 // A view: what the address says, with everything that figures need to ask and to write.
 import { previous, yearBefore } from "./days.js";
 import { formatDay, formatInstant, formatPeriod } from "./format.js";
-import { formatState } from "./state.js";
+import { FILTER_KEYS, formatState } from "./state.js";
 
 const PLACES = ["sensors", "sensor_region", "grp"];
 
@@ -9,7 +9,8 @@ const PLACES = ["sensors", "sensor_region", "grp"];
 function setBy(path) {
 	if (/^\/(r|sensor)\//.test(path)) return PLACES;
 	if (path.startsWith("/service/")) return ["services", "ports_only"];
-	if (/^\/(source|network)\//.test(path)) return ["sources", "networks", "network_group", "asn", "organization", "src_region"];
+	if (/^\/(source|quarter)\//.test(path)) return Object.keys(FILTER_KEYS); // has no filter
+	if (path.startsWith("/network/")) return ["sources", "networks", "network_group", "asn", "organization", "src_region"];
 	return [];
 }
 
@@ -21,7 +22,7 @@ function setBy(path) {
 export function makeView(path, state, fixed, ctx) {
 	const period = { from: state.from, to: state.to };
 	const before = state.cmp === "previous" ? previous(period) : state.cmp === "year" ? yearBefore(period) : null;
-	return {
+	const self = {
 		path, state, ctx, period, before,
 		beforeName: before ? formatPeriod(before) : "",
 		measure: state.measure, scale: state.scale, cmp: state.cmp, step: state.step, tz: state.tz,
@@ -38,14 +39,17 @@ export function makeView(path, state, fixed, ctx) {
 		/** This page's query with other values. */
 		query: (more) => formatState({ ...state, ...more }),
 		regionName: (code) => ctx.names.get(code) ?? code,
-		/** For files: where the numbers come from. */
-		source(answers) {
+		/** This view with other choices and more keys of the filter, for a figure that has its own; links stay those of the page. */
+		vary: (choices, filter = {}) => ({ ...makeView(path, { ...state, ...choices }, { ...fixed, ...filter }, ctx), link: self.link, query: self.query }),
+		/** For files: where the numbers come from, and what was asked for. */
+		source(answers, asked = { period, filter: self.filter }) {
 			const rows = Object.values(answers ?? {}).flatMap((a) => a?.rows?.[0] ?? []);
 			const asOf = rows.map((r) => r.as_of).find(Boolean) ?? ctx.viewer.as_of;
 			const dataset = rows.map((r) => r.dataset).find(Boolean) ?? ctx.viewer.dataset;
-			const filter = Object.entries({ ...state.filter, ...fixed }).map(([k, v]) => `${k} = ${[v].flat().join(", ")}`).join("; ");
-			return `Hirundo. ${formatDay(period.from)} to ${formatDay(period.to)}, days of ${ctx.viewer.zone}.${filter ? ` Filter: ${filter}.` : ""} As of ${formatInstant(asOf,
+			const filter = Object.entries(asked.filter ?? {}).map(([k, v]) => `${k} = ${[v].flat().join(", ")}`).join("; ");
+			return `Hirundo. ${formatDay(asked.period.from)} to ${formatDay(asked.period.to)}, days of ${ctx.viewer.zone}.${filter ? ` Filter: ${filter}.` : ""} As of ${formatInstant(asOf,
 				ctx.viewer.zone)}. Address data: ${dataset ?? "none"}.`;
 		},
 	};
+	return self;
 }

@@ -135,7 +135,7 @@ export function viewBar({ change, navigate }) {
 			const count = Object.keys(view.state.filter).length;
 			replace(filter.button, "Filter", count > 0 ? [" ", h("span", { class: "count" }, count), h("span", { class: "quiet" }, " set")] : null);
 			replace(chips, filterChips(view, (values) => navigate(location.pathname + view.query({ filter: values }))));
-			chips.hidden = chips.childElementCount === 0;
+			chips.hidden = !controls.filter || chips.childElementCount === 0;
 			problems.hidden = view.state.problems.length === 0;
 			replace(problems, view.state.problems.map((text) => h("p", null, `Not used from the address: ${text}.`)));
 		},

@@ -14,10 +14,11 @@ import { s } from "../dom.js";
  * @param {function} say  value -> text
  * @param {object} ticks  {values: Date[], format} for the axis; without: days
  * @param {number[]} all  values that the scale must hold, too: of small multiples that share it
+ * @param {string} missing  what it means where a series has no value, if that is not that nobody listened: then nothing is hatched
  * @return {{svg, points}} points: where keys and pointer may go, by series and step
  */
 export function lines({ width, height, xs, xTexts, series, scale = "linear", unit = "", say, ticks = null, all = [], labels = true,
-	beforeName = "before", interval = null }) {
+	beforeName = "before", interval = null, missing = null }) {
 	const narrow = width < 460;
 	const room = labels ? Math.min(narrow ? 96 : 170, Math.max(...series.map((one) => textWidth(one.name, 12) + 14), 20)) : 8;
 	const values = series.flatMap((one) => [...one.values, ...(one.before ?? []), ...(one.high ?? [])]).concat(all)
@@ -58,11 +59,11 @@ export function lines({ width, height, xs, xTexts, series, scale = "linear", uni
 	const [left, right] = [X(xs[0]), X(xs.length > 1 ? end : new Date(+end + span))];
 	const [bottom, top] = [Y(y.domain[0]), Y(Y.domain[1])];
 	if (unit) svg.append(s("text", { x: 0, y: 12, class: "unit" }, unit));
-	drawSilence(svg, silence(series.map((one) => one.values)), xs, X, { left, right, top, bottom });
+	if (missing === null) drawSilence(svg, silence(series.map((one) => one.values)), xs, X, { left, right, top, bottom });
 	if (labels) labelEnds(svg, series, xs, X, Y, { right, top, bottom, narrow });
 	const points = series.flatMap((one, i) => one.values.map((v, k) => ({
 		series: i, index: k, x: X(xs[k]), y: v === null || v === undefined ? null : Y(v), colour: one.colour ?? colour(i), href: one.href,
-		head: xTexts[k], name: one.name, value: v === null || v === undefined ? "no coverage" : say(v),
+		head: xTexts[k], name: one.name, value: v === null || v === undefined ? missing ?? "no coverage" : say(v),
 		more: one.before && one.before[k] !== undefined && one.before[k] !== null ? `${beforeName}: ${say(one.before[k])}` : one.notes?.[k] ?? "",
 	})));
 	return { svg, points, frame: { left, right, top, bottom }, kind: "lines" };

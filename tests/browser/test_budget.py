@@ -1,0 +1,63 @@
+"""What the dashboard may take: time to the first chart, size of page and scripts, answers with eight readers, memory."""
+import concurrent.futures
+import statistics
+import time
+
+import pytest
+
+from browser.sites import DAY, MONTH, PAGES, TODAY, at
+
+# Times fail at three times what they should be: other machines, other work on it.
+FIRST_CHART, STORED, SLACK = 0.5, 0.1, 3
+COMPRESSED, READERS, MEMORY = 250_000, 8, 64 << 20
+
+
+@pytest.mark.parametrize("name", ["overview", "region"])
+def test_first_chart(browser, base, record_property, name):
+    browser(base, "look.figures", path=at(PAGES[name]))  # caches of the database
+    seen = browser(base, "budget.first", path=at(PAGES[name]), times=5)
+    took = statistics.median(seen["took"]) / 1000
+    print(f"{name}: first chart after {took:.2f} s, should be {FIRST_CHART}")
+    record_property("first_chart_seconds", round(took, 3))
+    assert took <= FIRST_CHART * SLACK
+
+
+def test_size(browser, base, record_property):
+    """Page and scripts as they come over the wire, the first time."""
+    size = browser(base, "budget.first", path=at("/"), times=1)["loaded"][0]
+    print(f"page and scripts: {size} bytes compressed, at most {COMPRESSED}")
+    record_property("compressed_bytes", size)
+    assert 10_000 < size <= COMPRESSED
+
+
+def test_readers(serve, record_property):
+    """Eight at once, each with the series and stored answers of pages."""
+    dashboard = serve(connections=READERS)
+    before = TODAY.replace(day=1) - DAY
+    stored = {"from": before.replace(day=1), "to": before}
+    month = {"from": TODAY - 30 * DAY, "to": TODAY - DAY}
+    calls = [("top_services", {**stored, "n": 10}), ("top_source_regions", {**stored, "n": 10}), ("service_trend", {**stored, "step": "day", "n": 5}),
+             ("mirai_hosts", {**stored, "n": 5}), ("packets_per_sensor_day", {**month, "step": "day"}), ("coverage", {**month, "step": "day"})]
+    took: dict[str, list] = {name: [] for name, _ in calls}
+
+    def read(reader: int) -> None:
+        for i in range(3 * len(calls)):
+            name, parameters = calls[(reader + i) % len(calls)]
+            begin = time.monotonic()
+            answer = dashboard.api(name, **parameters, timeout=60)
+            assert answer.status == 200, answer.text
+            took[name].append(time.monotonic() - begin)
+
+    with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
+        list(readers.map(read, range(READERS)))
+    slow = {}
+    for name, seconds in took.items():
+        p95 = statistics.quantiles(seconds, n=20)[-1]
+        print(f"{name}: p95 {p95:.3f} s of {len(seconds)}, should be {STORED}")
+        record_property(f"{name}_p95", round(p95, 3))
+        if p95 > STORED * SLACK * READERS / 2:  # two cores for eight readers
+            slow[name] = p95
+    memory = int(next(line for line in open(f"/proc/{dashboard.process.pid}/status") if line.startswith("VmHWM")).split()[1]) * 1024
+    print(f"memory of the server: {memory >> 20} MiB, at most {MEMORY >> 20}")
+    assert memory <= MEMORY
+    assert not slow, slow
