@@ -50,6 +50,9 @@ int command_export_capture(struct admin *a, int argc, char **argv);
 /** Prints "hirundo-admin: what" to stderr. @return code */
 int fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/** The same for memory that is not there. @return EX_OSERR */
+int no_memory(void);
+
 /** For commands without options or arguments. @return EX_OK or EX_USAGE, told */
 int no_arguments(int argc, char **argv) MUST_CHECK;
 

@@ -115,7 +115,7 @@ int bundle_load_ca(const struct admin *a, struct pki_ca *ret)
 	int r;
 
 	if (!cert || !key)
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	r = pki_ca_load(cert, key, ret, &reason);
 	if (r < 0)
 		return fail(EX_NOINPUT, "CA: %s", reason ? reason : strerror(-r));
@@ -130,11 +130,11 @@ static int fill(struct admin *a, const struct bundle *b, const char *dir, struct
 		return code;
 	m->conf = make_conf(a, b);
 	if (!m->conf)
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	for (size_t i = 0; i < FILES_N; i++) {
 		m->paths[i] = path_join(dir, files[i]);
 		if (!m->paths[i])
-			return fail(EX_OSERR, "out of memory");
+			return no_memory();
 	}
 	r = pki_issue_sensor(
 		&m->ca, b->urn_name, (unsigned)a->conf.sensor_certificate_days, &m->key, &m->cert);
@@ -189,7 +189,7 @@ int bundle_make(const char *dir, const char *const *names,
 		return fail(EX_CANTCREAT, "%s: %s", dir, strerror(-r));
 	if (asprintf(&temporary, "%.*s.XXXXXX", (int)n, dir) < 0) {
 		temporary = NULL;
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	}
 	if (!mkdtemp(temporary)) /* 0700 */
 		return fail(EX_CANTCREAT, "%s: %s", dir, strerror(errno));

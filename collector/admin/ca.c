@@ -90,7 +90,7 @@ static int init(struct admin *a, const char *const *names, bool replace)
 	int code = EX_OK, r;
 
 	if (!ca_files_init(&f, a->conf.ca_dir))
-		code = fail(EX_OSERR, "out of memory");
+		code = no_memory();
 	if (code == EX_OK) {
 		r = path_make_parents(a->conf.ca_dir);
 		if (r == 0 && mkdir(a->conf.ca_dir, 0700) < 0 && errno != EEXIST)

@@ -2,7 +2,7 @@
  * enrich import. The program reads and checks the files; what it writes, and what all kinds
  * together then say, becomes visible in one transaction or not at all.
  */
-#include "collector/admin/enrich.h"
+#include "collector/admin/enrich_lists.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -28,11 +28,6 @@ static void import_done(struct import *i)
 	ranges_done(&i->all);
 	kind_import_done(&i->read);
 	names_done(&i->names);
-}
-
-int no_memory(void)
-{
-	return fail(EX_OSERR, "out of memory");
 }
 
 /* Files. */

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "collector/admin/enrich.h"
+#include "collector/admin/enrich_lists.h"
 #include "collector/admin/sql.h"
 #include "collector/enrich/lists.h"
 #include "common/buf.h"

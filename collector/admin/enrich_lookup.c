@@ -3,8 +3,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "collector/admin/enrich.h"
+#include "collector/admin/admin.h"
 #include "collector/admin/sql.h"
+#include "collector/enrich/kinds.h"
 #include "common/bogon.h"
 
 static const char answer_sql[] =

@@ -2,7 +2,7 @@
  * export notification, export capture: arguments, and the steps that all exports have in common.
  * No file without its row in hirundo.export_log, and none of either after an error.
  */
-#include "collector/admin/export.h"
+#include "collector/admin/export_job.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -28,30 +28,6 @@ struct about {
 	char *path, *text;
 	char id[37]; /* of the row in export_log */
 };
-
-bool export_count(struct export *x, const char *reason, int64_t sources, int64_t packets)
-{
-	if (!*reason) {
-		x->rows++;
-		x->sources += sources;
-		x->packets += packets;
-		return true;
-	}
-	for (size_t i = 0; i < EXPORT_REASONS_MAX; i++) {
-		struct export_left *left = &x->left[i];
-
-		if (i == x->left_n) {
-			(void)snprintf(left->reason, sizeof(left->reason), "%s", reason);
-			x->left_n++;
-		}
-		if (strcmp(left->reason, reason) == 0) {
-			left->sources += sources;
-			left->packets += packets;
-			break;
-		}
-	}
-	return false;
-}
 
 /* Arguments. */
 
@@ -230,7 +206,7 @@ static int resolve(struct admin *a, struct export *x, const struct arguments *ar
 		x->period = strdup(PQgetvalue(res, 0, 0));
 		x->filter = strdup(PQgetvalue(res, 0, 1));
 		if (!x->period || !x->filter)
-			code = fail(EX_OSERR, "out of memory");
+			code = no_memory();
 	}
 	PQclear(res);
 	return code;
@@ -265,7 +241,7 @@ static int open_files(struct export *x, struct about *about)
 
 	if (r < 0) {
 		about->path = NULL;
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	}
 	r = export_file_open(x->output, &x->file);
 	if (r < 0)
@@ -344,7 +320,7 @@ static int note(struct admin *a, const struct export *x, const char *sha256, str
 		(void)snprintf(about->id, sizeof(about->id), "%s", PQgetvalue(res, 0, 0));
 		about->text = strdup(PQgetvalue(res, 0, 1));
 		if (!about->text)
-			code = fail(EX_OSERR, "out of memory");
+			code = no_memory();
 	}
 	PQclear(res);
 	return code;

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "collector/admin/export.h"
+#include "collector/admin/export_job.h"
 #include "collector/admin/export_pcap.h"
 
 /* As hirundo.export_packets() has them. */

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "collector/admin/export.h"
+#include "collector/admin/export_job.h"
 
 static void put(struct export *x, const char *text)
 {

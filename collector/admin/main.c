@@ -100,6 +100,11 @@ int fail(int code, const char *fmt, ...)
 	return code;
 }
 
+int no_memory(void)
+{
+	return fail(EX_OSERR, "out of memory");
+}
+
 int no_arguments(int argc, char **argv)
 {
 	return argc == 1 ? EX_OK : fail(EX_USAGE, "\"%s\": no argument is taken here", argv[1]);

@@ -98,7 +98,7 @@ static int insert(struct admin *a, const struct enrolment *e, char ret_id[12])
 	int code;
 
 	if (!public_ || !captured)
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	code = find_predecessor(a, e->succeeds, predecessor);
 	if (code != EX_OK)
 		return code;
@@ -258,7 +258,7 @@ int command_sensor_add(struct admin *a, int argc, char **argv)
 	int code;
 
 	if (!addresses)
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	code = parse_add(argc, argv, &e);
 	if (code == EX_OK)
 		code = check_enrolment(a, &e);
@@ -371,7 +371,7 @@ static int load_enrolled(struct admin *a, struct bundle *b, const char *name,
 		code = fail(EX_DATAERR, "sensor \"%s\" has announced no address", name);
 	addresses = code == EX_OK ? calloc(n, sizeof(*addresses)) : NULL;
 	if (code == EX_OK && !addresses)
-		code = fail(EX_OSERR, "out of memory");
+		code = no_memory();
 	for (size_t i = 0; code == EX_OK && i < n; i++) {
 		(void)snprintf(
 			addresses[i].public_, CIDR_TEXT_MAX, "%s", PQgetvalue(res, (int)i, 2));

@@ -1,10 +1,10 @@
 /*
- * Exports: what the parts of the command share. An export reads in one snapshot, writes its rows to
- * a file, notes itself in hirundo.export_log in the same transaction, and puts the file into its
- * place when that is committed.
+ * An export on its way, as the command and the writers of formats share it. It reads in one
+ * snapshot, writes its rows to a file, notes itself in hirundo.export_log in the same transaction,
+ * and puts the file into its place when that is committed.
  */
-#ifndef HIRUNDO_COLLECTOR_ADMIN_EXPORT_H
-#define HIRUNDO_COLLECTOR_ADMIN_EXPORT_H
+#ifndef HIRUNDO_COLLECTOR_ADMIN_EXPORT_JOB_H
+#define HIRUNDO_COLLECTOR_ADMIN_EXPORT_JOB_H
 
 #include "collector/admin/export_file.h"
 #include "collector/admin/sql.h"
