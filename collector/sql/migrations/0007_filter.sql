@@ -151,9 +151,9 @@ COMMENT ON TYPE hirundo.report_filter IS
     'among sensors, ASNs, organizations, network groups, services, traits or roles, or leaves scanners out); plain: '
     'service_day tells what the filter takes (no key asks for sources, traits or verdicts); networks: of keys networks '
     'and sources; traits: bits, any of them; organizations: ids, organization_asns: ASNs that addresses without an '
-    'organization are called by; group4, group6: addresses of the network groups (within()); own: regions of the viewer that asks, NULL where it sees '
-    'everything; own_sensors: all of sensors are of these regions; own_sources: all sources are; both true where it does; means: whether it '
-    'may be told means by address (tells_means()).';
+    'organization are called by; group4, group6: addresses of the network groups (within()); own: regions of the viewer '
+    'that asks, NULL where it sees everything; own_sensors: all of sensors are of these regions; own_sources: all '
+    'sources are; both true where it sees everything; means: whether it may be told means by address (tells_means()).';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE

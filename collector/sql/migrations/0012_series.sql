@@ -468,7 +468,8 @@ COMMENT ON FUNCTION report.service_trend IS
     'packets: sum; hosts: distinct sources (IPv6: /64) over the whole step; they don''t add up. packets_per_address_day: '
     'packets / covered address-days, as in report.packets_per_sensor_day, of the sensors of the filter that have a place '
     'in means. covered: share of the step (of one that lasts: until now) in which these sensors listened. Where nobody '
-    'did: packets and hosts NULL unless some came, the mean NULL. A step that the period cuts holds only its days, and '
+    'did: packets and hosts NULL unless some came, the mean NULL; so is it for a viewer to whom '
+    'report.packets_per_sensor_day is refused. A step that the period cuts holds only its days, and '
     'begins with it; none begins after now. Steps below a day are counted from the rows of observation: where these '
     'are not kept any more, that is an error. dataset: address data of the rows. as_of: all that was received before '
     'is counted. All keys of the filter; n (NULL: all) is not used where it has services.';

@@ -113,7 +113,8 @@ BEGIN
     ), pooled AS (
         SELECT p.region, p.n FROM part p WHERE p.n < 2
         UNION ALL
-        (SELECT p.region, p.n FROM part p, few f WHERE p.n >= 2 AND f.n < 2 AND f.listened ORDER BY p.n, p.region LIMIT 1)
+        (SELECT p.region, p.n FROM part p, few f WHERE p.n >= 2 AND f.n < 2 AND f.listened
+            ORDER BY p.n, p.region LIMIT 1)
     )
     SELECT ARRAY(SELECT o.sensor_id FROM other o JOIN pooled USING (region) ORDER BY 1),
         ARRAY(SELECT p.region FROM pooled p ORDER BY 1),
@@ -363,9 +364,11 @@ BEGIN
     SELECT (min(b.first) AT TIME ZONE zone)::date, (max(b.last) AT TIME ZONE zone)::date INTO first_day, last_day
         FROM unnest(seen) AS i (id)
         CROSS JOIN LATERAL (
-            SELECT (SELECT o.bucket FROM hirundo.coverage o WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0)
-                    ORDER BY o.bucket LIMIT 1) AS first,
-                (SELECT o.bucket FROM hirundo.coverage o WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0)
+            SELECT (
+                    SELECT o.bucket FROM hirundo.coverage o
+                    WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0) ORDER BY o.bucket LIMIT 1) AS first, (
+                    SELECT o.bucket FROM hirundo.coverage o
+                    WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0)
                     ORDER BY o.bucket DESC LIMIT 1) AS last) b;
     SELECT (max(d.day) + 1)::timestamp AT TIME ZONE 'UTC' INTO frozen FROM hirundo.ingest_day_frozen d
         WHERE d.sensor_id = ANY (seen);
@@ -423,7 +426,8 @@ BEGIN
     SELECT s.region, coalesce(m.name, s.region), s.region = h.value, coalesce(s.region = ANY (mine), true), s.sensors,
         coalesce(s.region <> ALL (pool), true)
     FROM (
-        SELECT i.region, count(*) FILTER (WHERE i.disabled_at IS NULL) AS sensors FROM hirundo.sensor i GROUP BY i.region) s
+        SELECT i.region, count(*) FILTER (WHERE i.disabled_at IS NULL) AS sensors
+        FROM hirundo.sensor i GROUP BY i.region) s
     LEFT JOIN hirundo.region_name m ON m.region = s.region
     LEFT JOIN hirundo.setting h ON h.name = 'home_region'
     ORDER BY s.region <> h.value, s.region;
@@ -440,9 +444,9 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('all', 'report.sensors', $x$SELECT * FROM report.sensors()$x$),
     ('all', 'report.sensor_regions', $x$SELECT * FROM report.sensor_regions()$x$);
 
-REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.ever_listened, hirundo.viewer_pool, hirundo.place,
-    hirundo.check_sensors, hirundo.check_all_sensors, hirundo.check_sum, hirundo.check_list, hirundo.check_networks,
-    hirundo.check_packets,
-    hirundo.tells_means, hirundo.check_means, hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
+REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.ever_listened,
+    hirundo.viewer_pool, hirundo.place, hirundo.check_sensors, hirundo.check_all_sensors, hirundo.check_sum,
+    hirundo.check_list, hirundo.check_networks, hirundo.check_packets, hirundo.tells_means, hirundo.check_means,
+    hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
 -- Each asks for the viewer.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst, hirundo_dashboard;
