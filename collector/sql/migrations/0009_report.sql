@@ -486,7 +486,11 @@ BEGIN
         SELECT s.sensor_id, s.region, s.sensor FROM hirundo.place(f, false) s
     ), listened AS (
         SELECT t.start, p.region, p.sensor, sum(o.seconds) AS seconds, sum(o.packets) AS packets, sum(o.lost) AS lost
-        FROM hirundo.coverage o JOIN step t USING (bucket) JOIN place p USING (sensor_id)
+        FROM place p
+        -- One range of the index for each sensor.
+        CROSS JOIN LATERAL (SELECT c.bucket, c.seconds, c.packets, c.lost FROM hirundo.coverage c
+            WHERE c.sensor_id = p.sensor_id AND c.bucket >= since AND c.bucket < till OFFSET 0) o
+        JOIN step t USING (bucket)
         GROUP BY t.start, p.region, p.sensor
     ), gap AS (
         SELECT DISTINCT t.start, p.region, p.sensor

@@ -17,7 +17,8 @@ let shell = null;
 
 async function loadContext() {
 	const [viewer, sensors, regions] = await Promise.all(["viewer", "sensors", "sensor_regions"].map((fn) => call({ fn })));
-	const names = new Map(regions.rows.map((row) => [row.region, row.name]));
+	// ZZ, as a sensors' region: those that may not be shown alone.
+	const names = new Map([["ZZ", "Other regions together"], ...regions.rows.map((row) => [row.region, row.name])]);
 	return { viewer: viewer.rows[0], sensors: sensors.rows, regions: regions.rows, names };
 }
 
@@ -103,7 +104,7 @@ function build(path, scroll) {
 		},
 		section(title, words = null) {
 			grid = h("section", { class: "grid" });
-			if (title) grid.append(h("div", { class: "section-head" }, h("h2", null, title), words ? h("p", null, words) : null));
+			grid.append(title ? h("div", { class: "section-head" }, h("h2", null, title), words ? h("p", null, words) : null) : h("h2", { class: "quiet" }, "Summary"));
 			main.append(grid);
 			return grid;
 		},
@@ -192,6 +193,12 @@ async function start() {
 	document.addEventListener("click", onClick);
 	document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 	setInterval(poll, POLL_MS);
+	const paper = (yes) => {
+		document.documentElement.classList.toggle("printing", yes);
+		page?.figures.forEach((f) => f.redraw());
+	};
+	addEventListener("beforeprint", () => paper(true));
+	addEventListener("afterprint", () => paper(false));
 	show();
 }
 

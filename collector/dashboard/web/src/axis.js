@@ -26,7 +26,10 @@ export function timeAxis(rows, view, step) {
 			return cache.get(row.step_start);
 		};
 		return { keys, xs: keys.map(toDate), of, ticks: null, interval: 86400000,
-			texts: keys.map((day, i) => stepText(day, keys[i + 1] ? addDays(keys[i + 1], -1) : last, step)) };
+			texts: keys.map((day, i) => {
+				const end = keys[i + 1] ? addDays(keys[i + 1], -1) : last;
+				return stepText(day, end, step) + (end >= view.ctx.viewer.today ? " so far" : "");
+			}) };
 	}
 	const zone = view.tz ?? view.zone;
 	const keys = [...new Set(rows.map((row) => row.step_start))].sort((a, b) => new Date(a) - new Date(b));

@@ -8,6 +8,8 @@ import { formatPeriod } from "./format.js";
 import { table } from "./table.js";
 
 const PATIENCE_MS = 400;
+/** Of calls, in the list of files. */
+const NAMES = { now: "this period", before: "period compared with" };
 
 const of = (what, ...args) => (typeof what === "function" ? what(...args) : what);
 
@@ -19,29 +21,34 @@ const of = (what, ...args) => (typeof what === "function" ? what(...args) : what
  *   span    columns of twelve (default 12)
  *   height  pixels to keep free until the chart is there
  *   calls   (view) -> {name: {fn, period, filter, n, ...} or null}; all must answer
+ *   more    (rows, view) -> further calls that need the answers of the first; optional
  *   chart   (rows, view, width) -> {svg, points, ...} or [of these, each with label], by name of the call; optional
  *   table   (rows, view) -> {columns, rows}, see table.js; the twin of the chart, or without chart what is shown
  *   node    (rows, view, width) -> element to show instead of chart; optional
  *   note    (rows, view) -> text or null below the chart; optional
+ *   names   {call: what its CSV is called}; optional
  *   empty   (rows, view) -> text where there is nothing to show, or null; default: no rows at all
  *   hidden  (view) -> true where the figure has no place
  * @param {function} go  follows a link
  */
 export function figure(spec, go) {
-	const ids = { title: newId("figure"), table: newId("table"), sql: newId("sql") };
+	const ids = { title: newId("figure"), table: newId("table"), sql: newId("sql"), files: newId("files") };
 	const title = h("h3", { id: ids.title });
 	const define = h("p", { class: "define" });
 	const body = h("div", { class: "figure-body" });
 	const note = h("p", { class: "note", hidden: true });
 	const tools = h("div", { class: "tools" });
 	const twin = h("div", { class: "twin", id: ids.table, hidden: true });
+	const files = h("div", { class: "files", id: ids.files, hidden: true });
 	const sql = h("div", { class: "sql", id: ids.sql, hidden: true });
 	const node = h("figure", { class: "figure", "data-figure": spec.name, "data-span": spec.span ?? 12, "data-state": "loading", "aria-labelledby": ids.title },
-		h("figcaption", null, title, define), body, note, tools, twin, sql);
+		h("figcaption", null, title, define), body, note, tools, twin, files, sql);
 	const hosts = [];
 	let view = null;
 	let width = 0;
 	let answers = null; // by name of the call
+	let made = []; // [name, call] of them
+	let drawn = null; // what chart() gave last
 	let key = ""; // of the calls that answers belong to
 	let running = null;
 	let timer = 0;
@@ -100,6 +107,7 @@ export function figure(spec, go) {
 	function message(head, advice, { retry = null, kind = "" } = {}) {
 		hosts.length = 0;
 		width = 0;
+		body.style.minHeight = "";
 		replace(body, h("div", { class: `message ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", { class: "message-head" }, head), advice ? h("p", null, advice) : null,
 			retry ? h("button", { type: "button", onclick: () => fetchAll({ force: true }) }, retry) : null));
 		note.hidden = true;
@@ -123,12 +131,16 @@ export function figure(spec, go) {
 			replace(body, waiting());
 			replace(tools);
 			note.hidden = true;
-			twin.hidden = sql.hidden = true;
+			twin.hidden = files.hidden = sql.hidden = true;
 		}
 		try {
-			const list = await Promise.all(calls.map(([, c]) => call(c, { signal: mine.signal })));
+			const ask = async (some) => Object.fromEntries(await Promise.all(some.map(async ([name, c]) => [name, await call(c, { signal: mine.signal })])));
+			let got = await ask(calls);
+			const more = Object.entries(spec.more?.(Object.fromEntries(Object.entries(got).map(([name, answer]) => [name, answer.rows])), view) ?? {}).filter(([, c]) => c);
+			if (more.length > 0) got = { ...got, ...await ask(more) };
 			if (running !== mine) return;
-			answers = Object.fromEntries(calls.map(([name], i) => [name, list[i]]));
+			answers = got;
+			made = [...calls, ...more];
 			key = wanted;
 			stopWaiting();
 			running = null;
@@ -155,7 +167,7 @@ export function figure(spec, go) {
 		key = "";
 		setState("error");
 		replace(tools);
-		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: "bad" });
+		message(sentence(error.message), error.advice, { retry: error.status === 403 || error.status === 400 ? null : "Try again", kind: error.status === 403 ? "" : "bad" });
 	}
 
 	function render() {
@@ -172,13 +184,19 @@ export function figure(spec, go) {
 		width = body.clientWidth;
 		const focused = body.contains(document.activeElement) ? hosts.findIndex((host) => host.node.contains(document.activeElement)) : -1;
 		if (spec.chart) {
-			const charts = [spec.chart(rows, view, width)].flat();
+			drawn = spec.chart(rows, view, width);
+			const charts = [drawn].flat();
 			if (hosts.length !== charts.length || !body.contains(hosts[0]?.node ?? null)) {
 				hosts.length = 0;
 				for (const chart of charts) hosts.push(chartHost(chart.label ? `${of(spec.title, view)}: ${chart.label}` : of(spec.title, view), go));
 				replace(body, charts.length > 1 || charts[0]?.label ? h("div", { class: "multiples" }, charts.map((chart, i) => h("div", { class: "multiple" },
 					h("h4", null, chart.href ? h("a", { href: chart.href }, chart.label) : chart.label, chart.sub ? h("span", { class: "sub" }, chart.sub) : null), hosts[i].node)))
 					: hosts.map((host) => host.node));
+			}
+			if (drawn.columns) {
+				const grid = body.querySelector(".multiples");
+				grid.style.gridTemplateColumns = `repeat(${drawn.columns}, minmax(0, 1fr))`;
+				grid.style.columnGap = `${drawn.gap}px`;
 			}
 			charts.forEach((chart, i) => {
 				if (chart.label) chart.svg.dataset.label = chart.label;
@@ -211,22 +229,23 @@ export function figure(spec, go) {
 
 	function showTools(rows, ready) {
 		const held = tools.contains(document.activeElement) ? document.activeElement.dataset.tool : null;
-		const calls = Object.entries(spec.calls(view)).filter(([, c]) => c);
 		const twinOf = ready && spec.table && (spec.chart || spec.node);
 		if (!twinOf) twin.hidden = true;
 		replace(tools,
 			twinOf ? toggle("Table", twin, () => replace(twin, table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, ...spec.table(rows, view) }))) : null,
-			calls.map(([name, c], i) => h("a", { class: "tool", "data-tool": `csv${i}`, href: callPath(c, "csv"), download: "", rel: "external",
-				title: `CSV of report.${c.fn}` }, calls.length > 1 ? `CSV ${name}` : "CSV")),
+			made.length === 1 ? csvLink(made[0][1], "CSV") : toggle("CSV", files, () => replace(files, h("ul", null, made.map(([name, c]) => h("li", null,
+				csvLink(c, of(spec.names, view)?.[name] ?? NAMES[name] ?? name), h("span", { class: "muted" }, `report.${c.fn}`)))))),
 			ready && spec.chart ? h("button", { type: "button", class: "tool", "data-tool": "svg", onclick: saveSvg }, "SVG") : null,
 			toggle("SQL", sql, showSql));
 		if (held) tools.querySelector(`[data-tool="${held}"]`)?.focus({ preventScroll: true });
 	}
 
+	const csvLink = (c, label) => h("a", { class: "tool", "data-tool": "csv", href: callPath(c, "csv"), download: "", rel: "external" }, label);
+
 	function saveSvg() {
 		const name = `hirundo-${spec.name}-${view.period.from}-${view.period.to}.svg`;
 		saveFile(name, "image/svg+xml", standalone(hosts.map((host) => host.svg), { title: of(spec.title, view), define: of(spec.define, view, rowsOf()),
-			source: view.source(answers) }));
+			source: view.source(answers), columns: drawn?.columns, gap: drawn?.gap }));
 	}
 
 	function showSql() {

@@ -9,25 +9,25 @@ const ALIGN = { number: "num", share: "num" };
 
 /**
  * @param {object} t  {caption, columns: [{key, label, kind: number|share|day|text, cell(row) -> node, of(row) -> value, title, sort}], rows,
- *     sortable, row(row) -> attributes of the tr}
+ *     sortable, class}
  */
-export function table({ caption, columns, rows, sortable = true, row: rowAttributes = null, hideCaption = false }) {
+export function table({ caption, columns, rows, sortable = true, class: kind = null, hideCaption = false }) {
 	const value = (column, row) => (column.of ? column.of(row) : row[column.key]);
 	const body = h("tbody");
 	let sorted = { key: null, down: false };
 
 	const cell = (column, row, first) => {
 		const v = value(column, row);
-		const kind = column.kind ?? "text";
-		const inside = column.cell ? column.cell(row) : TEXT[kind](v);
-		const attributes = { class: [ALIGN[kind], column.class].filter(Boolean).join(" ") || null,
+		const as = column.kind ?? "text";
+		const inside = column.cell ? column.cell(row) : TEXT[as](v);
+		const attributes = { class: [ALIGN[as], column.class].filter(Boolean).join(" ") || null,
 			"data-value": v === null || v === undefined || typeof v === "object" ? null : v };
 		return first ? h("th", { scope: "row", ...attributes }, inside) : h("td", attributes, inside);
 	};
 	const fill = () => {
 		const column = columns.find((c) => c.key === sorted.key);
 		const list = column ? [...rows].sort((a, b) => compare(value(column, a), value(column, b)) * (sorted.down ? -1 : 1)) : rows;
-		replace(body, list.map((row) => h("tr", rowAttributes?.(row), columns.map((c, i) => cell(c, row, i === 0)))));
+		replace(body, list.map((row) => h("tr", null, columns.map((c, i) => cell(c, row, i === 0)))));
 	};
 	const heads = columns.map((column) => {
 		const th = h("th", { scope: "col", class: [ALIGN[column.kind], column.class].filter(Boolean).join(" ") || null, title: column.title });
@@ -48,7 +48,7 @@ export function table({ caption, columns, rows, sortable = true, row: rowAttribu
 	fill();
 	// Wide tables scroll by themselves, also by keyboard.
 	return h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": caption },
-		h("table", null, h("caption", { class: hideCaption ? "quiet" : null }, caption), h("thead", null, h("tr", null, heads)), body));
+		h("table", { class: kind }, h("caption", { class: hideCaption ? "quiet" : null }, caption), h("thead", null, h("tr", null, heads)), body));
 }
 
 /** What is not known comes last, in both directions it is least. */

@@ -26,10 +26,13 @@ function select(label, options, onchange) {
 /** A button and what it opens below it; Escape closes it and gives the focus back. */
 function popup(label, panelClass) {
 	const panel = h("div", { class: `popup ${panelClass}`, id: newId("popup"), hidden: true });
-	const button = h("button", { type: "button", class: "opener", "aria-expanded": "false", "aria-controls": panel.id, "aria-label": label });
+	const button = h("button", { type: "button", class: "opener", "aria-expanded": "false", "aria-controls": panel.id }, label);
 	const set = (open) => {
 		panel.hidden = !open;
 		button.setAttribute("aria-expanded", String(open));
+		// To the left of the button's right edge where it would leave the window.
+		panel.classList.remove("from-right");
+		if (open && panel.getBoundingClientRect().right > document.documentElement.clientWidth - 8) panel.classList.add("from-right");
 	};
 	const node = h("div", { class: "popup-place" }, button, panel);
 	button.addEventListener("click", () => {
@@ -55,7 +58,7 @@ export function viewBar({ change, navigate }) {
 	const measure = choice("measure", "Measure", [["packets", "Packets"], ["hosts", "Hosts"]], (v) => change({ measure: v }));
 	const scale = choice("scale", "Scale", [["linear", "Linear"], ["log", "Log"]], (v) => change({ scale: v }));
 	const cmp = select("Compare with", [["none", "nothing"], ["previous", "period before"], ["year", "year before"]], (v) => change({ cmp: v }));
-	const step = select("Step", [["auto", "by length"], ...STEPS.map((one) => [one, STEP_NAMES[one]])], (v) => change({ step: v }));
+	const step = select("Step", [["auto", "by length"], ...STEPS.map((one) => [one, one === "15min" ? STEP_NAMES[one] : one])], (v) => change({ step: v }));
 	const zone = select("Hours of", [], (v) => change({ tz: v === view.zone ? null : v }));
 	const chips = h("div", { class: "chips" });
 	const problems = h("div", { class: "problems", role: "alert", hidden: true });
@@ -111,8 +114,7 @@ export function viewBar({ change, navigate }) {
 		show(nextView, page) {
 			view = nextView;
 			const controls = { measure: true, scale: true, cmp: true, step: true, period: true, filter: true, ...page.controls };
-			replace(period.button, h("span", { class: "strong" }, formatPeriod(view.period)), h("span", { class: "muted" }, countDays(view.period)));
-			period.button.setAttribute("aria-label", `Period: ${formatPeriod(view.period)}, ${countDays(view.period)}`);
+			replace(period.button, h("span", { class: "quiet" }, "Period: "), h("span", { class: "strong" }, formatPeriod(view.period)), " ", h("span", { class: "muted" }, countDays(view.period)));
 			later.disabled = next(view.period).from > view.ctx.viewer.today;
 			earlier.disabled = Boolean(view.ctx.viewer.first_day) && previous(view.period).to < view.ctx.viewer.first_day;
 			measure.set(view.measure);
@@ -131,8 +133,7 @@ export function viewBar({ change, navigate }) {
 			note.hidden = !hourly || !view.tz || view.tz === view.zone;
 			replace(note, `Hours of charts by ${STEP_NAMES[stepOf(view)]} are those of ${view.tz} (${offsetOf(new Date(), view.tz ?? view.zone)}); days and hosts are those of the reporting zone, ${view.zone}.`);
 			const count = Object.keys(view.state.filter).length;
-			replace(filter.button, "Filter", count > 0 ? h("span", { class: "count" }, count) : null);
-			filter.button.setAttribute("aria-label", count > 0 ? `Filter: ${count} set` : "Filter");
+			replace(filter.button, "Filter", count > 0 ? [" ", h("span", { class: "count" }, count), h("span", { class: "quiet" }, " set")] : null);
 			replace(chips, filterChips(view, (values) => navigate(location.pathname + view.query({ filter: values }))));
 			chips.hidden = chips.childElementCount === 0;
 			problems.hidden = view.state.problems.length === 0;

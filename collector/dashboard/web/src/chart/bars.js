@@ -7,7 +7,7 @@ import { s } from "../dom.js";
 const ROW = 27;
 
 /**
- * @param {object[]} rows  {key, rank, label, sub, value, text (value as shown), before (value), change: rankChange(), href, tip, colour}
+ * @param {object[]} rows  {key, rank, label, sub, value, text (value as shown), share (text), before (value), change: rankChange(), href, tip, colour}
  * @param {"linear"|"log"} scale  on a logarithmic scale lengths mislead, so dots are drawn
  */
 export function bars({ width, rows, scale = "linear", unit = "", beforeName = "before" }) {
@@ -17,8 +17,11 @@ export function bars({ width, rows, scale = "linear", unit = "", beforeName = "b
 	const rankRoom = ranked ? 26 : 0;
 	const labelRoom = Math.min(width * (narrow ? 0.4 : 0.34), Math.max(60, ...rows.map((row) => textWidth(row.label, 13)
 		+ (narrow || !row.sub ? 0 : textWidth(row.sub, 12) + 8)))) + 14;
-	const valueRoom = Math.max(...rows.map((row) => textWidth(row.text, 12)), 30) + 12;
-	const changeRoom = changes ? 104 : 0;
+	// Figures stand below each other, whatever the bars do.
+	const valueRoom = Math.max(...rows.map((row) => textWidth(row.text, 12.5)), 30) + 14;
+	const shares = rows.some((row) => row.share);
+	const shareRoom = shares ? 54 : 0;
+	const changeRoom = changes ? 116 : 0;
 	const marginTop = unit ? 24 : 6;
 	const height = marginTop + rows.length * ROW + 6;
 	const x = valueScale(rows.flatMap((row) => [row.value ?? 0, row.before ?? 0]), scale);
@@ -28,7 +31,7 @@ export function bars({ width, rows, scale = "linear", unit = "", beforeName = "b
 		? [ruleY(data, { y: "y", x1: 0, x2: "value", stroke: "var(--grid)" }), ...data.map((d) => dot([d], { y: "y", x: "value", r: 4.5, fill: fill(d) }))]
 		: data.map((d) => barX([d], { y: "y", x1: 0, x2: "value", fill: fill(d), insetTop: 6, insetBottom: 6, rx2: 1 }));
 	const svg = draw({
-		width, height, marginLeft: rankRoom + labelRoom, marginRight: valueRoom + changeRoom, marginTop, marginBottom: 6,
+		width, height, marginLeft: rankRoom + labelRoom, marginRight: valueRoom + shareRoom + changeRoom + 2, marginTop, marginBottom: 6,
 		x: { ...x, ticks: undefined, nice: false, axis: null }, y: { type: "band", domain: data.map((d) => d.y), axis: null, padding: 0 },
 		marks: [...marks, tickX(data.filter((d) => d.before !== null && d.before !== undefined), { y: "y", x: "before", stroke: "var(--ink)", strokeWidth: 1.5,
 			insetTop: 4, insetBottom: 4 }), ruleX([0], { stroke: "var(--axis)" })],
@@ -46,13 +49,14 @@ export function bars({ width, rows, scale = "linear", unit = "", beforeName = "b
 		const name = s("text", { x: rankRoom, y, dy: "0.35em", class: "bar-label" }, s("tspan", { class: d.href ? "link" : null }, label.main),
 			label.sub ? s("tspan", { dx: 7, class: "sub" }, label.sub) : null);
 		group.append(d.href ? s("a", { href: d.href, tabindex: -1 }, name) : name);
-		const end = d.value === null || d.value === undefined ? left : Math.max(X(d.value), d.before !== null && d.before !== undefined && d.before > d.value
-			&& X(d.before) - X(d.value) < 8 ? X(d.before) : 0, X(d.value));
-		group.append(s("text", { x: end + 7 + (scale === "log" ? 4 : 0), y, dy: "0.35em", class: "bar-value" }, d.text));
-		if (changes && d.change) group.append(moved(d.change, width - changeRoom + 12, y));
+		const end = d.value === null || d.value === undefined ? left : X(d.value);
+		const right = width - changeRoom - shareRoom - 2;
+		group.append(s("text", { x: right, y, dy: "0.35em", class: "bar-value" }, d.text));
+		if (shares) group.append(s("text", { x: right + shareRoom, y, dy: "0.35em", class: "bar-share" }, d.share ?? ""));
+		if (changes && d.change) group.append(moved(d.change, width - changeRoom + 18, y));
 		svg.append(group);
 		points.push({ series: 0, index: d.y, x: end, y, href: d.href, colour: fill(d), head: `${d.rank ? `${d.rank}. ` : ""}${d.label}${d.sub ? `, ${d.sub}` : ""}`,
-			name: "", value: d.text, more: [d.tip, d.beforeText && `${beforeName}: ${d.beforeText}`, d.change?.text].filter(Boolean).join(" · ") });
+			name: "", value: d.share ? `${d.text} (${d.share})` : d.text, more: [d.tip, d.beforeText && `${beforeName}: ${d.beforeText}`, d.change?.text].filter(Boolean).join(" · ") });
 	}
 	return { svg, points, kind: "bars", vertical: true };
 }
@@ -75,5 +79,5 @@ const SIGNS = { up: "▲", down: "▼", same: "=", new: "●", unknown: "" };
 function moved(change, x, y) {
 	return s("text", { x, y, dy: "0.35em", class: `change ${change.kind}` },
 		s("tspan", { class: "sign" }, `${SIGNS[change.kind]}${change.by ? ` ${change.by}` : ""}`),
-		s("tspan", { x: change.kind === "unknown" ? x : x + 30 }, change.kind === "new" ? "new" : change.kind === "unknown" ? "no data" : change.text));
+		s("tspan", { x: change.kind === "unknown" ? x : x + 38 }, change.kind === "new" ? "new" : change.kind === "unknown" ? "no data" : change.text));
 }

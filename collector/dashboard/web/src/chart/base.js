@@ -40,10 +40,14 @@ export function valueScale(values, kind, count = 5) {
 	const every = Math.max(1, Math.ceil((most - least) / count));
 	const ticks = [0];
 	for (let e = least; e <= Math.max(most, least + 1); e += every) ticks.push(10 ** e);
-	return { type: "symlog", constant: 10 ** least, domain: [0, Math.max(max, 10 ** (least + 1))], ticks };
+	const top = Math.max(max, 10 ** (least + 1));
+	return { type: "symlog", constant: 10 ** least, domain: [0, top], ticks: ticks.filter((v) => v <= top) };
 }
 
 export const tickText = (v) => short(v);
 
 /** About how wide a text is, in pixels: only to leave room for it. */
 export const textWidth = (text, size = 12) => [...String(text)].reduce((w, c) => w + (/[A-Z0-9MW@%]/.test(c) ? 0.66 : /[\sil.,:'|/1]/.test(c) ? 0.34 : 0.56), 0) * size;
+
+/** How high a chart may be: on paper pages are short. */
+export const heightFor = (width, wanted) => (document.documentElement.classList.contains("printing") ? Math.min(wanted, 210) : width < 460 ? Math.min(wanted, 240) : wanted);

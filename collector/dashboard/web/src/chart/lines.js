@@ -13,23 +13,22 @@ import { s } from "../dom.js";
  * @param {string} unit  what is counted, above the axis
  * @param {function} say  value -> text
  * @param {object} ticks  {values: Date[], format} for the axis; without: days
- * @param {number} max  top of the scale, for small multiples that share it
- * @param {boolean} area  fills below the line
+ * @param {number[]} all  values that the scale must hold, too: of small multiples that share it
  * @return {{svg, points}} points: where keys and pointer may go, by series and step
  */
-export function lines({ width, height, xs, xTexts, series, scale = "linear", unit = "", say, ticks = null, max = null, labels = true,
+export function lines({ width, height, xs, xTexts, series, scale = "linear", unit = "", say, ticks = null, all = [], labels = true,
 	beforeName = "before", interval = null }) {
 	const narrow = width < 460;
 	const room = labels ? Math.min(narrow ? 96 : 170, Math.max(...series.map((one) => textWidth(one.name, 12) + 14), 20)) : 8;
-	const values = series.flatMap((one) => [...one.values, ...(one.before ?? []), ...(one.high ?? [])]).filter((v) => v !== null && v !== undefined);
-	if (max !== null) values.push(max);
+	const values = series.flatMap((one) => [...one.values, ...(one.before ?? []), ...(one.high ?? [])]).concat(all)
+		.filter((v) => v !== null && v !== undefined);
 	const y = valueScale(values, scale, height < 150 ? 3 : 5);
 	const yTicks = y.ticks;
 	const marginLeft = 14 + Math.max(18, ...[y.domain[1], y.domain[1] / 2].map((v) => textWidth(tickText(v), 11)));
 	const marks = [
 		gridY({ ticks: yTicks, stroke: "var(--grid)", strokeOpacity: 1 }),
 		axisY({ ticks: yTicks, tickFormat: tickText, tickSize: 0, label: null, fill: "var(--muted)", fontSize: 11, tickPadding: 6 }),
-		axisX({ ticks: ticks ? ticks.values : Math.max(2, Math.floor((width - marginLeft - room) / (narrow ? 70 : 90))),
+		axisX({ ticks: ticks ? ticks.values : Math.max(2, Math.floor((width - marginLeft - room) / (narrow ? 48 : 90))),
 			...(ticks && { tickFormat: ticks.format }), tickSize: 4, label: null, stroke: "var(--axis)", fill: "var(--muted)", fontSize: 11 }),
 		ruleY([0], { stroke: "var(--axis)" }),
 	];

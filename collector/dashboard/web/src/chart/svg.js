@@ -5,9 +5,9 @@ import { textWidth } from "./base.js";
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif";
 const NAMES = ["ink", "muted", "grid", "axis", "paper", "gap", "gap-line", "heat", "on-heat", "up", "down", "accent", ...Array.from({ length: 7 }, (_, i) => `s${i + 1}`)];
 /** Of chart.css, what a chart outside of the page needs. */
-const RULES = `text{font-family:${FONT};font-size:12px;fill:#1b2430}
-.unit,.rank,.column,.sub,.gap-text,.note{font-size:11px;fill:var(--muted)} .series{font-weight:600;fill:inherit} .title{font-size:15px;font-weight:650}
-.bar-label{font-size:13px} .bar-value{font-weight:600} .in-cell{font-size:11px} .in-cell.strong{fill:var(--on-heat)} .change{font-size:11.5px;fill:var(--muted)}
+const RULES = `text{font-family:${FONT};font-size:12px}
+.unit,.rank,.column,.sub,.gap-text,.note{font-size:11px;fill:var(--muted)} .series{font-weight:600} .title{font-size:15px;font-weight:650}
+.bar-label{font-size:13px} .bar-value{font-weight:600;text-anchor:end} .bar-share{fill:var(--muted);text-anchor:end} .bar-label,.change,.unit,.series{text-anchor:start} .in-cell{font-size:11px} .in-cell.strong{fill:var(--on-heat)} .change{font-size:11.5px;fill:var(--muted)}
 .change.up .sign{fill:var(--up)} .change.down .sign{fill:var(--down)} .row-line{stroke:var(--grid)} .leader{fill:none;stroke-width:.75;opacity:.6}
 .marked{fill:none;stroke:var(--accent);stroke-width:1.5} .cell-ground{fill:var(--grid);fill-opacity:.5}`;
 
@@ -22,9 +22,45 @@ export function wrap(text, width, size) {
 	return out;
 }
 
-/** @return {string} the file */
-export function standalone(svgs, { title, define, source }) {
-	const list = [svgs].flat();
+/**
+ * @param {SVGSVGElement[]} svgs  small multiples have a label in dataset.label, and stand in columns
+ * @return {string} the file
+ */
+export function standalone(svgs, { title, define, source, columns = 1, gap = 0 }) {
+	const colours = lightColours();
+	const sizes = svgs.map((svg) => ({ width: Number(svg.getAttribute("width")), height: Number(svg.getAttribute("height")) + (svg.dataset.label ? 18 : 0) }));
+	const cell = Math.max(...sizes.map((size) => size.width));
+	const width = Math.max(320, columns * cell + (columns - 1) * gap);
+	const lines = wrap(define, width, 11);
+	const notes = wrap(source, width, 11);
+	const top = 28 + lines.length * 15 + 8;
+	const line = Math.max(...sizes.map((size) => size.height)) + 12;
+	const parts = [s("text", { class: "title", x: 0, y: 16 }, title), ...lines.map((words, i) => s("text", { class: "note", x: 0, y: 34 + i * 15 }, words))];
+	svgs.forEach((svg, i) => {
+		const [x, y] = [(i % columns) * (cell + gap), top + Math.floor(i / columns) * line];
+		const copy = svg.cloneNode(true);
+		copy.querySelectorAll(".cursor").forEach((node) => node.remove());
+		copy.querySelectorAll("a").forEach((a) => a.replaceWith(...a.childNodes));
+		const { label } = svg.dataset;
+		if (label) parts.push(s("text", { x, y: y + 12, "font-weight": 600 }, label));
+		const place = s("g", { transform: `translate(${x},${y + (label ? 18 : 0)})`, "font-size": 11, "text-anchor": copy.getAttribute("text-anchor") });
+		place.append(...copy.childNodes);
+		parts.push(place);
+	});
+	const bottom = top + Math.ceil(svgs.length / columns) * line;
+	const height = bottom + notes.length * 15;
+	const pad = 16;
+	const box = { x: -pad, y: -pad, width: width + 2 * pad, height: height + 2 * pad };
+	const root = s("svg", { xmlns: "http://www.w3.org/2000/svg", width: box.width, height: box.height, viewBox: `${box.x} ${box.y} ${box.width} ${box.height}`, role: "img",
+		fill: "var(--ink)", color: "var(--ink)" },
+	s("title", null, title), s("desc", null, `${define} ${source}`), s("style", null, RULES), s("rect", { ...box, fill: "#fff" }), parts,
+	notes.map((words, i) => s("text", { class: "note", x: 0, y: bottom + 12 + i * 15 }, words)));
+	// No variables in the file: not every program that opens it knows them.
+	const text = new XMLSerializer().serializeToString(root);
+	return `<?xml version="1.0" encoding="UTF-8"?>\n${text.replace(/var\(--([a-z0-9-]+)\)/g, (all, name) => colours.get(name) || "#18212c")}\n`;
+}
+
+function lightColours() {
 	const probe = document.createElement("div");
 	probe.dataset.theme = "light";
 	probe.hidden = true;
@@ -32,33 +68,5 @@ export function standalone(svgs, { title, define, source }) {
 	const style = getComputedStyle(probe);
 	const colours = new Map(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 	probe.remove();
-	const width = Math.max(...list.map((svg) => Number(svg.getAttribute("width"))), 320);
-	const lines = [...wrap(define, width, 11)];
-	const notes = wrap(source, width, 11);
-	let y = 28 + lines.length * 15 + 8;
-	const head = [s("text", { class: "title", x: 0, y: 16 }, title), ...lines.map((line, i) => s("text", { class: "note", x: 0, y: 34 + i * 15 }, line))];
-	const bodies = list.map((svg) => {
-		const copy = svg.cloneNode(true);
-		copy.querySelectorAll(".cursor").forEach((node) => node.remove());
-		copy.querySelectorAll("a").forEach((a) => a.replaceWith(...a.childNodes));
-		const label = svg.dataset.label;
-		if (label) {
-			head.push(s("text", { x: 0, y: y + 12, "font-weight": 600 }, label));
-			y += 18;
-		}
-		const place = s("g", { transform: `translate(0,${y})`, "font-family": FONT, "font-size": 11, "text-anchor": copy.getAttribute("text-anchor") });
-		place.append(...copy.childNodes);
-		y += Number(svg.getAttribute("height")) + 8;
-		return place;
-	});
-	const height = y + 12 + notes.length * 15;
-	const pad = 16;
-	const root = s("svg", { xmlns: "http://www.w3.org/2000/svg", width: width + 2 * pad, height: height + 2 * pad,
-		viewBox: `${-pad} ${-pad} ${width + 2 * pad} ${height + 2 * pad}`, role: "img" },
-	s("title", null, title), s("desc", null, `${define} ${source}`), s("style", null, RULES),
-	s("rect", { x: -pad, y: -pad, width: width + 2 * pad, height: height + 2 * pad, fill: "#fff" }), head, bodies,
-	notes.map((line, i) => s("text", { class: "note", x: 0, y: y + 12 + i * 15 }, line)));
-	// No variables in the file: not every program that opens it knows them.
-	const text = new XMLSerializer().serializeToString(root);
-	return `<?xml version="1.0" encoding="UTF-8"?>\n${text.replace(/var\(--([a-z0-9-]+)\)/g, (all, name) => colours.get(name) || "#1b2430")}\n`;
+	return colours;
 }
