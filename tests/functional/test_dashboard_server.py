@@ -35,7 +35,9 @@ def start(installation):
     def start(**options) -> Dashboard:
         dashboard = Dashboard(installation.folder, installation.dsn("hirundo_dashboard"), **options)
         installation.processes.append(dashboard)
-        return dashboard.start().ready()
+        dashboard.start().ready()
+        until(lambda: dashboard.get("/healthz").status == 200)  # it is ready before the database is
+        return dashboard
     return start
 
 
