@@ -36,8 +36,8 @@ export async function navigation(page, { path, region }) {
 /** Each choice is in the address, and the address alone brings it back in another window. */
 export async function address(page, { path }, { context }) {
 	await open(page, path);
-	await page.locator("fieldset.choice input[value=hosts]").check({ force: true });
-	await page.locator("fieldset.choice input[value=log]").check({ force: true });
+	await page.locator("fieldset.choice label", { hasText: "Hosts" }).click();
+	await page.locator("fieldset.choice label", { hasText: "Log" }).click();
 	await page.getByLabel("Compare with").selectOption("year");
 	await page.getByLabel("Step", { exact: true }).selectOption("week");
 	await settled(page);
