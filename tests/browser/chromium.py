@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 EXECUTABLE = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -24,6 +25,14 @@ def install(folder: pathlib.Path) -> pathlib.Path:
             assert run.returncode == 0, f"npm ci: {run.stdout}{run.stderr}"
             done.write_bytes(wanted)
     return folder
+
+
+def wait_for(flag: pathlib.Path) -> None:
+    """Until a step has come so far that it makes this file."""
+    end = time.monotonic() + 90
+    while not flag.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 class Browser:

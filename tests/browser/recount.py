@@ -27,6 +27,7 @@ class Call:
         self.step = query.get("step")
         self.rank_by = query.get("rank_by", "packets")
         self.by = query.get("by", "asn")
+        self.src = query.get("src")
         self.min_hosts = int(query.get("min_hosts", 1))
 
     def values(self, key: str) -> list | None:
@@ -276,6 +277,29 @@ class Recount:
                     " coalesce(sum(packets) FILTER (WHERE verdict = 'undetermined'), 0)::bigint"
                     " FROM hirundo.verdict WHERE day BETWEEN %s AND %s GROUP BY 1", (call.first, call.last))}
 
+    def spoof_verdict(self, call):
+        """Sources by their packets of each verdict."""
+        if {*call.filter} - {"src_region", "sources"}:
+            return None
+        return {(src,): {"packets_genuine": genuine, "packets_spoofed": spoofed, "packets_undetermined": other}
+                for src, genuine, spoofed, other in self.c.execute(
+                    "SELECT host(src), coalesce(sum(packets) FILTER (WHERE verdict = 'genuine'), 0)::bigint,"
+                    " coalesce(sum(packets) FILTER (WHERE verdict = 'spoofed'), 0)::bigint,"
+                    " coalesce(sum(packets) FILTER (WHERE verdict = 'undetermined'), 0)::bigint FROM hirundo.verdict"
+                    " WHERE day BETWEEN %s AND %s AND (%s::text[] IS NULL OR coalesce(src_region, 'ZZ') = ANY (%s))"
+                    " AND (%s::text[] IS NULL OR host(src) = ANY (%s)) GROUP BY 1",
+                    (call.first, call.last, *(value for key in ("src_region", "sources") for value in [call.values(key)] * 2)))}
+
+    def verdict_changes(self, call):
+        rows = self.spoof_verdict(call)
+        return rows and {key: row for key, row in rows.items() if row["packets_genuine"] and row["packets_spoofed"]}
+
+    def source(self, call):
+        """All its packets on each day, at each region's sensors."""
+        return {(day, region): {"packets": packets} for day, region, packets in self.c.execute(
+            "SELECT s.day, i.region, sum(s.packets)::bigint FROM hirundo.ttl_day s JOIN hirundo.sensor i USING (sensor_id)"
+            " WHERE s.src = %s AND s.day BETWEEN %s AND %s GROUP BY 1, 2", (call.src, call.first, call.last))}
+
     def ttl_by_region(self, call):
         if {*call.filter} - {"sensors", "sensor_region", "grp", "home", "src_region", "sources"}:
             return None
@@ -361,10 +385,11 @@ KEY = {"top_services": ("service",), "top_source_regions": ("region",), "top_net
        "hosts_per_day": ("day", "service"), "mirai_hosts": ("day", "region"), "activity_calendar": ("day",),
        "packets_per_sensor_day": ("step_start", "grp"), "coverage": ("step_start", "sensor"),
        "top_services_by_sensor": ("sensor", "service"), "common_services": ("service",), "ack_organizations": ("organization", "kind"),
+       "spoof_verdict": ("src",), "verdict_changes": ("src",), "source": ("day", "sensor_region"),
        "spoof_campaigns": ("day", "campaign"), "verdict_share": ("step_start",), "ttl_by_region": ("sensor_region", "initial_ttl")}
 # These tell all that there is.
 WHOLE = {"ack_packets", "hosts_per_day", "activity_calendar", "coverage", "packets_per_sensor_day", "spoof_campaigns", "ttl_by_region",
-         "verdict_share"}
+         "verdict_share", "source"}
 # Nothing came, or nothing is known: both may be left out of a recount.
 NOTHING = (None, 0, False)
 
@@ -378,6 +403,8 @@ def check(recount: Recount, href: str, rows: list[dict]) -> int | None:
     if want is None:
         return None
     compared = 0
+    if call.function == "source":
+        rows = added(rows)
     for row in rows:
         key = tuple(plain(name, row[name], recount, call) for name in KEY[call.function])
         if call.function == "ttl_by_region" and key[0] is None:
@@ -398,6 +425,14 @@ def check(recount: Recount, href: str, rows: list[dict]) -> int | None:
     elif call.function in ("top_services", "top_source_regions", "top_networks"):
         assert len(rows) == min(call.n or 10, len(want)), f"{href}: {len(rows)} rows"
     return compared
+
+
+def added(rows: list[dict]) -> list[dict]:
+    """Sensors and tracks of a day and region in one row."""
+    sums: dict = collections.Counter()
+    for row in rows:
+        sums[row["day"], row["sensor_region"]] += row["packets"]
+    return [{"day": day, "sensor_region": region, "packets": packets} for (day, region), packets in sums.items()]
 
 
 def plain(name: str, value, recount: Recount, call: Call):

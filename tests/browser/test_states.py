@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from browser.chromium import wait_for
 from browser.sites import MONTH, PAGES, at
 from harness.dashboard import Dashboard
 
@@ -77,17 +78,17 @@ def test_no_data_yet(browser, new, name):
     assert {one["state"] for one in seen.values()} <= {"empty", "ready"}, seen
 
 
-def test_database_away(browser, new, installation):
+def test_database_away(browser, new, installation, tmp_path):
     """Nobody loads anew: the page says that the database is away, keeps what it shows, and goes on."""
     def interrupt() -> None:
-        time.sleep(3)
+        wait_for(tmp_path / "open")
         installation.server.query(f"ALTER DATABASE {installation.dbname} ALLOW_CONNECTIONS false", dbname="postgres")
         installation.server.terminate_backends(installation.dbname)
         time.sleep(4)
         installation.server.query(f"ALTER DATABASE {installation.dbname} ALLOW_CONNECTIONS true", dbname="postgres")
     thread = threading.Thread(target=interrupt)
     thread.start()
-    seen = browser(new, "states.away", path="/", seconds=60, expected=UNAVAILABLE)
+    seen = browser(new, "states.away", path="/", seconds=60, flag=str(tmp_path / "open"), expected=UNAVAILABLE)
     thread.join()
     assert "as of" in seen["words"]
     assert {name: one["state"] for name, one in seen["after"].items()} == {name: one["state"] for name, one in seen["before"].items()}

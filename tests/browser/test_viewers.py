@@ -17,7 +17,7 @@ CALLS = [
     ("source_region_trend", {**PERIOD, "step": "week"}), ("packets_per_sensor_day", {**PERIOD, "step": "day"}), ("mirai_hosts", PERIOD),
     ("ack_packets", {**PERIOD, "step": "day"}), ("ack_organizations", PERIOD), ("hosts_per_day", {**PERIOD, "filter": {"services": ["23/TCP"]}}),
     ("top_networks", PERIOD), ("top_networks", {**PERIOD, "by": "prefix"}), ("activity_calendar", PERIOD), ("ttl_by_region", PERIOD),
-    ("spoof_verdict", {**PERIOD, "n": 50}), ("spoof_campaigns", PERIOD), ("verdict_share", {**PERIOD, "step": "day"}),
+    ("spoof_verdict", {**PERIOD, "n": 50}), ("verdict_changes", {**PERIOD, "n": 50}), ("publications", {}), ("spoof_campaigns", PERIOD), ("verdict_share", {**PERIOD, "step": "day"}),
     ("response_sources_called_spoofed", PERIOD), ("payload_samples", {**PERIOD, "n": 50}), ("source", {**PERIOD, "src": "20.3.0.10"}),
     ("notification", {**PERIOD, "n": 50}), ("notification_excluded", PERIOD), ("coverage", {**PERIOD, "step": "day"}),
 ]

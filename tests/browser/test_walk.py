@@ -1,12 +1,12 @@
 """What people do with pages: go about, share addresses, use the keyboard, save files, and see newer data come."""
 import datetime
 import threading
-import time
 import urllib.parse
 import xml.etree.ElementTree
 
 import pytest
 
+from browser.chromium import wait_for
 from browser.seeding import ZONE
 from browser.sites import DAY, MONTH, PAGES, TODAY, at
 from harness.rollups import catch_up
@@ -78,13 +78,13 @@ def test_files(browser, base, dashboard, name):
         assert not seen["variables"] and not seen["links"], f"{entry['name']} does not stand alone"
 
 
-def test_newer_data_come_by_themselves(browser, base, seeded):
+def test_newer_data_come_by_themselves(browser, base, seeded, tmp_path):
     """Packets that the collector receives while somebody looks at today's services."""
     with seeded.connect() as c:
         total = c.execute("SELECT coalesce(sum(packets), 0) FROM hirundo.service_day WHERE day = %s AND service = '23/TCP'", (TODAY,)).fetchone()[0]
 
     def receive() -> None:
-        time.sleep(2)
+        wait_for(tmp_path / "open")
         now = datetime.datetime.now(datetime.timezone.utc)
         with seeded.connect() as c:
             with c.transaction():
@@ -106,7 +106,7 @@ def test_newer_data_come_by_themselves(browser, base, seeded):
 
     thread = threading.Thread(target=receive)
     thread.start()
-    seen = browser(base, "walk.live", path=f"/?from={TODAY}&to={TODAY}", figure="top-services", key=1, column=3)
+    seen = browser(base, "walk.live", path=f"/?from={TODAY}&to={TODAY}", figure="top-services", key=1, column=3, flag=str(tmp_path / "open"))
     thread.join()
     with seeded.connect() as c:
         after = c.execute("SELECT sum(packets) FROM hirundo.service_day WHERE day = %s AND service = '23/TCP'", (TODAY,)).fetchone()[0]

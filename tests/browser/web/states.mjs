@@ -1,5 +1,6 @@
 // What figures say while they load, when there is nothing, when it went wrong, and when it is over.
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { open, settled } from "./look.mjs";
 
 const states = (page) => page.evaluate(() => Object.fromEntries([...document.querySelectorAll("[data-figure]:not([hidden])")].map((f) => [f.dataset.figure,
@@ -36,9 +37,10 @@ export async function cancel(page, { path, figure }) {
 }
 
 /** The database goes away and comes back: the page says so, and recovers by itself. */
-export async function away(page, { path, seconds }) {
+export async function away(page, { path, seconds, flag }) {
 	await open(page, path);
 	const before = await states(page);
+	await writeFile(flag, ""); // now
 	const told = page.locator(".offline:visible");
 	const poll = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
 	const deadline = Date.now() + seconds * 1000;

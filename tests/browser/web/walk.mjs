@@ -1,6 +1,6 @@
 // What a person does: goes from page to page, back and forward, by keyboard alone, saves files, shares an address.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { open, settled } from "./look.mjs";
 
 const query = (page) => new URL(page.url()).searchParams;
@@ -36,8 +36,8 @@ export async function navigation(page, { path, region }) {
 /** Each choice is in the address, and the address alone brings it back in another window. */
 export async function address(page, { path }, { context }) {
 	await open(page, path);
-	await page.locator("fieldset.choice input[value=hosts]").check({ force: true });
-	await page.locator("fieldset.choice input[value=log]").check({ force: true });
+	await page.locator("fieldset.choice label", { hasText: "Hosts" }).click();
+	await page.locator("fieldset.choice label", { hasText: "Log" }).click();
 	await page.getByLabel("Compare with").selectOption("year");
 	await page.getByLabel("Step", { exact: true }).selectOption("week");
 	await settled(page);
@@ -194,7 +194,7 @@ export async function drawn(page, { drawing }) {
 }
 
 /** What came in shows by itself: no reload, and whoever reads on is not moved. */
-export async function live(page, { path, figure, key, column }) {
+export async function live(page, { path, figure, key, column, flag }) {
 	await open(page, path);
 	const shown = page.locator(`[data-figure="${figure}"]`);
 	const button = shown.locator("button[data-tool=table]");
@@ -202,6 +202,7 @@ export async function live(page, { path, figure, key, column }) {
 	await page.evaluate(() => { globalThis.marked = true; scrollTo(0, 300); });
 	const values = () => shown.locator("tbody tr").evaluateAll((rows, [k, i]) => Object.fromEntries(rows.map((row) => [row.children[k].dataset.value, Number(row.children[i].dataset.value)])), [key, column]);
 	const before = { values: await values(), asOf: await page.locator(".as-of").textContent(), scroll: await page.evaluate(() => scrollY) };
+	await writeFile(flag, ""); // now
 	// It asks every half minute, and when it comes into sight again: so it need not be waited for.
 	const deadline = Date.now() + 30000;
 	let after = before.values;

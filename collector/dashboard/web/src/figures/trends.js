@@ -1,9 +1,10 @@
 // Series over time: services, source regions, means by group, ACKs. Lines stop where nobody listened.
 import { stepOf, timeAxis } from "../axis.js";
+import { bars } from "../chart/bars.js";
 import { heightFor } from "../chart/base.js";
 import { lines } from "../chart/lines.js";
 import { pivot } from "../chart/series.js";
-import { STEP_NAMES, number } from "../format.js";
+import { STEP_NAMES, change, number } from "../format.js";
 import { serviceToPath } from "../state.js";
 
 const MEAN = "packets_per_address_day";
@@ -121,6 +122,24 @@ export const meanPackets = ({ groups = ["domestic", "overseas"], plotHeight = 28
 			{ key: "packets", label: "Packets", kind: "number" },
 		] };
 	},
+	...more,
+});
+
+/** R7, R8: months as bars, the tick on each is the same month a year before. */
+export const monthlyMeans = ({ ...more } = {}) => ({
+	name: "monthly-means", title: "Packets a day per sensor address, by month", span: 12, height: 220,
+	define: "Packets of all sensors of a group divided by its covered address-days, by month. Tick: the same month a year before; beside it, the change.",
+	calls: (view) => ({ now: { fn: "packets_per_sensor_day", period: view.period, filter: view.with({}), step: "month" } }),
+	empty: ({ now }) => (now.every((row) => row.mean_packets === null) ? "No sensor listened in this period." : null),
+	chart({ now }, view, width) {
+		const axis = timeAxis(now, view, "month");
+		const at = new Map(axis.keys.map((k, i) => [k, axis.texts[i]]));
+		return bars({ width, scale: view.scale, unit: "packets a day per sensor address", beforeName: "a year before", rows: [...now].sort((a, b) => a.grp.localeCompare(b.grp) || axis.of(a).localeCompare(axis.of(b))).map((row) => ({
+			key: `${row.grp} ${row.step_start}`, label: GROUPS[row.grp], sub: at.get(axis.of(row)) ?? row.step_start, value: row.mean_packets, text: row.mean_packets === null ? "no coverage" : number(row.mean_packets),
+			share: change(row.mean_packets, row.mean_year_before), before: row.mean_year_before, beforeText: number(row.mean_year_before), colour: row.grp === "overseas" ? "var(--s2)" : "var(--s1)",
+			tip: row.mean_same_sensors === null ? null : `sensors in both years: ${number(row.mean_same_sensors)}, before ${number(row.mean_year_before_same_sensors)}` })) });
+	},
+	table: meanPackets().table,
 	...more,
 });
 

@@ -1,12 +1,12 @@
 // The quarterly report: tables and figures of TSUBAME's quarterly and Overflow reports, on one page that prints.
-import { monthOf, next, previous, quarterPeriod } from "../days.js";
+import { next, previous, quarterPeriod } from "../days.js";
 import { h } from "../dom.js";
 import { countDays, formatDay } from "../format.js";
 import { publications } from "../figures/publication.js";
 import { ackOrganizations, servicesRanked, sourceRegionsRanked } from "../figures/rankings.js";
 import { commonServices, coverage, sensorMatrix } from "../figures/sensors.js";
 import { scoped } from "../figures/scoped.js";
-import { ackTrend, meanPackets, miraiHosts, regionTrend, serviceTrend } from "../figures/trends.js";
+import { ackTrend, miraiHosts, monthlyMeans, regionTrend, serviceTrend } from "../figures/trends.js";
 import { campaigns, ttlMatrix, verdictShare } from "../figures/verdicts.js";
 
 const nameOf = (period) => `${period.from.slice(0, 4)}Q${(Number(period.from.slice(5, 7)) + 2) / 3}`;
@@ -45,10 +45,8 @@ export const quarter = {
 		page.section(null);
 		page.figure(publications({ name: `${year}Q${n}` }));
 
-		page.section("How much", "Packets for each address that listens; thin, the same month a year before.");
-		const year = { from: monthOf(period.to, -11), to: period.to };
-		page.figure(numbered(scoped(meanPackets({ span: 12, plotHeight: 260 }), (view) => ({ ...view.vary({ step: "month", cmp: "none" }), period: year })),
-			"Packets a day per sensor address, domestic and overseas, month by month", { name: "quarter-mean" }));
+		page.section("How much", "Packets for each address that listens, against the same month a year before.");
+		put(monthlyMeans(), "Packets a day per sensor address, domestic and overseas, month by month, and a year before", { name: "quarter-mean", choices: { step: "month" } });
 
 		page.section("Services");
 		put(servicesRanked({ span: 6, n: 5, height: 190 }), "Services at domestic sensors, TCP and UDP ports, first five", { name: "quarter-services", filter: ports, asTable: true });
