@@ -4,8 +4,8 @@
  * from ingest. A step needs less for a row the more rows it has: between steps it rests, three
  * times as long as the step took, but they begin at most 12 s apart, and where marks older than
  * 15 s are left over there is no rest, because rollups are to be fresh. Where a step fails, each
- * sensor has its own for 10 minutes, so that one does not stop the others. Several collectors may do
- * so at once: the database keeps them apart.
+ * sensor has its own for 10 minutes, so that one does not stop the others. Several collectors may
+ * do so at once: the database keeps them apart.
  */
 #ifndef HIRUNDO_COLLECTOR_ROLLUP_H
 #define HIRUNDO_COLLECTOR_ROLLUP_H

@@ -297,6 +297,11 @@ BEGIN
                 EXECUTE format('ALTER TABLE hirundo.%I ATTACH PARTITION hirundo.%I FOR VALUES FROM (%L) TO (%L)',
                     parent, partition, to_char(month, 'YYYY-MM-DD'),
                     to_char(month + interval '1 month', 'YYYY-MM-DD'));
+                -- Most rows are changed again within the day: new versions fit in beside the old ones, no index has to
+                -- be told.
+                IF parent IN ('ttl_day', 'source_day', 'service_day') THEN
+                    EXECUTE format('ALTER TABLE hirundo.%I SET (fillfactor = 80)', partition);
+                END IF;
             EXCEPTION WHEN duplicate_table THEN
                 NULL; -- another step made it while we waited
             END;
