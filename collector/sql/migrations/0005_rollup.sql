@@ -97,9 +97,10 @@ CREATE FUNCTION hirundo.rollup_service_order(sensor_id int, protocol smallint, d
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (sensor_id::bigint << 32) + (CASE WHEN dst_port > 9999 THEN dst_port * 8 + 5
     WHEN dst_port > 999 THEN dst_port * 80 + 4 WHEN dst_port > 99 THEN dst_port * 800 + 3
-    WHEN dst_port > 9 THEN dst_port * 8000 + 2 ELSE coalesce(dst_port * 80000 + 1, 1048576) END << 8) + coalesce(protocol, 255);
+    WHEN dst_port > 9 THEN dst_port * 8000 + 2 ELSE coalesce(dst_port * 80000 + 1, 1048576) END << 8)
+    + coalesce(protocol, 255);
 COMMENT ON FUNCTION hirundo.rollup_service_order IS
-    'Orders by sensor and service() of TCP and UDP, as texts are: 1, 10, 11, 2 (digits to the left, then their number).';
+    'Orders by sensor and service() of TCP and UDP, as texts are: 1, 10, 11, 2 (digits to the left, then how many).';
 
 -- Days.
 
@@ -448,9 +449,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.rollup_merge IS
-    'Part of rollup(): adds rows of sensors in these times (upper bounds belong to them), written by these transactions '
-    '(NULL: by any), to the rollups; to those of days only for rows of these reporting days (NULL: of any). Nothing is '
-    'added unless each sensor has as many as expected (NULL: whatever there is). Returns how many each has; none: no row.';
+    'Part of rollup(): adds rows of sensors in these times (upper bounds belong to them), written by these '
+    'transactions (NULL: by any), to the rollups; to those of days only for rows of these reporting days (NULL: of '
+    'any). Nothing is added unless each sensor has as many as expected (NULL: whatever there is). Returns how many each'
+    ' has; none: no row.';
 
 CREATE FUNCTION hirundo.rollup_coverage(p_sensor_id int, p_from timestamptz, p_to timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -724,12 +726,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.rollup IS
-    'One step: takes marks of these sensors (NULL: of all), those that wait longest, of one reporting day and about this '
-    'many rows, and brings the rollups up to them. Several sensors at once, because their rows lie side by side: they '
-    'are read once, and who held a source is looked up once. Needs REPEATABLE READ and a lock on observation taken '
-    'before the snapshot (so that no day is dropped behind it). Returns, for each sensor, the marks, the rows read, days '
-    'counted anew, rows that could not be rolled up (rollup_gap); no row of sensors that have no marks or that another '
-    'step is at. SQLSTATE 40001: try again.';
+    'One step: takes marks of these sensors (NULL: of all), those that wait longest, of one reporting day and about '
+    'this many rows, and brings the rollups up to them. Several sensors at once, because their rows lie side by side: '
+    'they are read once, and who held a source is looked up once. On Citus one sensor at a time. Needs REPEATABLE READ '
+    'and a lock on observation taken before the snapshot (so that no day is dropped behind it). Returns, for each '
+    'sensor, the marks, the rows read, days counted anew, rows that could not be rolled up (rollup_gap); no row of '
+    'sensors that have no marks or that another step is at. SQLSTATE 40001: try again.';
 
 -- Retention.
 
