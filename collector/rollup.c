@@ -9,14 +9,21 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/** Between rounds, when nothing was left. */
+/** From a step to the next, begin to begin: so many times what the step took, for the more rows
+ * meet in a step, the more of them become one, ... */
+#define ROUND_TIMES 4u
+/** ... at least this, ... */
 #define ROUND_MS 3000u
+/** ... and at most this: rollups are to be as fresh as 60 s, and the step takes its time, too. */
+#define ROUND_MAX_MS 12000u
 /** After a round in which a step failed. */
 #define RETRY_MS 10000u
-/** The pause behind a step is at most this. */
+/** The pause behind a step that left marks is at most this. */
 #define REST_MAX_MS 30000u
-/** Further behind, no step waits: rollups are to be as fresh as 60 s. */
+/** Further behind, there is no such pause. */
 #define BEHIND_S 15.0
+/** So long each sensor has steps of its own after a step of all failed: only its own fails then. */
+#define APART_US (600 * US_PER_S)
 /** How often old months are looked for. */
 #define RETENTION_US (3600 * US_PER_S)
 
@@ -33,7 +40,8 @@ struct rollup {
 	uv_timer_t timer;
 	void (*next)(struct rollup *r); /* what the timer starts */
 	int32_t *sensors; /* of this round */
-	size_t sensors_n, at;
+	size_t sensors_n, at; /* at: only where each has steps of its own */
+	int64_t apart_us; /* until when, monotonic */
 	int64_t begun_us; /* of the step, monotonic */
 	int64_t retention_us; /* when old months were dropped last, monotonic; 0 = never */
 	bool failed;
@@ -50,6 +58,7 @@ static const char list_sql[] =
 	" FROM hirundo.dirty_mark m LEFT JOIN hirundo.ingest_batch b USING (sensor_id, epoch, seq)"
 	" GROUP BY m.sensor_id ORDER BY min(b.received_at)";
 
+static void list(struct rollup *r);
 static void on_list(void *arg, const struct pg_outcome *o);
 static void on_step(void *arg, const struct pg_outcome *o);
 
@@ -83,12 +92,6 @@ static void note_failure(struct rollup *r, const char *what, const struct pg_out
 
 /* Rounds. */
 
-static void list(struct rollup *r)
-{
-	r->failed = false;
-	pg_query(r->pg, list_sql, on_list, r);
-}
-
 static void on_retention(void *arg, const struct pg_outcome *o)
 {
 	struct rollup *r = arg;
@@ -97,39 +100,42 @@ static void on_retention(void *arg, const struct pg_outcome *o)
 		return; /* on_up starts anew */
 	if (o->failure != PG_FAILURE_NONE)
 		note_failure(r, "retention", o);
-	later(r, list, ROUND_MS);
+	later(r, list, 0);
 }
 
-static void end_round(struct rollup *r)
+static void list(struct rollup *r)
 {
 	int64_t now = clock_mono_us();
 
-	if (r->failed) {
-		later(r, list, RETRY_MS);
-	} else if (r->sensors_n > 0) {
-		later(r, list, ROUND_MS);
-	} else if (r->retention_us == 0 || now - r->retention_us > RETENTION_US) {
+	r->failed = false;
+	if (r->retention_us == 0 || now - r->retention_us > RETENTION_US) {
 		r->retention_us = now;
 		pg_query(r->pg, "SELECT hirundo.drop_rollup_months()", on_retention, r);
 	} else {
-		later(r, list, ROUND_MS);
+		pg_query(r->pg, list_sql, on_list, r);
 	}
+}
+
+static bool apart(const struct rollup *r)
+{
+	return clock_mono_us() < r->apart_us;
 }
 
 static void step(struct rollup *r)
 {
-	char sql[256];
+	char sql[256], sensors[24] = "NULL";
 
-	if (r->at == r->sensors_n) {
-		end_round(r);
-		return;
-	}
+	if (apart(r))
+		(void)snprintf(sensors, sizeof(sensors), "ARRAY[%d]", r->sensors[r->at]);
+	else
+		r->at = r->sensors_n - 1;
 	/* The lock goes before the snapshot: a day that is dropped is dropped before both. */
 	(void)snprintf(sql, sizeof(sql),
 		"BEGIN ISOLATION LEVEL REPEATABLE READ;"
 		" LOCK TABLE ONLY hirundo.observation IN ROW EXCLUSIVE MODE;"
-		" SELECT marks, rows, recounted, unresolved FROM hirundo.rollup(%d); COMMIT",
-		r->sensors[r->at]);
+		" SELECT sensor_id, marks, rows, recounted, unresolved FROM hirundo.rollup(%s); "
+		"COMMIT",
+		sensors);
 	r->begun_us = clock_mono_us();
 	pg_query(r->pg, sql, on_step, r);
 }
@@ -154,7 +160,7 @@ static void on_list(void *arg, const struct pg_outcome *o)
 		r->sensors = sensors;
 	if (o->failure != PG_FAILURE_NONE || !res || !sensors) {
 		note_failure(r, "list", o);
-		end_round(r);
+		later(r, list, RETRY_MS);
 		return;
 	}
 	r->counters.waiting = 0;
@@ -168,27 +174,58 @@ static void on_list(void *arg, const struct pg_outcome *o)
 			r->counters.lag_s = lag;
 	}
 	r->sensors_n = n;
-	step(r);
+	if (n > 0)
+		step(r);
+	else
+		later(r, list, ROUND_MS);
+}
+
+static void note_sensor(struct rollup *r, const PGresult *res, int row)
+{
+	uint64_t marks = number(res, row, 1), recounted = number(res, row, 3);
+	uint64_t unresolved = number(res, row, 4);
+
+	r->counters.waiting -= marks < r->counters.waiting ? marks : r->counters.waiting;
+	r->counters.rows += number(res, row, 2);
+	r->counters.recounted += recounted;
+	r->counters.unresolved += unresolved;
+	if (recounted > 0)
+		log_info("rollup", "sensor_id=%s recounted_days=%llu", PQgetvalue(res, row, 0),
+			(unsigned long long)recounted);
+	if (unresolved > 0)
+		log_error("rollup", "sensor_id=%s alert=rollup_gap rows=%llu",
+			PQgetvalue(res, row, 0), (unsigned long long)unresolved);
 }
 
 static void note_step(struct rollup *r, const PGresult *res)
 {
-	uint64_t marks = number(res, 0, 0), recounted = number(res, 0, 2);
-	uint64_t unresolved = number(res, 0, 3);
-
 	r->counters.steps++;
-	r->counters.waiting -= marks < r->counters.waiting ? marks : r->counters.waiting;
+	for (int i = 0; i < PQntuples(res); i++)
+		note_sensor(r, res, i);
 	if (r->counters.waiting == 0)
 		r->counters.lag_s = 0;
-	r->counters.rows += number(res, 0, 1);
-	r->counters.recounted += recounted;
-	r->counters.unresolved += unresolved;
-	if (recounted > 0)
-		log_info("rollup", "sensor_id=%d recounted_days=%llu", r->sensors[r->at],
-			(unsigned long long)recounted);
-	if (unresolved > 0)
-		log_error("rollup", "sensor_id=%d alert=rollup_gap rows=%llu", r->sensors[r->at],
-			(unsigned long long)unresolved);
+}
+
+/* How long to wait behind a step that took so long. */
+static uint64_t rest_ms(const struct rollup *r, uint64_t took_ms)
+{
+	uint64_t round_ms = took_ms * ROUND_TIMES;
+
+	if (r->counters.waiting > 0 && r->counters.lag_s > BEHIND_S)
+		return 0;
+	if (r->counters.waiting > 0)
+		return took_ms < REST_MAX_MS ? took_ms : REST_MAX_MS;
+	round_ms = round_ms < ROUND_MS ? ROUND_MS : round_ms;
+	round_ms = round_ms > ROUND_MAX_MS ? ROUND_MAX_MS : round_ms;
+	return round_ms > took_ms ? round_ms - took_ms : 0;
+}
+
+static void note_step_failure(struct rollup *r, const struct pg_outcome *o)
+{
+	note_failure(r, "step", o);
+	/* Neither another step nor a day that is being dropped is a sensor's own fault. */
+	if (strncmp(o->sqlstate, "40", 2) != 0 && strncmp(o->sqlstate, "55", 2) != 0)
+		r->apart_us = clock_mono_us() + APART_US;
 }
 
 static void on_step(void *arg, const struct pg_outcome *o)
@@ -199,13 +236,11 @@ static void on_step(void *arg, const struct pg_outcome *o)
 	if (o->failure == PG_FAILURE_CONNECTION)
 		return;
 	if (o->failure != PG_FAILURE_NONE)
-		note_failure(r, "step", o);
-	else if (o->results_n == 4 && PQntuples(o->results[2]) == 1)
+		note_step_failure(r, o);
+	else if (o->results_n == 4 && PQntuples(o->results[2]) > 0)
 		note_step(r, o->results[2]);
 	r->at++;
-	if (r->counters.lag_s > BEHIND_S && !r->failed)
-		took_ms = 0;
-	later(r, step, took_ms < REST_MAX_MS ? took_ms : REST_MAX_MS);
+	later(r, r->at < r->sensors_n ? step : list, r->failed ? RETRY_MS : rest_ms(r, took_ms));
 }
 
 /* Life. */

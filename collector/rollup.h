@@ -1,9 +1,11 @@
 /*
  * Keeps the rollups up to date: every few seconds it asks which sensors have marks and takes a step
- * for each (hirundo.rollup(): about 250,000 rows), on its own connection, apart from ingest.
- * Between steps it rests as long as the step took, so that ingest has the machine at least half of
- * the time; not where marks are older than 15 s, because rollups are to be fresh. Several
- * collectors may do so at once: the database keeps them apart.
+ * for all of them together (hirundo.rollup(): about 250,000 rows), on its own connection, apart
+ * from ingest. A step needs less for a row the more rows it has: between steps it rests, three
+ * times as long as the step took, but they begin at most 12 s apart, and where marks older than
+ * 15 s are left over there is no rest, because rollups are to be fresh. Where a step fails, each
+ * sensor has its own for 10 minutes, so that one does not stop the others. Several collectors may
+ * do so at once: the database keeps them apart.
  */
 #ifndef HIRUNDO_COLLECTOR_ROLLUP_H
 #define HIRUNDO_COLLECTOR_ROLLUP_H

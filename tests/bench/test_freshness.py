@@ -9,6 +9,7 @@ import itertools
 import os
 import pathlib
 import random
+import statistics
 import threading
 import time
 
@@ -16,8 +17,8 @@ import pytest
 
 RATE = int(os.environ.get("HIRUNDO_BENCH_RATE", 20000))
 SECONDS = int(os.environ.get("HIRUNDO_BENCH_SECONDS", 75))
-# Promised: 60 s, at 20,000 rows/s on less than a core. What fails is three times worse.
-LAG, CORE = 60 * 3, 20000 / 3
+# Promised: 60 s, at 20,000 rows/s on half a core. What fails is three times worse.
+LAG, CORE = 60 * 3, 40000 / 3
 SENSORS, SOURCES = 10, 300_000
 UTC = datetime.timezone.utc
 COLUMNS = ("observed_at, sensor_id, target, src, src_port, dst_port, ip_length, ip_id, tcp_seq, tcp_window,"
@@ -26,6 +27,8 @@ COLUMNS = ("observed_at, sensor_id, target, src, src_port, dst_port, ip_length, 
 
 SIZES = ("SELECT (SELECT count(*) FROM hirundo.ttl_day) || ' rows of ttl_day, ' || (SELECT count(*) FROM hirundo.source_day)"
          " || ' of source_day, ' || (SELECT count(DISTINCT src) FROM hirundo.source_day) || ' sources'")
+WRITTEN = ("SELECT (pg_current_wal_insert_lsn() - %s) / 1e6, (SELECT sum(pg_total_relation_size(relid)) / 1e6 FROM"
+           " unnest(ARRAY['ttl_day', 'source_day', 'service_day']) t, pg_partition_tree(('hirundo.' || t)::regclass))")
 
 
 class Scans:
@@ -120,6 +123,7 @@ def test_freshness(private_installation):
                 write(c, batch)
 
     feeder = threading.Thread(target=feed)
+    (wal,), = installation.query("SELECT pg_current_wal_insert_lsn()")
     begin = time.monotonic()
     feeder.start()
     lags = []
@@ -140,10 +144,14 @@ def test_freshness(private_installation):
                                      " 'hirundo.rollup[(]|dirty_mark m LEFT JOIN|drop_rollup_months'"
                                      " AND datname = current_database()")
     core = total / cpu_seconds(backend)
+    ages = sorted(lag[0] for lag in lags)
+    megabytes, rollups_size = installation.query(WRITTEN, (wal,))[0]
     print(f"{total:,} rows in {fed:.1f} s (at most {late[0]:.1f} s late); {(total - waiting) / fed:,.0f} rows/s rolled up while"
           f" they came; then the oldest mark was {age:.1f} s old, {waiting:,} rows waited, and {drained - fed:.1f} s more took"
-          f" the rest. {core:,.0f} rows in a second of a core. {installation.query(SIZES)[0]}")
+          f" the rest. Oldest mark: {statistics.median(ages):.1f} s in the median, {ages[-1]:.1f} s at most. {core:,.0f} rows"
+          f" in a second of a core. {megabytes:,.0f} MB of WAL, with what ingest wrote; rollups of {rollups_size:,.0f} MB:"
+          f" {installation.query(SIZES)[0][0]}")
     assert installation.query("SELECT sum(packets) FROM hirundo.service_day")[0][0] == total
     assert installation.query("SELECT sum(packets) FROM hirundo.source_day")[0][0] == total
     assert core >= CORE
-    assert max(lag[0] for lag in lags) <= LAG
+    assert ages[-1] <= LAG

@@ -11,7 +11,7 @@ BUCKET = datetime.timedelta(minutes=15)
 RESPONSE = sum(1 << bit for bit in (10, 11, 12, 13, 14))
 WINDOWS = {0: 0, 512: 1, 1024: 2, 64240: 3, 65535: 4, None: 7}
 STEP = ("BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE ONLY hirundo.observation IN ROW EXCLUSIVE MODE",
-        "SELECT marks, rows, recounted, unresolved FROM hirundo.rollup(%s, %s)", "COMMIT")
+        "SELECT marks, rows, recounted, unresolved FROM hirundo.rollup(ARRAY[%s], %s)", "COMMIT")
 
 
 def step(connection, sensor_id: int, rows: int = 250000) -> tuple | None:

@@ -158,9 +158,9 @@ def test_crash_at_each_statement(database, who, end):
 def unlock(database) -> None:
     """Takes away what spares two steps of a sensor the work to be done once: exactness is not to depend on it."""
     definition = database.run("SELECT pg_get_functiondef('hirundo.rollup'::regproc)").fetchone()[0]
-    lock = "NOT pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), p_sensor_id)"
+    lock = "pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), s.sensor_id)"
     assert lock in definition
-    database.run(definition.replace(lock, "false"))
+    database.run(definition.replace(lock, "true"))
 
 
 @pytest.mark.parametrize("recount", (False, True))
@@ -371,7 +371,7 @@ def test_a_step_needs_its_lock_and_isolation(database):
     for begin in ("BEGIN" + lock, "BEGIN ISOLATION LEVEL REPEATABLE READ"):
         with pytest.raises(psycopg.errors.ActiveSqlTransaction):
             database.run(begin)
-            database.run("SELECT * FROM hirundo.rollup(1)")
+            database.run("SELECT * FROM hirundo.rollup(NULL)")
         database.run("ROLLBACK")
 
 
@@ -483,3 +483,89 @@ def test_states_of_address_data_are_noted(database):
     # 12:00, 14:00 and 16:00 UTC: the last is tomorrow in Tokyo.
     assert database.run("SELECT sensor_id, day::text, dataset_id FROM hirundo.dataset_day ORDER BY 1, 2, 3").fetchall() == [
         (1, "2026-03-01", 4), (1, "2026-03-01", 5), (1, "2026-03-02", 6), (3, "2026-03-01", 7)]
+
+
+def step_of_all(database, rows: int = 250000) -> dict:
+    """A step of all sensors: sensor -> (marks, rows, recounted, unresolved)."""
+    database.run(rollups.STEP[0])
+    told = database.run("SELECT sensor_id, marks, rows, recounted, unresolved FROM hirundo.rollup(NULL, %s)", rows).fetchall()
+    database.run(rollups.STEP[2])
+    return {sensor: tuple(what) for sensor, *what in told}
+
+
+@pytest.mark.parametrize("who", ("nobody", "ingest", "step"))
+def test_a_step_of_all_beside_ingest(database, who):
+    """All interleavings of ingest and a step of three sensors; one of them, or none, breaks off at its end."""
+    with connected(database, "postgres", "hirundo_ingest") as connections:
+        for n, order in enumerate(orders(4, 4)):
+            sensors = 3 * n + 1, 3 * n + 2, 3 * n + 3
+            for sensor in sensors:
+                ingest(database, sensor, 1, 0, 20)
+            rollups.step(database.connection, sensors[0])
+            ingest(database, sensors[1], 2, 10, 20)
+            scripts = [["BEGIN", rows_sql(sensors[2], 5, 30), mark_sql(sensors[2], 3, 5, 30), "COMMIT"],
+                       [rollups.STEP[0], "SELECT FROM hirundo.setting", "SELECT * FROM hirundo.rollup(NULL)", "COMMIT"]]
+            for name, script in zip(("ingest", "step"), scripts):
+                script[3] = "ROLLBACK" if who == name else "COMMIT"
+            play(connections, order, *scripts)
+    done = rollups.catch_up(database.connection)
+    assert sum(recounted for *_, recounted, _ in done) == 0
+    rollups.compare(database.connection)
+
+
+def test_a_sensor_of_a_step_is_counted_anew(database):
+    """The others of the step are not, and lose nothing; nor where the raw rows of one are gone."""
+    for sensor in (1, 2, 3, 4):
+        ingest(database, sensor, 1, 0, 50)
+    assert step_of_all(database) == {sensor: (1, 50, 0, 0) for sensor in (1, 2, 3, 4)}
+    for sensor in (1, 2, 3):
+        ingest(database, sensor, 2, 1000 * sensor, 20 + sensor)
+    database.run("UPDATE hirundo.dirty_mark SET rows = rows WHERE sensor_id = 2")  # as in a database that was restored
+    database.run("UPDATE hirundo.dirty_mark SET rows = rows WHERE sensor_id = 3")
+    database.run("INSERT INTO hirundo.ingest_day_frozen (sensor_id, day, rows, packets) VALUES (3, %s, 5, 5)", DAY)
+    before = rollups.found(database.connection)
+    assert step_of_all(database) == {1: (1, 21, 0, 0), 2: (1, 72, 1, 0), 3: (1, 0, 0, 23)}
+    assert database.run("SELECT sensor_id, day::text, rows FROM hirundo.rollup_gap").fetchall() == [(3, DAY, 23)]
+    for want, got, old in zip(rollups.expected(database.connection), rollups.found(database.connection), before):
+        assert {key: row for key, row in got.items() if key[0] != 3} == {key: row for key, row in want.items() if key[0] != 3}
+        assert {key: row for key, row in got.items() if key[0] == 3} == {key: row for key, row in old.items() if key[0] == 3}
+
+
+def test_a_step_takes_what_waits_longest(database):
+    """Whatever its day and sensor; of a transaction all marks of the day, and of its other days those later."""
+    ingest(database, 2, 1, 43190, 20)  # over midnight: two marks
+    ingest(database, 1, 1, -80000, 30)
+    ingest(database, 3, 1, 7, 40)
+    ingest(database, 2, 2, 600, 50)
+    taken = [step_of_all(database, rows=45) for _ in range(4)]
+    assert taken == [{2: (1, 10, 0, 0), 3: (1, 40, 0, 0)}, {2: (1, 10, 0, 0)}, {1: (1, 30, 0, 0)}, {2: (1, 50, 0, 0)}]
+    assert step_of_all(database) == {}
+    rollups.compare(database.connection)
+
+
+def test_a_step_of_some_sensors(database):
+    for sensor in (1, 2, 3):
+        ingest(database, sensor, 1, 0, 10)
+    assert rollups.step(database.connection, 2) == (1, 10, 0, 0)
+    assert {sensor for (sensor,) in database.run("SELECT sensor_id FROM hirundo.source_day")} == {2}
+    with connected(database, "postgres") as (other,):
+        other.execute("BEGIN")
+        other.execute("SELECT pg_advisory_xact_lock(hashtext('hirundo.rollup'), 3)")  # another collector is at it
+        assert step_of_all(database) == {1: (1, 10, 0, 0)}
+    assert step_of_all(database) == {3: (1, 10, 0, 0)}
+    rollups.compare(database.connection)
+
+
+def test_every_port_and_ipv6(database):
+    """Orders that rows are written in, and names: services of ports of each length, sources of both families."""
+    with database.connection.transaction():
+        database.run("INSERT INTO hirundo.observation (observed_at, sensor_id, target, packets, traits, protocol, dst_port, ttl, src)"
+                     " SELECT %s::timestamptz + make_interval(secs => row_number() OVER ()), 1, 1, 1, 0, p, d, 60, s::inet FROM"
+                     " unnest(ARRAY[6, 17, 47, NULL]) p, unnest(ARRAY[0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10000, 65535, NULL]) d,"
+                     " unnest(ARRAY['255.255.255.255', '0.0.0.0', '2001:db8::1', 'ffff::', NULL]) s", f"{DAY} 12:00Z")
+        database.run("INSERT INTO hirundo.dirty_mark VALUES (1, %s, 1, 1, 240, %s, %s)", *[f"{DAY} 12:{m}Z" for m in ("00", "00", "04")])
+    assert step_of_all(database) == {1: (1, 240, 0, 0)}
+    rollups.compare(database.connection)
+    ordered = database.run("SELECT dst_port FROM (SELECT DISTINCT dst_port FROM hirundo.observation) o"
+                           " ORDER BY hirundo.rollup_service_order(1, 6::smallint, dst_port)").fetchall()
+    assert [port for (port,) in ordered] == sorted((port for (port,) in ordered), key=lambda port: f"{'TCP' if port is None else port}/")

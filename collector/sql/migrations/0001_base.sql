@@ -163,7 +163,8 @@ CREATE TABLE hirundo.observation (
     src_region char(2),
     src inet
 ) PARTITION BY RANGE (observed_at);
-CREATE INDEX observation_observed_at ON hirundo.observation USING brin (observed_at);
+-- The rollup reads what came last.
+CREATE INDEX observation_observed_at ON hirundo.observation USING brin (observed_at) WITH (autosummarize = on);
 COMMENT ON TABLE hirundo.observation IS 'What arrived at the sensors: a row is one packet, or several folded ones. Partitioned by UTC day.';
 COMMENT ON COLUMN hirundo.observation.observed_at IS 'time of the first packet, microseconds';
 COMMENT ON COLUMN hirundo.observation.last_at IS 'time of the last packet; NULL when packets = 1';

@@ -4,9 +4,9 @@
 -- How: ingest writes a mark (dirty_mark) with the rows, in their transaction. A step of the rollup is one
 -- REPEATABLE READ transaction: it deletes marks of its snapshot, reads the rows that they stand for and adds
 -- them up. Mark and rows have the same xmin, so the new rows are found among others of the same time; that
--- their number is the marks' is checked. Where it is not (a database restored from a dump has other xmins), the
--- sensor's reporting day is counted anew. Two steps at once can only meet in the same marks or the same rows of
--- a rollup: one of them ends with SQLSTATE 40001 and is tried again.
+-- their number is the marks' is checked, sensor by sensor. Where it is not (a database restored from a dump has
+-- other xmins), the sensor's reporting day is counted anew. Two steps at once can only meet in the same marks or the
+-- same rows of a rollup: one of them ends with SQLSTATE 40001 and is tried again.
 
 -- What a row is. Immutable to the last operator (int || text is not), so that they become part of queries: a call costs
 -- more than all that they do.
@@ -85,6 +85,23 @@ RETURN concat_ws(' ',
     'header ' || nullif(signature >> 20 & 15, 0) * 4);
 COMMENT ON FUNCTION hirundo.signature_text IS 'hirundo.signature() for people.';
 
+-- In which order rows go into a rollup: nearly that of its index, so that neighbours go to the same pages. Numbers are
+-- sorted several times faster than what they stand for.
+
+CREATE FUNCTION hirundo.rollup_source_order(sensor_id int, src inet) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (sensor_id::bigint << 32) + CASE family(src) WHEN 4 THEN src - inet '0.0.0.0' ELSE 0 END;
+COMMENT ON FUNCTION hirundo.rollup_source_order IS 'Orders by sensor and IPv4 address; all of IPv6 is equal.';
+
+CREATE FUNCTION hirundo.rollup_service_order(sensor_id int, protocol smallint, dst_port int) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (sensor_id::bigint << 32) + (CASE WHEN dst_port > 9999 THEN dst_port * 8 + 5
+    WHEN dst_port > 999 THEN dst_port * 80 + 4 WHEN dst_port > 99 THEN dst_port * 800 + 3
+    WHEN dst_port > 9 THEN dst_port * 8000 + 2 ELSE coalesce(dst_port * 80000 + 1, 1048576) END << 8)
+    + coalesce(protocol, 255);
+COMMENT ON FUNCTION hirundo.rollup_service_order IS
+    'Orders by sensor and service() of TCP and UDP, as texts are: 1, 10, 11, 2 (digits to the left, then how many).';
+
 -- Days.
 
 CREATE FUNCTION hirundo.reporting_zone() RETURNS text
@@ -154,8 +171,8 @@ CREATE TABLE hirundo.source_day (
     initial_ttl smallint,
     src inet,
     src_region char(2),
-    service text NOT NULL,
-    ack_kind text,
+    service text COLLATE "C" NOT NULL, -- names in ASCII: compared fast
+    ack_kind text COLLATE "C",
     UNIQUE NULLS NOT DISTINCT (sensor_id, day, service, src, traits, initial_ttl, ack_kind)
 ) PARTITION BY RANGE (day);
 COMMENT ON TABLE hirundo.source_day IS 'Rollup of sources: what each sent to each service of each sensor on each reporting day. Its packets are those of observation. Partitioned by month.';
@@ -177,8 +194,8 @@ CREATE TABLE hirundo.service_day (
     packets bigint NOT NULL,
     sensor_id int NOT NULL,
     day date NOT NULL,
-    service text NOT NULL,
-    role text NOT NULL CHECK (role IN ('probe', 'response')),
+    service text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL CHECK (role IN ('probe', 'response')),
     PRIMARY KEY (sensor_id, day, service, role)
 ) PARTITION BY RANGE (day);
 COMMENT ON TABLE hirundo.service_day IS 'Rollup of services: source_day added up over its sources, so that what counts packets alone need not read them. Partitioned by month.';
@@ -282,6 +299,11 @@ BEGIN
                 EXECUTE format('ALTER TABLE hirundo.%I ATTACH PARTITION hirundo.%I FOR VALUES FROM (%L) TO (%L)',
                     parent, partition, to_char(month, 'YYYY-MM-DD'),
                     to_char(month + interval '1 month', 'YYYY-MM-DD'));
+                -- Most rows are changed again within the day: new versions fit in beside the old ones, no index has to
+                -- be told.
+                IF parent IN ('ttl_day', 'source_day', 'service_day') THEN
+                    EXECUTE format('ALTER TABLE hirundo.%I SET (fillfactor = 80)', partition);
+                END IF;
             EXCEPTION WHEN duplicate_table THEN
                 NULL; -- another step made it while we waited
             END;
@@ -304,16 +326,19 @@ COMMENT ON FUNCTION hirundo.mark_answers IS
     'closed when it commits, it can not know.';
 
 CREATE FUNCTION hirundo.rollup_merge(
-    p_sensor_id int, p_spans tstzmultirange, p_xmins xid[], p_first_day date, p_last_day date, p_expected bigint)
-RETURNS bigint
+    p_sensors int[], p_spans tstzmultirange, p_xmins xid[], p_first_day date, p_last_day date, p_expected bigint[])
+RETURNS TABLE (sensor_id int, rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
+SET plan_cache_mode = force_custom_plan -- only an array that is known is searched by hash
 SET enable_nestloop = off SET enable_mergejoin = off SET enable_sort = off
 -- The planner can not know how many rows there are, takes them for few, and would sort and loop: hashes are faster.
 AS $$
+#variable_conflict use_column
 DECLARE
     zone text := hirundo.reporting_zone();
+    first timestamptz := lower(p_spans);
+    last timestamptz := upper(p_spans);
     month timestamp;
-    found_rows bigint;
 BEGIN
     FOR month IN
         SELECT DISTINCT date_trunc('month', d)
@@ -322,69 +347,79 @@ BEGIN
     LOOP
         PERFORM hirundo.ensure_rollup_month(month::date);
     END LOOP;
+    RETURN QUERY
     WITH fresh AS MATERIALIZED (
-        SELECT (o.observed_at AT TIME ZONE zone)::date AS day, o.*
+        SELECT o.sensor_id, (o.observed_at AT TIME ZONE zone)::date AS day, o.observed_at, o.last_at, o.src, o.packets,
+            o.ttl, o.traits, o.protocol, o.dst_port, o.tcp_flags, o.tcp_header_length, o.tcp_window, o.icmp_type,
+            o.src_region, o.src_asn
         FROM unnest(p_spans) AS s
         CROSS JOIN LATERAL (
-            -- OFFSET 0: by the index, span by span.
-            SELECT r.observed_at, coalesce(r.last_at, r.observed_at) AS last_at, r.src, r.packets, r.ttl, r.traits,
-                r.protocol, r.dst_port, r.tcp_flags, r.tcp_header_length, r.tcp_window, r.icmp_type, r.src_region,
-                r.src_asn
+            -- OFFSET 0: by the index, span by span. The bounds of all spans pick the partitions.
+            SELECT r.sensor_id, r.observed_at, coalesce(r.last_at, r.observed_at) AS last_at, r.src, r.packets, r.ttl,
+                r.traits, r.protocol, r.dst_port, r.tcp_flags, r.tcp_header_length, r.tcp_window, r.icmp_type,
+                r.src_region, r.src_asn
             FROM hirundo.observation r
-            WHERE r.observed_at >= lower(s) AND r.observed_at <= upper(s) AND r.observed_at <@ s
-                AND r.sensor_id = p_sensor_id AND (p_xmins IS NULL OR r.xmin = ANY (p_xmins))
+            WHERE r.observed_at >= first AND r.observed_at <= last
+                AND r.observed_at >= lower(s) AND r.observed_at <= upper(s)
+                AND r.sensor_id = ANY (p_sensors) AND (p_xmins IS NULL OR r.xmin = ANY (p_xmins))
             OFFSET 0) AS o
     ), total AS MATERIALIZED (
-        SELECT count(*) AS n FROM fresh
-    ), place AS MATERIALIZED (
-        -- Each source once, whatever it sent.
-        SELECT s.src, i.region, i.holder, i.dataset_id, h.organization_id
+        SELECT f.sensor_id, count(*) AS rows FROM fresh f GROUP BY 1
+    ), fit AS MATERIALIZED (
+        SELECT p_expected IS NULL OR NOT EXISTS (
+            SELECT FROM unnest(p_sensors, p_expected) AS e (sensor_id, rows) FULL JOIN total n USING (sensor_id)
+            WHERE coalesce(e.rows, 0) <> coalesce(n.rows, 0)) AS all_do
+    ), cell AS MATERIALIZED (
+        SELECT f.sensor_id, f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
+                f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
+            sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
+            max(f.src_region) AS src_region, max(f.src_asn) AS src_asn
+        FROM fresh f
+        WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL
+            AND (p_first_day IS NULL OR f.day BETWEEN p_first_day AND p_last_day) AND (SELECT all_do FROM fit)
+        GROUP BY 1, 2, 3, 4, 5
+    ), counted AS MATERIALIZED (
+        SELECT g.sensor_id, g.day, hirundo.service(g.protocol, g.dst_port) AS service,
+            hirundo.rollup_service_order(g.sensor_id, g.protocol, g.dst_port) AS service_order, g.src, g.traits,
+            g.initial_ttl, g.ack_kind, g.packets, g.first_at, g.last_at, g.src_region, g.src_asn
         FROM (
-            SELECT DISTINCT f.src FROM fresh f
-            WHERE f.src IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
-                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)) AS s
-        CROSS JOIN LATERAL hirundo.address_info(s.src) AS i
-        CROSS JOIN LATERAL hirundo.organization_of(s.src) AS h
-    ), ttls AS (
-        INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
-            src_asn, holder, dataset_id, organization_id)
-        SELECT p_sensor_id, g.day, g.src, g.signature, g.ttl, g.packets, g.first_at, g.last_at,
-            coalesce(g.src_region, p.region), g.src_asn, p.holder, p.dataset_id, p.organization_id
-        FROM (
-            SELECT f.day, f.src, hirundo.signature(f.protocol, f.tcp_flags, f.tcp_header_length, f.dst_port,
-                    f.tcp_window, f.icmp_type, f.traits) AS signature, f.ttl,
+            SELECT f.sensor_id, f.day, f.src, f.protocol,
+                CASE WHEN f.protocol IN (6, 17) THEN f.dst_port END AS dst_port, f.traits,
+                hirundo.initial_ttl(f.ttl) AS initial_ttl,
+                CASE WHEN f.protocol = 6 THEN hirundo.ack_kind(f.tcp_flags) END AS ack_kind,
                 sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
                 max(f.src_region) AS src_region, max(f.src_asn) AS src_asn
             FROM fresh f
-            WHERE f.src IS NOT NULL AND f.ttl IS NOT NULL AND f.day BETWEEN p_first_day AND p_last_day
-                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
-            GROUP BY 1, 2, 3, 4) AS g
-        JOIN place p USING (src)
+            WHERE (p_first_day IS NULL OR f.day BETWEEN p_first_day AND p_last_day) AND (SELECT all_do FROM fit)
+            GROUP BY 1, 2, 3, 4, 5, 6, 7, 8) AS g
+    ), place AS MATERIALIZED (
+        -- Each source once, whatever it sent and to whom; in the order of the ranges that they are looked up in.
+        SELECT s.src, i.region, i.holder, i.dataset_id, h.organization_id
+        FROM (
+            SELECT c.src FROM (SELECT DISTINCT d.src FROM counted d OFFSET 0) AS c WHERE c.src IS NOT NULL
+            ORDER BY hirundo.rollup_source_order(0, c.src), c.src) AS s
+        CROSS JOIN LATERAL hirundo.address_info(s.src) AS i
+        CROSS JOIN LATERAL hirundo.organization_of(s.src) AS h
+    ), ttls AS (
+        -- In the order of the index, here and below: that is half the work.
+        INSERT INTO hirundo.ttl_day AS t (sensor_id, day, src, signature, ttl, packets, first_at, last_at, src_region,
+            src_asn, holder, dataset_id, organization_id)
+        SELECT c.sensor_id, c.day, c.src, c.signature, c.ttl, c.packets, c.first_at, c.last_at,
+            coalesce(c.src_region, p.region), c.src_asn, p.holder, p.dataset_id, p.organization_id
+        FROM cell c JOIN place p USING (src)
+        ORDER BY hirundo.rollup_source_order(c.sensor_id, c.src), c.src
         ON CONFLICT (sensor_id, day, src, signature, ttl) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
             src_asn = greatest(t.src_asn, excluded.src_asn), holder = excluded.holder, dataset_id = excluded.dataset_id,
             organization_id = coalesce(t.organization_id, excluded.organization_id)
-        RETURNING t.day, t.src
-    ), counted AS MATERIALIZED (
-        SELECT g.day, hirundo.service(g.protocol, g.dst_port) AS service, g.src, g.traits, g.initial_ttl, g.ack_kind,
-            g.packets, g.first_at, g.last_at, g.src_region, g.src_asn
-        FROM (
-            SELECT f.day, f.src, f.protocol, CASE WHEN f.protocol IN (6, 17) THEN f.dst_port END AS dst_port,
-                f.traits, hirundo.initial_ttl(f.ttl) AS initial_ttl,
-                CASE WHEN f.protocol = 6 THEN hirundo.ack_kind(f.tcp_flags) END AS ack_kind,
-                sum(f.packets) AS packets, min(f.observed_at) AS first_at, max(f.last_at) AS last_at,
-                max(f.src_region) AS src_region, max(f.src_asn) AS src_asn
-            FROM fresh f
-            WHERE f.day BETWEEN p_first_day AND p_last_day
-                AND (p_expected IS NULL OR (SELECT n FROM total) = p_expected)
-            GROUP BY 1, 2, 3, 4, 5, 6, 7) AS g
     ), sources AS (
         INSERT INTO hirundo.source_day AS t (sensor_id, day, service, src, traits, initial_ttl, ack_kind, packets,
             first_at, last_at, src_region, src_asn, organization_id)
-        SELECT p_sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
+        SELECT c.sensor_id, c.day, c.service, c.src, c.traits, c.initial_ttl, c.ack_kind, c.packets, c.first_at,
             c.last_at, c.src_region, c.src_asn, p.organization_id
         FROM counted c LEFT JOIN place p USING (src)
+        ORDER BY c.service_order, hirundo.rollup_source_order(0, c.src)
         ON CONFLICT (sensor_id, day, service, src, traits, initial_ttl, ack_kind) DO UPDATE
         SET packets = t.packets + excluded.packets, first_at = least(t.first_at, excluded.first_at),
             last_at = greatest(t.last_at, excluded.last_at), src_region = greatest(t.src_region, excluded.src_region),
@@ -392,29 +427,33 @@ BEGIN
             organization_id = coalesce(t.organization_id, excluded.organization_id)
     ), services AS (
         INSERT INTO hirundo.service_day AS t (sensor_id, day, service, role, packets)
-        SELECT p_sensor_id, c.day, c.service, hirundo.role(c.traits), sum(c.packets)
-        FROM counted c GROUP BY 2, 3, 4
+        SELECT g.sensor_id, g.day, g.service, g.role, g.packets FROM (
+            SELECT c.sensor_id, c.day, c.service, hirundo.role(c.traits) AS role, c.service_order,
+                sum(c.packets) AS packets
+            FROM counted c GROUP BY 1, 2, 3, 4, 5 OFFSET 0) AS g
+        ORDER BY g.service_order
         ON CONFLICT (sensor_id, day, service, role) DO UPDATE SET packets = t.packets + excluded.packets
     ), buckets AS (
         INSERT INTO hirundo.coverage AS c (sensor_id, bucket, packets, lost, seconds)
-        SELECT p_sensor_id, date_bin('15 minutes', f.observed_at, '1970-01-01 00:00:00+00'), sum(f.packets), 0, 0
+        SELECT f.sensor_id, date_bin('15 minutes', f.observed_at, '1970-01-01 00:00:00+00'), sum(f.packets), 0, 0
         FROM fresh f
-        WHERE p_expected IS NULL OR (SELECT n FROM total) = p_expected
-        GROUP BY 2
+        WHERE (SELECT all_do FROM fit)
+        GROUP BY 1, 2
         ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
         INSERT INTO hirundo.verdict_due (day, rollup, sources)
-        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(DISTINCT d.src)
-        FROM ttls d WHERE p_expected IS NOT NULL GROUP BY d.day
+        SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(d.src)
+        FROM (SELECT DISTINCT c.day, c.src FROM cell c OFFSET 0) AS d
+        WHERE p_expected IS NOT NULL GROUP BY d.day
     )
-    SELECT n INTO found_rows FROM total;
-    RETURN found_rows;
+    SELECT n.sensor_id, n.rows FROM total n;
 END
 $$;
 COMMENT ON FUNCTION hirundo.rollup_merge IS
-    'Part of rollup(): adds rows of a sensor in these times, written by these transactions (NULL: by any), to the '
-    'rollups; to those of days only for rows of these reporting days. Nothing is added unless there are as many as '
-    'expected (NULL: whatever there is). Returns how many there are.';
+    'Part of rollup(): adds rows of sensors in these times (upper bounds belong to them), written by these '
+    'transactions (NULL: by any), to the rollups; to those of days only for rows of these reporting days (NULL: of '
+    'any). Nothing is added unless each sensor has as many as expected (NULL: whatever there is). Returns how many each'
+    ' has; none: no row.';
 
 CREATE FUNCTION hirundo.rollup_coverage(p_sensor_id int, p_from timestamptz, p_to timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -542,9 +581,10 @@ BEGIN
         WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
     -- Hour by hour, so that memory has a bound.
     FOR hour IN SELECT generate_series(lower(hull), upper(hull) - interval '1 microsecond', '1 hour') LOOP
-        rows := rows + hirundo.rollup_merge(p_sensor_id,
-            tstzmultirange(tstzrange(hour, least(hour + interval '1 hour', upper(hull)))), NULL, first_day, last_day,
-            NULL);
+        rows := rows + coalesce((
+            SELECT m.rows FROM hirundo.rollup_merge(ARRAY[p_sensor_id], tstzmultirange(tstzrange(hour,
+                least(hour + interval '1 hour', upper(hull)) - interval '1 microsecond', '[]')), NULL, first_day,
+                last_day, NULL) AS m), 0);
     END LOOP;
     DELETE FROM hirundo.ttl_day t
         WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day AND t.packets = 0;
@@ -563,18 +603,25 @@ COMMENT ON FUNCTION hirundo.rollup_recount IS
     'Part of rollup(): counts reporting days of a sensor anew from raw rows, and deletes all marks of theirs. Where '
     'raw rows of theirs were dropped, only the marks go: unresolved tells how many rows they stood for.';
 
-CREATE FUNCTION hirundo.rollup(p_sensor_id int, p_rows bigint DEFAULT 250000)
-RETURNS TABLE (marks bigint, rows bigint, recounted int, unresolved bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION hirundo.rollup(p_sensors int[], p_rows bigint DEFAULT 250000)
+RETURNS TABLE (sensor_id int, marks bigint, rows bigint, recounted int, unresolved bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+#variable_conflict use_column
 DECLARE
     zone text := hirundo.reporting_zone();
+    sensors int[];
+    day date;
     from_at timestamptz;
     to_at timestamptz;
     xmins xid[];
-    expected bigint;
-    spans tstzmultirange;
-    told tstzmultirange;
+    taken int[]; -- sensors; the arrays below are theirs
+    taken_marks bigint[];
+    expected bigint[];
+    spans tstzmultirange[];
+    told tstzmultirange[];
+    misfits int[];
+    changed datemultirange;
     part tstzrange;
     again record;
 BEGIN
@@ -589,75 +636,103 @@ BEGIN
     INSERT INTO hirundo.setting VALUES ('rollup_zone', zone) ON CONFLICT ON CONSTRAINT setting_pkey DO NOTHING;
     PERFORM hirundo.check_zone();
     -- Saves work that would end with 40001; nothing depends on it.
-    IF NOT pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), p_sensor_id) THEN
+    sensors := ARRAY(
+        SELECT s.sensor_id
+        FROM (SELECT DISTINCT m.sensor_id FROM hirundo.dirty_mark m
+            WHERE p_sensors IS NULL OR m.sensor_id = ANY (p_sensors)) AS s
+        WHERE pg_try_advisory_xact_lock(hashtext('hirundo.rollup'), s.sensor_id));
+    -- The reporting day of the mark that waits longest.
+    SELECT (m.bucket AT TIME ZONE zone)::date INTO day FROM hirundo.dirty_mark m WHERE m.sensor_id = ANY (sensors)
+        ORDER BY age(m.xmin) DESC, m.bucket LIMIT 1;
+    IF day IS NULL THEN
         RETURN;
     END IF;
-    SELECT min(m.bucket) INTO from_at FROM hirundo.dirty_mark m WHERE m.sensor_id = p_sensor_id;
-    IF from_at IS NULL THEN
-        RETURN;
-    END IF;
-    to_at := ((from_at AT TIME ZONE zone)::date + 1)::timestamp AT TIME ZONE zone;
+    SELECT min(m.bucket) INTO from_at FROM hirundo.dirty_mark m
+        WHERE m.sensor_id = ANY (sensors) AND (m.bucket AT TIME ZONE zone)::date = day;
+    to_at := (day + 1)::timestamp AT TIME ZONE zone;
     -- All marks that a transaction left in this day, or none of them: its rows have no other tell.
     xmins := ARRAY(
         SELECT w.x FROM (
-            SELECT m.xmin AS x, sum(m.rows) OVER (ORDER BY m.bucket, m.epoch, m.seq) - m.rows AS before
+            SELECT m.xmin AS x, sum(sum(m.rows)) OVER (ORDER BY age(m.xmin) DESC) - sum(m.rows) AS before
             FROM hirundo.dirty_mark m
-            WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at) AS w
-        WHERE w.before < p_rows GROUP BY w.x);
+            WHERE m.sensor_id = ANY (sensors) AND m.bucket >= from_at AND m.bucket < to_at
+            GROUP BY m.xmin) AS w
+        WHERE w.before < p_rows);
     WITH gone AS (
         DELETE FROM hirundo.dirty_mark m
-        WHERE m.sensor_id = p_sensor_id AND m.bucket >= from_at AND m.bucket < to_at AND m.xmin = ANY (xmins)
-        RETURNING m.epoch, m.seq, m.rows, m.first_at, m.last_at
+        WHERE m.sensor_id = ANY (sensors) AND m.bucket >= from_at AND m.bucket < to_at AND m.xmin = ANY (xmins)
+        RETURNING m.sensor_id, m.epoch, m.seq, m.rows, m.first_at, m.last_at
     ), known AS (
         INSERT INTO hirundo.dataset_day (sensor_id, day, dataset_id)
-        SELECT DISTINCT p_sensor_id, (a.at AT TIME ZONE zone)::date, b.dataset_id
+        SELECT DISTINCT g.sensor_id, (a.at AT TIME ZONE zone)::date, b.dataset_id
         FROM gone g CROSS JOIN LATERAL (VALUES (g.first_at), (g.last_at)) AS a (at)
-        JOIN hirundo.ingest_batch b ON b.sensor_id = p_sensor_id AND b.epoch = g.epoch AND b.seq = g.seq
+        JOIN hirundo.ingest_batch b USING (sensor_id, epoch, seq)
         WHERE g.rows > 0 AND b.dataset_id IS NOT NULL
         ON CONFLICT DO NOTHING
+    ), part AS (
+        SELECT g.sensor_id, count(*) AS marks, sum(g.rows) AS rows,
+            -- Each span is a scan: those less than 15 minutes apart are one. Between them, within the day, these
+            -- transactions have no rows.
+            range_agg(tstzrange(g.first_at,
+                greatest(g.last_at, least(g.last_at + interval '15 minutes', to_at - interval '1 microsecond')), '[]'))
+                FILTER (WHERE g.rows > 0) AS spans,
+            range_agg(tstzrange(date_bin('15 minutes', g.first_at, '1970-01-01 00:00:00+00'),
+                date_bin('15 minutes', least(g.last_at, g.first_at + interval '400 days'), '1970-01-01 00:00:00+00')
+                    + interval '15 minutes'))
+                FILTER (WHERE g.rows = 0) AS told
+        FROM gone g GROUP BY g.sensor_id
     )
-    SELECT count(*), coalesce(sum(g.rows), 0),
-        -- Each span is a scan: those less than 15 minutes apart are one. Between them, within the day, these
-        -- transactions have no rows.
-        coalesce(range_agg(tstzrange(g.first_at,
-            greatest(g.last_at, least(g.last_at + interval '15 minutes', to_at - interval '1 microsecond')), '[]'))
-            FILTER (WHERE g.rows > 0), '{}'),
-        coalesce(range_agg(tstzrange(date_bin('15 minutes', g.first_at, '1970-01-01 00:00:00+00'),
-            date_bin('15 minutes', least(g.last_at, g.first_at + interval '400 days'), '1970-01-01 00:00:00+00')
-                + interval '15 minutes'))
-            FILTER (WHERE g.rows = 0), '{}')
-        INTO marks, expected, spans, told FROM gone g;
-    PERFORM hirundo.mark_answers(daterange((lower(s.hull) AT TIME ZONE zone)::date,
-        (upper(s.hull) AT TIME ZONE zone)::date, '[]'))
-        FROM (SELECT range_merge(spans + told)) AS s (hull) WHERE NOT isempty(s.hull);
-    rows := expected;
-    recounted := 0;
-    unresolved := 0;
-    IF expected > 0
-        AND hirundo.rollup_merge(p_sensor_id, spans, xmins, '-infinity', 'infinity', expected) <> expected THEN
-        SELECT * INTO again FROM hirundo.rollup_recount(p_sensor_id,
-            (lower(spans) AT TIME ZONE zone)::date, (upper(spans) AT TIME ZONE zone)::date);
-        marks := marks + again.marks;
-        rows := again.rows;
-        recounted := again.days;
-        IF again.days = 0 THEN
-            unresolved := expected + again.unresolved;
-            INSERT INTO hirundo.rollup_gap AS g (sensor_id, day, rows, noted_at)
-                VALUES (p_sensor_id, (from_at AT TIME ZONE zone)::date, unresolved, now())
-                ON CONFLICT (sensor_id, day) DO UPDATE SET rows = g.rows + excluded.rows, noted_at = excluded.noted_at;
-        END IF;
+    SELECT array_agg(p.sensor_id), array_agg(p.marks), array_agg(p.rows), array_agg(coalesce(p.spans, '{}')),
+        array_agg(coalesce(p.told, '{}'))
+        INTO taken, taken_marks, expected, spans, told FROM part p;
+    -- Days whose answers change.
+    PERFORM hirundo.mark_answers(d) FROM unnest((
+        SELECT range_agg(daterange((lower(s.at) AT TIME ZONE zone)::date, (upper(s.at) AT TIME ZONE zone)::date, '[]'))
+        FROM unnest(spans || told) AS a (ranges) CROSS JOIN LATERAL unnest(a.ranges) AS s (at))) AS d;
+    misfits := ARRAY(
+        SELECT e.sensor_id FROM unnest(taken, expected) AS e (sensor_id, rows)
+        LEFT JOIN hirundo.rollup_merge(taken, (SELECT range_agg(s) FROM unnest(spans) AS s), xmins, NULL, NULL,
+            expected) AS f USING (sensor_id)
+        WHERE e.rows <> coalesce(f.rows, 0));
+    IF misfits <> '{}' THEN
+        -- Nothing was added. Those that are as expected, once more.
+        PERFORM hirundo.rollup_merge(array_agg(e.sensor_id), range_agg(e.spans), xmins, NULL, NULL, array_agg(e.rows))
+            FROM unnest(taken, expected, spans) AS e (sensor_id, rows, spans) WHERE e.sensor_id <> ALL (misfits);
     END IF;
-    FOREACH part IN ARRAY ARRAY(SELECT unnest(told)) LOOP
-        PERFORM hirundo.rollup_coverage(p_sensor_id, lower(part), upper(part));
+    FOR i IN 1 .. cardinality(taken) LOOP
+        sensor_id := taken[i];
+        marks := taken_marks[i];
+        rows := expected[i];
+        recounted := 0;
+        unresolved := 0;
+        IF sensor_id = ANY (misfits) THEN
+            SELECT * INTO again FROM hirundo.rollup_recount(sensor_id,
+                (lower(spans[i]) AT TIME ZONE zone)::date, (upper(spans[i]) AT TIME ZONE zone)::date);
+            marks := marks + again.marks;
+            rows := again.rows;
+            recounted := again.days;
+            IF again.days = 0 THEN
+                unresolved := expected[i] + again.unresolved;
+                INSERT INTO hirundo.rollup_gap AS g (sensor_id, day, rows, noted_at)
+                    VALUES (taken[i], day, unresolved, now())
+                    ON CONFLICT (sensor_id, day)
+                    DO UPDATE SET rows = g.rows + excluded.rows, noted_at = excluded.noted_at;
+            END IF;
+        END IF;
+        FOREACH part IN ARRAY ARRAY(SELECT unnest(told[i])) LOOP
+            PERFORM hirundo.rollup_coverage(sensor_id, lower(part), upper(part));
+        END LOOP;
+        RETURN NEXT;
     END LOOP;
-    RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION hirundo.rollup IS
-    'One step: takes the oldest marks of a sensor, of one reporting day and about this many rows, and brings the rollups '
-    'up to them. Needs REPEATABLE READ and a lock on observation taken before the snapshot (so that no day is dropped '
-    'behind it). Returns the marks, the rows read, days counted anew, rows that could not be rolled up (rollup_gap); no '
-    'row where the sensor has no marks or another step of it runs. SQLSTATE 40001: try again.';
+    'One step: takes marks of these sensors (NULL: of all), those that wait longest, of one reporting day and about '
+    'this many rows, and brings the rollups up to them. Several sensors at once, because their rows lie side by side: '
+    'they are read once, and who held a source is looked up once. On Citus one sensor at a time. Needs REPEATABLE READ '
+    'and a lock on observation taken before the snapshot (so that no day is dropped behind it). Returns, for each '
+    'sensor, the marks, the rows read, days counted anew, rows that could not be rolled up (rollup_gap); no row of '
+    'sensors that have no marks or that another step is at. SQLSTATE 40001: try again.';
 
 -- Retention.
 
@@ -697,7 +772,7 @@ GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirund
     hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables,
-    hirundo.ensure_rollup_month, hirundo.rollup_merge,
+    hirundo.rollup_source_order, hirundo.rollup_service_order, hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;
