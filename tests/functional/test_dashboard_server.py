@@ -334,6 +334,20 @@ def test_many_clients(start):
 
 # The database.
 
+def test_errors_of_askers_are_no_illness(start):
+    """A statement that failed leaves its connection up: nobody takes the dashboard for ill then."""
+    dashboard = start(connections=1)
+    connection = dashboard.connection()
+    for _ in range(200):
+        connection.request("GET", target("top_services", **WHOLE, n="x"))
+        answer = connection.getresponse()
+        assert answer.status == 400 and answer.read()
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.read()
+    connection.close()
+
+
 def test_database_away_and_back(private_installation):
     server = private_installation.server
     dashboard = Dashboard(private_installation.folder, private_installation.dsn("hirundo_dashboard"))
