@@ -9,6 +9,7 @@
 #include "collector/admin/path.h"
 #include "collector/pki.h"
 #include "common/hostport.h"
+#include "common/tlsctx.h"
 
 /** Names of one server certificate. */
 #define SERVER_NAMES_MAX 32
@@ -25,13 +26,18 @@ static void ca_files_done(struct ca_files *f)
 	free(f->key);
 }
 
-static bool ca_files_init(struct ca_files *f, const char *dir)
+/* server: whose certificate it is, a valid name */
+static bool ca_files_init(struct ca_files *f, const char *dir, const char *server)
 {
+	char cert[TLS_NAME_MAX + 5], key[TLS_NAME_MAX + 5];
+
+	(void)snprintf(cert, sizeof(cert), "%s.crt", server);
+	(void)snprintf(key, sizeof(key), "%s.key", server);
 	*f = (struct ca_files){
 		.ca_cert = path_join(dir, "ca.crt"),
 		.ca_key = path_join(dir, "ca.key"),
-		.cert = path_join(dir, "collector.crt"),
-		.key = path_join(dir, "collector.key"),
+		.cert = path_join(dir, cert),
+		.key = path_join(dir, key),
 	};
 	return f->ca_cert && f->ca_key && f->cert && f->key;
 }
@@ -83,13 +89,13 @@ static int make_server(struct admin *a, const struct ca_files *f, const struct p
 	return EX_OK;
 }
 
-static int init(struct admin *a, const char *const *names, bool replace)
+static int init(struct admin *a, const char *server, const char *const *names, bool replace)
 {
 	struct ca_files f;
 	struct pki_ca ca = {0};
 	int code = EX_OK, r;
 
-	if (!ca_files_init(&f, a->conf.ca_dir))
+	if (!ca_files_init(&f, a->conf.ca_dir, server))
 		code = no_memory();
 	if (code == EX_OK) {
 		r = path_make_parents(a->conf.ca_dir);
@@ -111,23 +117,35 @@ static int init(struct admin *a, const char *const *names, bool replace)
 
 int command_ca_init(struct admin *a, int argc, char **argv)
 {
-	static const struct option options[] = {{"server-name", required_argument, NULL, 'n'}, {0}};
-	const char *names[SERVER_NAMES_MAX + 1] = {0};
+	static const struct option options[] = {{"server", required_argument, NULL, 's'},
+		{"server-name", required_argument, NULL, 'n'}, {0}};
+	const char *names[SERVER_NAMES_MAX + 1] = {0}, *server = "collector";
 	struct hostport hp;
 	size_t n = 0;
 	bool given;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'n')
+		if (c != 'n' && c != 's')
 			return EX_USAGE;
+		if (c == 's') {
+			server = optarg;
+			continue;
+		}
 		if (n == SERVER_NAMES_MAX)
 			return fail(EX_USAGE, "--server-name: %d at most", SERVER_NAMES_MAX);
 		names[n++] = optarg;
 	}
 	if (optind < argc)
 		return fail(EX_USAGE, "ca init: \"%s\" is no option", argv[optind]);
+	/* The CA's own files are no server's. */
+	if (!tls_sensor_name_valid(server, strlen(server)) || strcmp(server, "ca") == 0)
+		return fail(
+			EX_USAGE, "--server: a-z, 0-9 and -, at most %u, and not ca", TLS_NAME_MAX);
 	given = n > 0;
+	if (!given && strcmp(server, "collector") != 0)
+		return fail(
+			EX_USAGE, "ca init: --server-name is needed: %s may be anywhere", server);
 	if (!given) {
 		if (hostport_parse(a->conf.collector, &hp) < 0)
 			return fail(
@@ -139,5 +157,5 @@ int command_ca_init(struct admin *a, int argc, char **argv)
 			names[n++] = "::1";
 		}
 	}
-	return init(a, names, given);
+	return init(a, server, names, given);
 }

@@ -24,9 +24,11 @@ static const struct command commands[] = {
 		command_db_zone},
 	{"db", "status", "", "show versions and settings; exit 1 where a migration is due",
 		command_db_status},
-	{"ca", "init", "[--server-name NAME]...",
-		"make the CA where there is none, and the collector's certificate (for the host\n"
-		"of option `collector`, or the names given: then also in place of an old one)",
+	{"ca", "init", "[--server NAME] [--server-name HOST]...",
+		"make the CA where there is none, and the certificate of the collector, or of the\n"
+		"server NAME (for the host of option `collector`, or the hosts given: then also "
+		"in\n"
+		"place of an old one)",
 		command_ca_init},
 	{"sensor", "add",
 		"NAME --region CC --address ADDRESS... [--allow-capture]\n"

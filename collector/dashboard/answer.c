@@ -524,6 +524,8 @@ static int make_statement(struct answer *a)
 	s->n = (unsigned)r;
 	s->sql = text_str(&a->sql);
 	s->viewer = a->viewer;
+	/* In a spreadsheet a day shall begin with its own date. */
+	s->local_times = a->csv;
 	if (a->csv)
 		return 0;
 	r = function_columns(a->function, &a->columns_sql);

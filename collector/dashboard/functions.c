@@ -93,6 +93,7 @@ struct values {
 
 static int add_value(struct values *v, const struct request *q, enum parameter p, const char *type)
 {
+	size_t digits = strspn(q->value[p], "0123456789");
 	char *literal;
 	int r;
 
@@ -100,6 +101,8 @@ static int add_value(struct values *v, const struct request *q, enum parameter p
 		v->parameters[v->n++] = q->value[p];
 		return text_add(v->sql, "$%d::%s", v->n, type);
 	}
+	if (strcmp(type, "int") == 0 && digits > 0 && q->value[p][digits] == '\0')
+		return text_add(v->sql, "%s", q->value[p]);
 	literal = PQescapeLiteral(v->conn, q->value[p], strlen(q->value[p]));
 	if (!literal)
 		return -EINVAL;

@@ -42,7 +42,7 @@ struct pool_slot {
 struct pool {
 	uv_loop_t *loop;
 	char *dsn;
-	char setup[256];
+	char setup[320];
 	int64_t wait_us;
 	struct pool_slot slots[POOL_CONNECTIONS_MAX];
 	unsigned slots_n;
@@ -431,7 +431,8 @@ int pool_new(uv_loop_t *loop, const struct pool_options *o, struct pool **ret)
 	/* A statement ends by itself, too, where this process died and could not cancel it. */
 	(void)snprintf(p->setup, sizeof(p->setup),
 		"SET statement_timeout = %" PRId64 "; SET client_connection_check_interval = 2000;"
-		" SET default_transaction_read_only = on; SET datestyle = ISO;"
+		" SET default_transaction_read_only = on; SET timezone = 'UTC'; SET datestyle = "
+		"ISO;"
 		" SET intervalstyle = iso_8601; SET bytea_output = hex; SET extra_float_digits = 1",
 		o->statement_us / US_PER_MS);
 	for (unsigned i = 0; i < p->slots_n; i++)

@@ -9,7 +9,8 @@
 enum stage {
 	STAGE_BEGIN,
 	STAGE_VIEWER,
-	STAGE_COLUMNS, /* left out where there are none */
+	STAGE_ZONE, /* left out where times are of UTC */
+	STAGE_COLUMNS, /* left out where nobody asks */
 	STAGE_ROWS,
 	STAGE_COMMIT,
 	STAGE_SYNC,
@@ -80,11 +81,15 @@ static bool send_all(struct query *q)
 	const struct query_statement *s = q->statement;
 	PGconn *c = q->lease.conn;
 	static const char set_viewer[] = "SELECT set_config('hirundo.viewer', $1, true)";
+	static const char set_zone[] =
+		"SELECT set_config('TimeZone', zone, true) FROM report.viewer()";
 
 	if (PQenterPipelineMode(c) != 1)
 		return false;
 	if (PQsendQueryParams(c, "BEGIN READ ONLY", 0, NULL, NULL, NULL, NULL, 0) != 1 ||
 		PQsendQueryParams(c, set_viewer, 1, NULL, &s->viewer, NULL, NULL, 0) != 1)
+		return false;
+	if (s->local_times && PQsendQueryParams(c, set_zone, 0, NULL, NULL, NULL, NULL, 0) != 1)
 		return false;
 	if (s->columns && PQsendQueryParams(c, s->columns, 0, NULL, NULL, NULL, NULL, 0) != 1)
 		return false;
@@ -155,6 +160,8 @@ static bool take_result(struct query *q, const PGresult *res)
 static bool next_stage(struct query *q)
 {
 	q->stage++;
+	if (q->stage == STAGE_ZONE && !q->statement->local_times)
+		q->stage++;
 	if (q->stage == STAGE_COLUMNS && !q->statement->columns) {
 		q->calls->columns(q->arg, NULL);
 		if (!q->lease.conn)

@@ -42,6 +42,7 @@ struct query_calls {
 /** Borrowed until the end. */
 struct query_statement {
 	const char *viewer;
+	bool local_times; /* with the offset of the reporting zone, else of UTC */
 	const char *columns; /* a statement without parameters, or NULL */
 	const char *sql;
 	unsigned n;

@@ -418,7 +418,7 @@ static void kick(void *arg)
 /* --- the interface ------------------------------------------------------------------------------
  */
 
-static void on_library_log(void *arg, const char *fmt, va_list ap)
+static PRINTF_LIKE(2, 0) void on_library_log(void *arg, const char *fmt, va_list ap)
 {
 	char text[256];
 

@@ -105,7 +105,12 @@ def test_quickstart(folder):
     """Ten sensors, ten regions, rows and verdicts in SQL; again: quick, and nothing is stored twice."""
     run = quickstart(folder, "--json")
     where = answer(run)
-    assert len(where["sensors"]) == 10 and where["dashboard"] is None
+    assert len(where["sensors"]) == 10
+    assert f"dashboard: {where['dashboard']} " in run.stdout
+    with urllib.request.urlopen(where["dashboard"], timeout=10) as page:
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+    with urllib.request.urlopen(where["dashboard"] + "api/viewer", timeout=10) as page:
+        assert json.load(page)["rows"][0]["everything"] is True
     assert "23/TCP" in run.stdout
     assert "address data: invented, as the demonstration is\n" in run.stdout
     with psycopg.connect(where["analyst_dsn"]) as analyst:

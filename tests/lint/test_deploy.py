@@ -11,10 +11,11 @@ from lint.tree import ROOT
 
 BUILD = pathlib.Path(os.environ.get("HIRUNDO_BUILD", ROOT / "build-test" / "plain"))
 DEPLOY = ROOT / "deploy"
-UNITS = ("hirundo-sensor", "hirundo-collector")
+UNITS = ("hirundo-sensor", "hirundo-collector", "hirundo-dashboard")
 # program, its sample configuration, the page that describes the options
 PROGRAMS = (("hirundo-sensor", "sensor.conf", "sensor.conf.5"),
             ("hirundo-collector", "collector.conf", "collector.conf.5"),
+            ("hirundo-dashboard", "dashboard.conf", "dashboard.conf.5"),
             ("hirundo-admin", "admin.conf", "hirundo-admin.8"))
 PAGES = sorted(DEPLOY.glob("man/*.scd"))
 
@@ -101,7 +102,7 @@ def test_manual_has_every_option(name, sample, page):
         assert re.search(stated, entry), f"{option}: {default}"
 
 
-@pytest.mark.parametrize("name", ["hirundo-sensor", "hirundo-collector", "hirundo-admin"])
+@pytest.mark.parametrize("name", ["hirundo-sensor", "hirundo-collector", "hirundo-dashboard", "hirundo-admin"])
 def test_manual_has_every_argument(name):
     text = (DEPLOY / "man" / f"{name}.8.scd").read_text()
     usage = subprocess.run([program(name), "--help"], capture_output=True, text=True).stdout

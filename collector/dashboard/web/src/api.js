@@ -50,7 +50,7 @@ const running = new Map(); // path -> {promise, controller, wanted}
 async function load(path, signal) {
 	let response;
 	try {
-		response = await fetch(path, { signal, headers: { Accept: "application/json" } });
+		response = await fetch(path, { signal }); // no headers: index.html has begun to load some already
 	} catch (error) {
 		if (error.name === "AbortError") throw error;
 		throw new ApiError(0, { message: "The dashboard does not answer." });

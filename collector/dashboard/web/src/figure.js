@@ -11,6 +11,17 @@ const PATIENCE_MS = 400;
 /** Of calls, in the list of files. */
 const NAMES = { now: "this period", before: "period compared with" };
 
+/** Makes the inside of a node anew; focus and scrolling stay where they were. */
+function keeping(node, make) {
+	const scroller = node.querySelector(".table-scroll");
+	const place = scroller && [scroller.scrollLeft, scroller.scrollTop];
+	const all = () => [...node.querySelectorAll("a[href], button, [tabindex]")];
+	const held = node.contains(document.activeElement) ? all().indexOf(document.activeElement) : -1;
+	make();
+	if (place) node.querySelector(".table-scroll")?.scrollTo(...place);
+	if (held >= 0) all()[held]?.focus({ preventScroll: true });
+}
+
 const of = (what, ...args) => (typeof what === "function" ? what(...args) : what);
 
 /**
@@ -44,6 +55,7 @@ export function figure(spec, go) {
 	const node = h("figure", { class: "figure", "data-figure": spec.name, "data-span": spec.span ?? 12, "data-state": "loading", "aria-labelledby": ids.title },
 		h("figcaption", null, title, define), body, note, tools, twin, files, sql);
 	const hosts = [];
+	const order = { key: null, down: false }; // of the table
 	let view = null;
 	let width = 0;
 	let answers = null; // by name of the call
@@ -107,6 +119,7 @@ export function figure(spec, go) {
 	function message(head, advice, { retry = null, kind = "" } = {}) {
 		hosts.length = 0;
 		width = 0;
+		body.style.minHeight = "";
 		replace(body, h("div", { class: `message ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", { class: "message-head" }, head), advice ? h("p", null, advice) : null,
 			retry ? h("button", { type: "button", onclick: () => fetchAll({ force: true }) }, retry) : null));
 		note.hidden = true;
@@ -216,9 +229,7 @@ export function figure(spec, go) {
 			});
 		} else {
 			hosts.length = 0;
-			const keep = body.scrollLeft;
-			replace(body, spec.node ? spec.node(rows, view, width) : table({ caption: of(spec.title, view), hideCaption: true, ...spec.table(rows, view) }));
-			body.scrollLeft = keep;
+			keeping(body, () => replace(body, spec.node ? spec.node(rows, view, width) : table({ caption: of(spec.title, view), hideCaption: true, order, ...spec.table(rows, view) })));
 		}
 		const words = spec.note?.(rows, view);
 		note.hidden = !words;
@@ -244,7 +255,8 @@ export function figure(spec, go) {
 		const twinOf = ready && spec.table && (spec.chart || spec.node);
 		if (!twinOf) twin.hidden = true;
 		replace(tools,
-			twinOf ? toggle("Table", twin, () => replace(twin, table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, ...spec.table(rows, view) }))) : null,
+			twinOf ? toggle("Table", twin, () => keeping(twin, () => replace(twin,
+				table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, order, ...spec.table(rows, view) })))) : null,
 			made.length === 1 ? csvLink(made[0][1], "CSV") : toggle("CSV", files, () => replace(files, h("ul", null, made.map(([name, c]) => h("li", null,
 				csvLink(c, of(spec.names, view)?.[name] ?? NAMES[name] ?? name), h("span", { class: "muted" }, `report.${c.fn}`)))))),
 			ready && spec.chart ? h("button", { type: "button", class: "tool", "data-tool": "svg", onclick: saveSvg }, "SVG") : null,
@@ -295,7 +307,7 @@ export function figure(spec, go) {
 		},
 		/** Newer data may be there: what is shown stays until they are. */
 		refresh() {
-			if (!node.hidden && view) fetchAll({ silently: true });
+			if (!node.hidden && view && answers) fetchAll({ silently: true });
 		},
 		redraw() {
 			if (answers && node.dataset.state === "ready") render();

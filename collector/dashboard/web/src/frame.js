@@ -46,6 +46,7 @@ export function frame({ change, navigate, redraw }) {
 	const online = h("p", { class: "offline", role: "status", hidden: true });
 	const origin = h("div", { class: "origin" });
 	const bar = viewBar({ change, navigate });
+	bar.node.hidden = true; // until it is known who looks
 	let ctx = null;
 	let view = null;
 
@@ -101,6 +102,7 @@ export function frame({ change, navigate, redraw }) {
 			view = next;
 			ctx = next.ctx;
 			showNavigation();
+			bar.node.hidden = false;
 			bar.show(view, page);
 			showStatus();
 		},

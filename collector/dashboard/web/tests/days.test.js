@@ -23,6 +23,7 @@ test("what is before a calendar unit is the unit before, else as many days", () 
 });
 
 test("after is the inverse of before", () => {
+	assert.deepEqual(next(p("2026-03-01", "2026-03-31")), p("2026-04-01", "2026-04-30"));
 	for (const one of [p("2026-03-01", "2026-03-31"), p("2026-04-01", "2026-06-30"), p("2026-11-01", "2026-11-10"), p("2025-01-01", "2025-12-31")]) {
 		assert.deepEqual(previous(next(one)), one);
 	}

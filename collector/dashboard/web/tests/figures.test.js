@@ -24,7 +24,7 @@ test("the trend score is that of its formula", () => {
 });
 
 test("a mean divides by covered address-days, and leaves out what nobody heard", () => {
-	assert.equal(meanOf([{ packets: 10, covered_address_days: 1 }, { packets: 50, covered_address_days: 2 }, { packets: null, covered_address_days: 0 }]), 20);
+	assert.equal(meanOf([{ packets: 10, covered_address_days: 1 }, { packets: 50, covered_address_days: 2 }, { packets: 7, covered_address_days: 0 }]), 20);
 	assert.equal(meanOf([{ packets: null, covered_address_days: null }]), null);
 });
 

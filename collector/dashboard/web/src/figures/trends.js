@@ -174,15 +174,17 @@ export const ackTrend = ({ scope = () => ({}), ...more } = {}) => ({
 export const miraiHosts = ({ n = 5, plotHeight = 280, ...more } = {}) => ({
 	name: "mirai-hosts", title: "Mirai: hosts a day by region", span: 7, height: 280,
 	define: `Hosts whose TCP SYNs carry the destination as sequence number, by reporting day: all, and of the ${n} regions with most of them.`,
-	calls: (view) => ({ now: { fn: "mirai_hosts", period: view.period, filter: view.with({}), n } }),
+	calls: (view) => ({ now: { fn: "mirai_hosts", period: view.period, filter: view.with({}), n },
+		before: view.before && { fn: "mirai_hosts", period: view.before, filter: view.with({}), n: 1 } }),
 	empty: ({ now }) => (now.every((row) => row.region === null) ? "No packets of this kind in this period." : null),
-	chart({ now }, view, width) {
+	chart({ now, before }, view, width) {
 		const axis = timeAxis(now, view, "day");
 		const byRegion = pivot(now, axis.keys, { step: (row) => row.day, series: (row) => row.region, value: (row) => row.hosts });
-		const [total] = pivot(now, axis.keys, { step: (row) => row.day, series: () => "total", value: (row) => row.total_hosts }).values();
+		const all = { step: (row) => row.day, series: () => "all", value: (row) => row.total_hosts };
 		const names = new Map(now.map((row) => [row.region, row.name]));
-		return lines({ width, height: heightFor(width, plotHeight), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: number, unit: "hosts a day",
-			series: [{ name: "All", values: total, colour: "var(--ink)", dash: "none" }, ...[...byRegion].map(([code, values], i) => ({ name: names.get(code) ?? code, values, colour: `var(--s${(i % 7) + 1})` }))] });
+		return lines({ width, height: heightFor(width, plotHeight), xs: axis.xs, xTexts: axis.texts, scale: view.scale, say: number, unit: "hosts a day", beforeName: view.beforeName,
+			series: [{ name: "All", values: pivot(now, axis.keys, all).get("all"), before: beside(before, view, "day", axis.keys.length, all)?.get("all"), colour: "var(--ink)", dash: "none" },
+				...[...byRegion].map(([code, values], i) => ({ name: names.get(code) ?? code, values, colour: `var(--s${(i % 7) + 1})` }))] });
 	},
 	table: ({ now }) => ({ rows: now, columns: [{ key: "day", label: "Day", kind: "day" }, { key: "name", label: "Region", of: (row) => row.name ?? row.region },
 		{ key: "hosts", label: "Hosts", kind: "number" }, { key: "total_hosts", label: "Hosts, all regions", kind: "number" },
