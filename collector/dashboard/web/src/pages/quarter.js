@@ -9,6 +9,12 @@ import { scoped } from "../figures/scoped.js";
 import { ackTrend, miraiHosts, monthlyMeans, regionTrend, serviceTrend } from "../figures/trends.js";
 import { campaigns, ttlMatrix, verdictShare } from "../figures/verdicts.js";
 
+/** Whose quarter it is: the home region's, or of a viewer of regions that has others with sensors, its own. */
+export function homeOf({ viewer, regions }) {
+	const own = viewer.regions.filter((code) => regions.some((row) => row.region === code));
+	return viewer.everything || own.length === 0 || own.includes(viewer.home_region) ? viewer.home_region : own[0];
+}
+
 const nameOf = (period) => `${period.from.slice(0, 4)}Q${(Number(period.from.slice(5, 7)) + 2) / 3}`;
 
 export const quarter = {
@@ -26,13 +32,14 @@ export const quarter = {
 		const [year, n] = page.params;
 		const period = quarterPeriod(year, Number(n));
 		const { viewer, names } = page.ctx;
-		const homeCode = viewer.home_region;
+		const homeCode = homeOf(page.ctx);
 		const home = names.get(homeCode) ?? homeCode;
 		let table = 0;
 		let chart = 0;
 		const numbered = (spec, title, more = {}) => ({ ...spec, ...more, title: `${spec.chart && !more.asTable ? `Figure ${++chart}` : `Table ${++table}`}. ${title}` });
 		/** @param {object} filter  of the figure  @param {object} choices  of its view */
-		const put = (spec, title, { filter = {}, choices = {}, ...more } = {}) => page.figure(numbered(scoped(spec, (view) => view.vary(choices, filter)), title, more));
+		const put = (spec, title, { filter = {}, choices = {}, ...more } = {}) => page.figure(numbered(scoped(spec, (view) => view.vary(choices, { ...at, ...filter })), title, more));
+		const at = homeCode === viewer.home_region ? {} : { home: homeCode };
 		const domestic = { grp: "domestic" };
 		const overseas = { grp: "overseas" };
 		const ports = { ...domestic, ports_only: true };
