@@ -6,7 +6,7 @@ import { scoped } from "../src/figures/scoped.js";
 import { askable, initialTtl, limits, offBy, servicesOf, ttlRows, verdictDays } from "../src/figures/source.js";
 import { campaignsByName, hopsText, ownSources, ttlCells } from "../src/figures/verdicts.js";
 import { destination, isAddress, networkFromPath, networkToPath } from "../src/state.js";
-import { homeOf } from "../src/pages/quarter.js";
+import { homeOf, soFar } from "../src/pages/quarter.js";
 import { makeView } from "../src/view.js";
 
 test("quarters: the last one that is over, and its days", () => {
@@ -163,4 +163,11 @@ test("whose quarter it is", () => {
 	assert.equal(of({ regions: ["AU"] }), "AU");
 	assert.equal(of({ regions: ["AU", "JP"] }), "JP");
 	assert.equal(of({ regions: ["NZ"] }), "JP"); // no sensors there
+});
+
+test("a quarter that is not over ends today", () => {
+	const period = { from: "2026-10-01", to: "2026-12-31" };
+	assert.deepEqual(soFar(period, "2026-11-28"), { from: "2026-10-01", to: "2026-11-28" });
+	assert.deepEqual(soFar(period, "2026-12-31"), period);
+	assert.deepEqual(soFar(period, "2027-01-01"), period);
 });

@@ -9,6 +9,9 @@ import { scoped } from "../figures/scoped.js";
 import { ackTrend, miraiHosts, monthlyMeans, regionTrend, serviceTrend } from "../figures/trends.js";
 import { campaigns, ttlMatrix, verdictShare } from "../figures/verdicts.js";
 
+/** Reports refuse days to come. */
+export const soFar = (period, today) => ({ from: period.from, to: period.to < today ? period.to : today });
+
 /** Whose quarter it is: the home region's, or of a viewer of regions that has others with sensors, its own. */
 export function homeOf({ viewer, regions }) {
 	const own = viewer.regions.filter((code) => regions.some((row) => row.region === code));
@@ -21,7 +24,7 @@ export const quarter = {
 	path: /^\/quarter\/(\d{4})Q([1-4])$/i,
 	title: ([year, n]) => `Quarter ${n} of ${year}`,
 	controls: { period: false, filter: false, step: false },
-	period: ([year, n]) => quarterPeriod(year, Number(n)),
+	period: ([year, n], ctx) => soFar(quarterPeriod(year, Number(n)), ctx.viewer.today),
 	problem([year, n], ctx) {
 		const { from, to } = quarterPeriod(year, Number(n));
 		const { today, first_day: firstDay } = ctx.viewer;
@@ -45,8 +48,8 @@ export const quarter = {
 		const ports = { ...domestic, ports_only: true };
 		const fromHome = { src_region: [homeCode] };
 
-		page.head(`${home}: quarter ${n} of ${year}`, (view) => [formatDay(period.from), " to ", formatDay(period.to), `, ${countDays(period)} of ${view.zone}`,
-			period.to >= viewer.today ? h("strong", null, ", not over: numbers are of what came so far") : "", `. Domestic: sensors in ${home}; overseas: all others. `,
+		page.head(`${home}: quarter ${n} of ${year}`, (view) => [formatDay(view.period.from), " to ", formatDay(view.period.to), `, ${countDays(view.period)} of ${view.zone}`,
+			period.to >= viewer.today ? h("strong", null, ", not over: ranks before are those of as many days before") : "", `. Domestic: sensors in ${home}; overseas: all others. `,
 			h("span", { class: "screen-only" }, h("a", { href: view.link(`/quarter/${nameOf(previous(period))}`) }, "Quarter before"), next(period).from <= viewer.today ? [" · ", h("a", { href: view.link(`/quarter/${nameOf(next(period))}`) }, "Quarter after")] : null, " · ",
 				h("button", { type: "button", class: "small", onclick: () => print() }, "Print"))]);
 		page.section(null);
