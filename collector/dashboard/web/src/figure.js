@@ -301,7 +301,13 @@ export function figure(spec, go) {
 		show(next) {
 			view = next;
 			node.hidden = spec.hidden?.(view) ?? false;
-			if (node.hidden) return;
+			if (node.hidden) {
+				running?.abort();
+				running = null;
+				stopWaiting();
+				setState("hidden");
+				return;
+			}
 			replace(title, of(spec.title, view));
 			fetchAll();
 		},
