@@ -137,7 +137,7 @@ def _month(connection, first: datetime.date, last: datetime.date, detailed: bool
               "services": SERVICES, "octet": FIRST_OCTET, "octets": OCTETS}
     names = {table: f"{table}_{first:%Y%m}" for table in ("ttl_day", "source_day", "service_day")}
     for table, partition in names.items():
-        connection.execute(f"CREATE TABLE hirundo.{partition} (LIKE hirundo.{table} INCLUDING CONSTRAINTS)")
+        connection.execute(f"CREATE TABLE hirundo.{partition} (LIKE hirundo.{table} INCLUDING CONSTRAINTS INCLUDING GENERATED)")
     rows = connection.execute(SOURCE_ROWS.format(partition=names["source_day"]), values).rowcount
     if detailed:
         connection.execute(SERVICE_ROWS.format(partition=names["service_day"], sources=names["source_day"]))
