@@ -553,8 +553,10 @@ BEGIN ATOMIC
         -- Digits come before the colon, letters behind it.
         AND (NOT (f).ports_only OR c.service < ':' COLLATE "C")
         AND ((f).traits IS NULL OR c.traits & (f).traits <> 0)
-        AND ((f).role IS NULL OR hirundo.role(c.traits) = (f).role)
-        AND NOT ((f).without_bogon AND c.traits & 16 <> 0)
+        -- hirundo.role(), and bogon_source, so that the planner does not take them for rare.
+        AND ((f).role IS DISTINCT FROM 'probe' OR c.traits & 31744 < 1)
+        AND ((f).role IS DISTINCT FROM 'response' OR c.traits & 31744 > 0)
+        AND (NOT (f).without_bogon OR c.traits & 16 <> 16)
         AND (NOT (f).without_spoofed OR NOT EXISTS (
             SELECT FROM hirundo.verdict v
             WHERE v.verdict = 'spoofed' AND v.day = c.day AND v.src = c.src
