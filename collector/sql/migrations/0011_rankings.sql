@@ -129,9 +129,11 @@ RETURNS TABLE (service text, packets bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 1000 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET jit = off SET enable_sort = off
 AS $$
+DECLARE
+    whole boolean := hirundo.whole_months(period);
 BEGIN
     RETURN QUERY
-    SELECT c.service, sum(c.packets)::bigint FROM hirundo.report_services(period, f) c GROUP BY c.service;
+    SELECT c.service, sum(c.packets)::bigint FROM hirundo.service_totals(period, f, whole) c GROUP BY c.service;
 END
 $$;
 COMMENT ON FUNCTION hirundo.counted_services IS 'All services of a period that a filter leaves, with their packets.';
@@ -253,7 +255,7 @@ COMMENT ON FUNCTION report.top_services IS
     'dataset: address data that regions and ASNs come from. as_of: all that was received before is counted. All keys '
     'of the filter.';
 
-CREATE FUNCTION hirundo.first_services(period daterange, f hirundo.report_filter, places int[], n int)
+CREATE FUNCTION hirundo.first_services(period daterange, f hirundo.report_filter, whole boolean, places int[], n int)
 RETURNS TABLE (place int, rank bigint, service text, packets bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -265,7 +267,7 @@ BEGIN ATOMIC
         FROM (
             SELECT p.place, c.service, sum(c.packets)::bigint AS packets,
                 rank() OVER (PARTITION BY p.place ORDER BY sum(c.packets)::bigint DESC) AS rank
-            FROM hirundo.report_services(period, f) c
+            FROM hirundo.service_totals(period, f, whole) c
             JOIN unnest((f).sensors, places) AS p (sensor_id, place) ON p.sensor_id = c.sensor_id
             GROUP BY p.place, c.service) r
         WHERE n IS NULL OR r.rank <= n) t
@@ -273,7 +275,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hirundo.first_services IS
     'The first n services (NULL: all) of each place by packets, ties by protocol and port. places: to which each of '
-    'the filter''s sensors belongs.';
+    'the filter''s sensors belongs; whole: whole_months(period).';
 
 CREATE FUNCTION hirundo.listeners(period daterange, f hirundo.report_filter) RETURNS int[]
 LANGUAGE sql STABLE
@@ -299,6 +301,7 @@ DECLARE
     by_region boolean := NOT hirundo.shows_sensors();
     heard int[];
     places int[];
+    whole boolean := hirundo.whole_months(period);
     dataset text := hirundo.rollup_dataset(period, f.sensors);
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
@@ -315,7 +318,7 @@ BEGIN
         SELECT i.place, bool_or(i.id = ANY (heard)) AS heard
         FROM unnest(f.sensors, places) AS i (id, place) GROUP BY i.place) p
     JOIN hirundo.sensor s ON s.sensor_id = p.place
-    LEFT JOIN hirundo.first_services(period, f, places, n) t ON t.place = p.place
+    LEFT JOIN hirundo.first_services(period, f, whole, places, n) t ON t.place = p.place
     ORDER BY s.region <> home, s.region, s.sensor_id, t.rank;
 END
 $$;
@@ -341,6 +344,7 @@ DECLARE
     counts int[];
     bests bigint[];
     worsts bigint[];
+    whole boolean := hirundo.whole_months(period);
     dataset text := hirundo.rollup_dataset(period, f.sensors);
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
@@ -350,14 +354,14 @@ BEGIN
         INTO services, counts, bests, worsts
         FROM (
             SELECT r.service, count(*)::int AS sensors, min(r.rank) AS best, max(r.rank) AS worst
-            FROM hirundo.first_services(period, f, f.sensors, n) r GROUP BY r.service) t;
+            FROM hirundo.first_services(period, f, whole, f.sensors, n) r GROUP BY r.service) t;
     RETURN QUERY
     SELECT t.service, t.sensors, of_all, t.best, t.worst, c.sensors, c.packets, dataset, as_of
     FROM unnest(services, counts, bests, worsts) AS t (service, sensors, best, worst)
     JOIN (
         SELECT g.service, count(*)::int AS sensors, sum(g.packets)::bigint AS packets
         FROM (
-            SELECT r.service, r.sensor_id, sum(r.packets) AS packets FROM hirundo.report_services(period, f) r
+            SELECT r.service, r.sensor_id, sum(r.packets) AS packets FROM hirundo.service_totals(period, f, whole) r
             WHERE r.service = ANY (services)
             GROUP BY 1, 2) g
         GROUP BY g.service) c USING (service)
