@@ -109,8 +109,9 @@ def months(quarters: int) -> list[datetime.date]:
     return [datetime.date(m // 12, m % 12 + 1, 1) for m in range(behind - 3 * quarters, behind + 1)]
 
 
-def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -> int:
+def fill(connection, full: int, quarters: int = QUARTERS, part: int = 1, say=lambda *_: None) -> int:
     """@param full  of the last quarters, how many have full detail
+    @param part  full detail has one of so many sources
     @return rows of source_day"""
     begin, rows = time.monotonic(), 0
     edges = months(quarters)
@@ -123,7 +124,7 @@ def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -
     for number, (first, last) in enumerate(zip(edges, edges[1:])):
         detailed = number >= len(edges) - 1 - 3 * full
         with connection.transaction():
-            rows += _month(connection, first, last, detailed)
+            rows += _month(connection, first, last, detailed, SOURCES // part if detailed else SOURCES // THIN)
         say(f"{first:%Y-%m}: {rows:,} rows, {time.monotonic() - begin:.0f} s")
     for table in ("sensor", "sensor_address", "coverage", "source_day", "service_day", "ttl_day"):
         connection.execute(f"VACUUM (ANALYZE, PARALLEL 0) hirundo.{table}")
@@ -131,10 +132,10 @@ def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -
     return rows
 
 
-def _month(connection, first: datetime.date, last: datetime.date, detailed: bool) -> int:
+def _month(connection, first: datetime.date, last: datetime.date, detailed: bool, sources: int) -> int:
     """Into tables that become partitions when they are full: their keys are built once."""
-    values = {"first": first, "last": last, "midnight": f"{first} 00:00Z", "sources": SOURCES if detailed else SOURCES // THIN,
-              "services": SERVICES, "octet": FIRST_OCTET, "octets": OCTETS}
+    values = {"first": first, "last": last, "midnight": f"{first} 00:00Z", "sources": sources, "services": SERVICES,
+              "octet": FIRST_OCTET, "octets": OCTETS}
     names = {table: f"{table}_{first:%Y%m}" for table in ("ttl_day", "source_day", "service_day")}
     for table, partition in names.items():
         connection.execute(f"CREATE TABLE hirundo.{partition} (LIKE hirundo.{table} INCLUDING CONSTRAINTS INCLUDING GENERATED)")
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=1, help="of the last ones, how many have full detail")
     options = parser.parse_args()
     with psycopg.connect(options.dsn, autocommit=True) as connection:
-        fill(connection, options.full, options.quarters, print)
+        fill(connection, options.full, options.quarters, say=print)
 
 
 if __name__ == "__main__":

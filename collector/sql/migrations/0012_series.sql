@@ -303,16 +303,18 @@ BEGIN
     RETURN QUERY
     WITH part AS MATERIALIZED (
         -- One of the two falls away.
-        SELECT width_bucket(c.day, s.days) AS step, c.sensor_id, c.day, c.service AS key, sum(c.packets) AS packets
+        SELECT width_bucket(c.day, s.days) AS step, c.sensor_id, c.day,
+            CASE kind WHEN 'service' THEN c.service ELSE 'all' END AS key, sum(c.packets) AS packets
         FROM hirundo.report_services(period, f) c
-        WHERE kind = 'service' AND NOT s.raw
-        GROUP BY c.sensor_id, c.day, c.service
+        WHERE kind IN ('service', 'all') AND NOT s.raw
+        GROUP BY c.sensor_id, c.day, 4
         UNION ALL
         SELECT c.step, c.sensor_id, c.day,
-            CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ') ELSE c.ack_kind END,
+            CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ')
+                WHEN 'ack' THEN c.ack_kind ELSE 'all' END,
             sum(c.packets)
         FROM hirundo.series_rows(period, f, s) c
-        WHERE (kind <> 'service' OR s.raw) AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
+        WHERE (kind NOT IN ('service', 'all') OR s.raw) AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
         GROUP BY 1, 2, 3, 4
     )
     SELECT g.step, g.key, sum(g.packets)::bigint, sum(g.packets) FILTER (WHERE m.day IS NOT NULL)::bigint
@@ -321,8 +323,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.step_packets IS
-    'Packets that a filter leaves, by step and service, region or ack (kind), and of them those of sensors that have a '
-    'place in means.';
+    'Packets that a filter leaves, by step and service, region, ack or all together (kind), and of them those of sensors '
+    'that have a place in means.';
 
 CREATE FUNCTION hirundo.step_hosts(period daterange, f hirundo.report_filter, s hirundo.series, kind text)
 RETURNS TABLE (step int, key text, hosts bigint)
@@ -342,13 +344,14 @@ BEGIN
             (CASE WHEN daily THEN c.day - lower(period) + 1 ELSE width_bucket(c.day, s.days) END::bigint << 52)
             | CASE kind WHEN 'service' THEN c.cell & 4503599627370495
                 ELSE (c.cell & 4503599626321920) | CASE kind WHEN 'region' THEN c.cell >> 52
-                    ELSE CASE c.ack_kind WHEN 'ack' THEN 1 WHEN 'synack' THEN 2 ELSE 3 END END END AS cell
+                    WHEN 'ack' THEN CASE c.ack_kind WHEN 'ack' THEN 1 WHEN 'synack' THEN 2 ELSE 3 END
+                    ELSE 0 END END AS cell
         FROM hirundo.report_sources(period, f) c
         WHERE whole AND c.cell IS NOT NULL AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
     ), other AS MATERIALIZED (
         SELECT DISTINCT c.step,
-            CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ') ELSE c.ack_kind END
-                AS key,
+            CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ')
+                WHEN 'ack' THEN c.ack_kind ELSE 'all' END AS key,
             hirundo.host(c.src) AS host
         FROM hirundo.series_rows(period, f, s) c
         WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
@@ -356,7 +359,8 @@ BEGIN
         SELECT (n.number >> 20)::int AS step,
             CASE kind WHEN 'service' THEN hirundo.numbered_service(n.number & 1048575)
                 WHEN 'region' THEN hirundo.numbered_region(n.number & 1048575)
-                ELSE (ARRAY['ack', 'synack', 'rstack'])[n.number & 1048575] END AS key, count(*) AS hosts
+                WHEN 'ack' THEN (ARRAY['ack', 'synack', 'rstack'])[n.number & 1048575] ELSE 'all' END AS key,
+            count(*) AS hosts
         FROM (SELECT ((e.cell >> 52) << 20) | (e.cell & 1048575) AS number FROM cell e) n
         GROUP BY n.number
         UNION ALL
@@ -366,7 +370,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.step_hosts IS
-    'Distinct hosts that a filter leaves, by step and service, region or ack (kind).';
+    'Distinct hosts that a filter leaves, by step and service, region, ack or all together (kind).';
 
 CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
 RETURNS TABLE (at timestamptz, sensor_id int, packets bigint, address_days double precision)
