@@ -120,19 +120,18 @@ const char report_sql_means_year[] =
 /* Hosts by sensor of every service that is in some sensor's list. What fewer than two sensors saw
  * from enough hosts may be a mark that somebody set to find the one: it is left out, without a gap.
  */
-#define BY_SENSOR                                                                        \
-	"ranked AS MATERIALIZED (SELECT s.sensor_id, t.*"                                \
-	" FROM argument a"                                                               \
-	" CROSS JOIN LATERAL report.top_services_by_sensor(a.period, " HOME ", 100) t"   \
-	" JOIN hirundo.sensor s ON s.name = t.sensor"                                    \
-	" WHERE a.labels ? s.sensor_id::text AND t.rank IS NOT NULL),"                   \
-	" seen AS MATERIALIZED (SELECT s.sensor_id, h.service, h.hosts"                  \
-	" FROM argument a"                                                               \
-	" CROSS JOIN (SELECT jsonb_agg(DISTINCT service) AS services FROM ranked) l"     \
-	" CROSS JOIN (SELECT DISTINCT sensor_id FROM ranked) s"                          \
-	" CROSS JOIN LATERAL report.top_services(a.period,"                              \
-	" jsonb_build_object('sensors', s.sensor_id, 'services', l.services), NULL) h)," \
-	" told AS (SELECT service FROM seen"                                             \
+#define BY_SENSOR                                                                      \
+	"ranked AS MATERIALIZED (SELECT s.sensor_id, t.*"                              \
+	" FROM argument a"                                                             \
+	" CROSS JOIN LATERAL report.top_services_by_sensor(a.period, " HOME ", 100) t" \
+	" JOIN hirundo.sensor s ON s.name = t.sensor"                                  \
+	" WHERE a.labels ? s.sensor_id::text AND t.rank IS NOT NULL),"                 \
+	" seen AS MATERIALIZED (SELECT h.sensor_id, h.service, h.hosts"                \
+	" FROM argument a"                                                             \
+	" CROSS JOIN LATERAL hirundo.published_services(a.period,"                     \
+	" ARRAY(SELECT DISTINCT service FROM ranked)) h"                               \
+	" WHERE h.sensor_id IN (SELECT sensor_id FROM ranked)),"                       \
+	" told AS (SELECT service FROM seen"                                           \
 	" GROUP BY service HAVING count(*) FILTER (WHERE hosts >= 5) >= 2)"
 
 const char report_sql_sensors[] =

@@ -111,8 +111,9 @@ def months(quarters: int) -> list[datetime.date]:
     return [datetime.date(m // 12, m % 12 + 1, 1) for m in range(behind - 3 * quarters, behind + 1)]
 
 
-def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -> int:
+def fill(connection, full: int, quarters: int = QUARTERS, part: int = 1, say=lambda *_: None) -> int:
     """@param full  of the last quarters, how many have full detail
+    @param part  full detail has one of so many sources
     @return rows of source_day"""
     begin, rows = time.monotonic(), 0
     edges = months(quarters)
@@ -125,7 +126,7 @@ def fill(connection, full: int, quarters: int = QUARTERS, say=lambda *_: None) -
     for number, (first, last) in enumerate(zip(edges, edges[1:])):
         detailed = number >= len(edges) - 1 - 3 * full
         with connection.transaction():
-            rows += fill_month(connection, first, last, SOURCES if detailed else SOURCES // THIN, detailed)
+            rows += fill_month(connection, first, last, SOURCES // part if detailed else SOURCES // THIN, detailed)
         say(f"{first:%Y-%m}: {rows:,} rows, {time.monotonic() - begin:.0f} s")
     for table in ("sensor", "sensor_address", "coverage", "source_day", "service_day", "ttl_day"):
         connection.execute(f"VACUUM (ANALYZE, PARALLEL 0) hirundo.{table}")
@@ -151,7 +152,7 @@ def fill_month(connection, first: datetime.date, last: datetime.date, sources: i
     values = values_of(first, last, sources, **more)
     names = {table: f"{table}_{first:%Y%m}" for table in ("ttl_day", "source_day", "service_day")}
     for table, partition in names.items():
-        connection.execute(f"CREATE TABLE hirundo.{partition} (LIKE hirundo.{table} INCLUDING CONSTRAINTS)")
+        connection.execute(f"CREATE TABLE hirundo.{partition} (LIKE hirundo.{table} INCLUDING CONSTRAINTS INCLUDING GENERATED)")
     rows = connection.execute(SOURCE_ROWS.format(partition=names["source_day"]), values).rowcount
     if detailed:
         connection.execute(SERVICE_ROWS.format(partition=names["service_day"], sources=names["source_day"]))
@@ -171,7 +172,7 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=1, help="of the last ones, how many have full detail")
     options = parser.parse_args()
     with psycopg.connect(options.dsn, autocommit=True) as connection:
-        fill(connection, options.full, options.quarters, print)
+        fill(connection, options.full, options.quarters, say=print)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,11 @@ def owner(whole):
 
 
 def make(c) -> list[str]:
-    """As the collector does, until nothing is missing."""
+    """As the collector does, until nothing is missing; returns the answers that it made."""
     made = []
     while (one := c.execute("SELECT hirundo.store_answer()").fetchone()[0]) is not None:
         made.append(one)
-    return made
+    return [one for one in made if not one.startswith("month ")]
 
 
 def ask(c, function: str, arguments: dict, period: str, filter: dict) -> list[dict]:
@@ -192,7 +192,8 @@ def test_a_change_while_an_answer_is_made(owner, installation):
     """What commits behind the answer's snapshot leaves its mark, and the answer is not given."""
     with installation.connect() as other:
         with owner.transaction():
-            assert owner.execute("SELECT hirundo.store_answer()").fetchone()[0] is not None
+            assert owner.execute("SELECT hirundo.store_answer()").fetchone()[0] == "month 2026-02-01"
+            assert owner.execute("SELECT hirundo.months_closed('[2026-02-01,2026-03-01)')").fetchone() == (True,)
             assert other.execute("SELECT hirundo.store_answer()").fetchone() == (None,)  # another one is at it
             send(other, 1, "2026-02-01 12:00Z")
             rollups.catch_up(other)
@@ -227,3 +228,117 @@ def test_verdicts_do_not_matter(owner):
     owner.execute("UPDATE hirundo.verdict SET verdict = 'spoofed'")
     assert everything(owner) == before == computed(owner)
     assert ask(owner, "top_services", CALLS[0][1], PERIODS[0], {"exclude": "spoofed"}) != before[0]
+
+
+# Closed months.
+
+WITHOUT_HOSTS = [("top_services_by_sensor", "n => 5", {}), ("top_services_by_sensor", "n => 5", {"ports_only": True}),
+                 ("common_services", "n => 5", {"role": "probe"}), ("common_services", "n => 5", {"services": "23/TCP"}),
+                 ("top_services", "n => NULL", {"exclude": "response"}),
+                 ("packets_per_sensor_day", "step => 'month'", {}), ("packets_per_sensor_day", "step => 'day'", {}),
+                 ("packets_per_sensor_day", "step => 'week'", {"ports_only": True, "role": "probe"}),
+                 ("packets_per_sensor_day", "step => 'day'", {"role": "response"}),
+                 ("packets_per_sensor_day", "step => 'month'", {"src_region": "JP"}),
+                 ("service_trend", "step => 'week'", {"grp": "overseas"}),
+                 ("coverage", "step => 'day'", {}), ("coverage", "step => 'month'", {"grp": "domestic"})]
+SPANS = [*PERIODS, "[2026-01-20,2026-03-05)", "[2026-01-31,2026-02-02)"]
+
+
+def alike(value):
+    """Sums of fractions depend on their order in the last digits."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def without_hosts(c, spans=SPANS) -> list:
+    return [[{k: alike(v) for k, v in row.items() if k != "as_of"} for (row,) in c.execute(
+        f"SELECT to_jsonb(r) FROM report.{name}(%s, %s, {more}) r", (span, json.dumps(filter)))]
+        for name, more, filter in WITHOUT_HOSTS for span in spans]
+
+
+def from_days(c, *which) -> list:
+    """The same of rollups of days alone."""
+    with c.transaction(force_rollback=True):
+        c.execute("DELETE FROM hirundo.month_closed")
+        c.execute("DELETE FROM hirundo.stored_answer")
+        return without_hosts(c, *which)
+
+
+def close(c) -> set[str]:
+    while (c.execute("SELECT hirundo.store_answer()").fetchone()[0] or "").startswith("month "):
+        pass
+    c.execute("DELETE FROM hirundo.stored_answer")
+    return closed(c)
+
+
+def closed(c) -> set[str]:
+    """Months that are read."""
+    return {month for (month,) in c.execute(
+        "SELECT to_char(month, 'YYYY-MM') FROM hirundo.month_closed"
+        " WHERE hirundo.months_closed(daterange(month, (month + interval '1 month')::date))")}
+
+
+MONTHS = {"2026-01", "2026-02"}
+
+
+@pytest.fixture
+def settled(owner):
+    """With addresses, so that sensors have means."""
+    owner.execute("INSERT INTO hirundo.sensor_address (sensor_id, address, first_target, targets, valid_from)"
+                  " SELECT sensor_id, inet '203.0.113.0' + sensor_id, 1, 1, '2020-01-01Z' FROM hirundo.sensor")
+    return owner
+
+
+def test_closed_months(settled):
+    before = without_hosts(settled)
+    assert closed(settled) == set() and all(before[::len(SPANS)])
+    assert close(settled) == MONTHS
+    assert without_hosts(settled) == before
+    # That these were read shows where they are spoilt.
+    for table, column in (("service_month", "packets"), ("role_day", "packets"), ("coverage_day", "seconds")):
+        with settled.transaction(force_rollback=True):
+            settled.execute(f"UPDATE hirundo.{table} SET {column} = {column} + 1")
+            assert without_hosts(settled) != before, table
+
+
+def test_closed_months_and_late_data(settled):
+    close(settled)
+    send(settled, 1, "2026-02-01 12:00Z")
+    before = without_hosts(settled)
+    rollups.catch_up(settled)
+    assert closed(settled) == {"2026-01"}
+    after = without_hosts(settled)
+    assert after != before and after == from_days(settled)
+    assert close(settled) == MONTHS and without_hosts(settled) == after
+    # Counted anew, coverage, and a month that is dropped.
+    send(settled, 2, "2026-02-01 13:00Z", 5, "198.51.100.78")
+    settled.execute("UPDATE hirundo.dirty_mark SET rows = rows")
+    rollups.catch_up(settled)
+    assert close(settled) == MONTHS and without_hosts(settled) == from_days(settled)
+    settled.execute("INSERT INTO hirundo.setting VALUES ('rollup_retention_days', '1')")
+    assert settled.execute("SELECT hirundo.drop_rollup_months()").fetchone()[0] == 2
+    close(settled)
+    assert closed(settled) == set()
+    for table, column in (("service_month", "month"), ("role_day", "day"), ("coverage_day", "day")):
+        assert settled.execute(f"SELECT count(*) FROM hirundo.{table} WHERE {column} < '2026-03-01'").fetchone() == (0,)
+
+
+def test_addresses_that_change_within_a_day(settled):
+    """Of such days the 15 minutes are read."""
+    close(settled)
+    before = without_hosts(settled)
+    settled.execute("UPDATE hirundo.sensor_address SET valid_to = '2026-02-01 11:20Z' WHERE sensor_id = 1")
+    settled.execute("INSERT INTO hirundo.sensor_address (sensor_id, address, first_target, targets, valid_from)"
+                  " VALUES (1, '203.0.113.64/28', 100, 16, '2026-02-01 11:20Z')")
+    after = without_hosts(settled)
+    assert closed(settled) == MONTHS and after != before and after == from_days(settled)
+
+
+def test_a_change_while_a_month_is_closed(settled, installation):
+    """What commits behind the snapshot of the month's numbers leaves its mark: they are not read."""
+    with installation.connect() as other:
+        with settled.transaction():
+            close(settled)
+            send(other, 1, "2026-02-01 12:00Z")
+            rollups.catch_up(other)
+        assert closed(settled) == {"2026-01"} and without_hosts(settled) == from_days(settled)
+        assert close(settled) == MONTHS and without_hosts(settled) == from_days(settled)

@@ -10,7 +10,8 @@ REFERENCE = {"setting", "trait", "sensor", "partition_day", "schema_migration", 
              "address_range", "rollup_dropped", "verdict_due", "hop_model", "campaign", "verdict", "verdict_history",
              "verdict_touched", "hop_holder_offset", "publication", "publication_result", "report_example", "export_log",
              "organization", "organization_range", "scanner", "network_group", "region_name", "service_name",
-             "answer_mark", "stored_answer", "standard_call", "viewer"}
+             "answer_mark", "stored_answer", "standard_call", "viewer",
+             "month_closed"}
 
 # Of all sensors together, a row a day or more: keys begin with the day.
 BY_DAY = {"hop_sensor", "hop_region", "hop_holder", "campaign_cell"}

@@ -102,6 +102,40 @@ RETURN (sensor_id::bigint << 32) + (CASE WHEN dst_port > 9999 THEN dst_port * 8 
 COMMENT ON FUNCTION hirundo.rollup_service_order IS
     'Orders by sensor and service() of TCP and UDP, as texts are: 1, 10, 11, 2 (digits to the left, then how many).';
 
+CREATE FUNCTION hirundo.service_number(service text) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE right(service, 4) WHEN '/TCP' THEN left(service, -4)::int WHEN '/UDP' THEN 65536 + left(service, -4)::int
+    ELSE 131072 + CASE service
+        WHEN 'ICMP' THEN 1 WHEN 'GRE' THEN 47 WHEN 'ICMPv6' THEN 58 WHEN 'TCP/frag' THEN 6 WHEN 'UDP/frag' THEN 17
+        WHEN 'HOPOPT' THEN 0 WHEN 'IGMP' THEN 2 WHEN 'IPIP' THEN 4 WHEN 'EGP' THEN 8 WHEN 'IGP' THEN 9
+        WHEN 'RDP' THEN 27 WHEN 'DCCP' THEN 33 WHEN 'IPv6' THEN 41 WHEN 'RSVP' THEN 46 WHEN 'ESP' THEN 50 WHEN 'AH' THEN 51
+        WHEN 'IPv6-NoNxt' THEN 59 WHEN 'EIGRP' THEN 88 WHEN 'OSPF' THEN 89 WHEN 'IPIP-94' THEN 94 WHEN 'EtherIP' THEN 97
+        WHEN 'ENCAP' THEN 98 WHEN 'PIM' THEN 103 WHEN 'IPComp' THEN 108 WHEN 'VRRP' THEN 112 WHEN 'L2TP' THEN 115
+        WHEN 'ISIS' THEN 124 WHEN 'SCTP' THEN 132 WHEN 'Mobility' THEN 135 WHEN 'UDPLite' THEN 136 WHEN 'MPLS' THEN 137
+        WHEN 'HIP' THEN 139 WHEN 'Shim6' THEN 140 WHEN 'unknown' THEN 256
+        ELSE CASE left(service, 9) WHEN 'protocol-' THEN substr(service, 10)::int END END END;
+COMMENT ON FUNCTION hirundo.service_number IS
+    'A number for a service, below 2^18: TCP by port, UDP 65536 and the port, others 131072 and the protocol (unknown: '
+    '256). numbered_service() is the way back. NULL: no name that hirundo.service() gives.';
+
+CREATE FUNCTION hirundo.numbered_service(number bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN number < 65536 THEN hirundo.service(6::smallint, number::int)
+    WHEN number < 131072 THEN hirundo.service(17::smallint, (number - 65536)::int)
+    ELSE hirundo.service(nullif(number - 131072, 256)::smallint, NULL) END;
+COMMENT ON FUNCTION hirundo.numbered_service IS 'The service of a service_number().';
+
+CREATE FUNCTION hirundo.source_cell(src inet, src_region char(2), service text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN family(src) = 4 AND (src_region IS NULL
+        OR (ascii(src_region) BETWEEN 65 AND 90 AND ascii(substr(src_region, 2)) BETWEEN 65 AND 90)) THEN
+    (((coalesce(ascii(src_region) * 26 + ascii(substr(src_region, 2)) - 1755, 675)::bigint << 32)
+        | (src - inet '0.0.0.0')) << 20) | hirundo.service_number(service) END;
+COMMENT ON FUNCTION hirundo.source_cell IS
+    'Source, its region and a service in one number, because numbers are sorted many times faster than texts. Bits from '
+    'the low end: 0-19 service_number(), 20-51 IPv4 address, 52-61 region (AA: 0, AB: 1, ..., ZZ, not known: 675). '
+    'NULL: IPv6, no source, or what has no such number.';
+
 -- Days.
 
 CREATE FUNCTION hirundo.reporting_zone() RETURNS text
@@ -164,6 +198,7 @@ CREATE TABLE hirundo.source_day (
     last_at timestamptz NOT NULL,
     packets bigint NOT NULL,
     src_asn bigint,
+    cell bigint GENERATED ALWAYS AS (hirundo.source_cell(src, src_region, service)) STORED,
     sensor_id int NOT NULL,
     day date NOT NULL,
     organization_id int,
@@ -175,11 +210,13 @@ CREATE TABLE hirundo.source_day (
     ack_kind text COLLATE "C",
     UNIQUE NULLS NOT DISTINCT (sensor_id, day, service, src, traits, initial_ttl, ack_kind)
 ) PARTITION BY RANGE (day);
+CREATE INDEX source_day_no_cell ON hirundo.source_day (day) WHERE cell IS NULL; -- what is counted apart
 COMMENT ON TABLE hirundo.source_day IS 'Rollup of sources: what each sent to each service of each sensor on each reporting day. Its packets are those of observation. Partitioned by month.';
 COMMENT ON COLUMN hirundo.source_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.source_day.last_at IS 'time of the last packet';
 COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
+COMMENT ON COLUMN hirundo.source_day.cell IS 'hirundo.source_cell(): what hosts are counted by; NULL for IPv6';
 COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.source_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';
@@ -295,7 +332,8 @@ BEGIN
         IF to_regclass('hirundo.' || partition) IS NULL THEN
             PERFORM pg_advisory_xact_lock(hashtext('hirundo.rollup_month'));
             BEGIN
-                EXECUTE format('CREATE TABLE hirundo.%I (LIKE hirundo.%I INCLUDING CONSTRAINTS)', partition, parent);
+                EXECUTE format('CREATE TABLE hirundo.%I (LIKE hirundo.%I INCLUDING CONSTRAINTS INCLUDING GENERATED)',
+                    partition, parent);
                 EXECUTE format('ALTER TABLE hirundo.%I ATTACH PARTITION hirundo.%I FOR VALUES FROM (%L) TO (%L)',
                     parent, partition, to_char(month, 'YYYY-MM-DD'),
                     to_char(month + interval '1 month', 'YYYY-MM-DD'));
@@ -771,9 +809,11 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
     hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables,
-    hirundo.rollup_source_order, hirundo.rollup_service_order, hirundo.ensure_rollup_month, hirundo.rollup_merge,
+    hirundo.service_number, hirundo.numbered_service, hirundo.source_cell, hirundo.signature, hirundo.signature_text,
+    hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables, hirundo.rollup_source_order,
+    hirundo.rollup_service_order, hirundo.ensure_rollup_month, hirundo.rollup_merge,
     hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
-    hirundo.signature, hirundo.signature_text, hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;
+    hirundo.service_number, hirundo.numbered_service, hirundo.source_cell, hirundo.signature, hirundo.signature_text,
+    hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;
 GRANT EXECUTE ON FUNCTION hirundo.rollup, hirundo.drop_rollup_months TO hirundo_ingest;

@@ -3,6 +3,11 @@
 -- Packets of services come from service_day; hosts are counted for the rows that are returned alone, unless they
 -- decide the rank. Names go from one statement to the next as arrays, because the planner knows what is in them;
 -- what it reads then, it reads in parallel.
+--
+-- Hosts are counted by sorting source_day.cell, hashes off: millions of numbers of eight bytes are sorted in a second,
+-- and in less memory than hashed. What has no such number (IPv6) is counted apart. How many rows a filter leaves the
+-- planner guesses badly, so whether to sort or to hash is not left to it. The period and the one before it are two
+-- calls of a function that it takes for dear, so that each gets a processor.
 
 -- What the rankings share.
 
@@ -79,26 +84,110 @@ RETURN CASE WHEN service < ':' COLLATE "C" THEN
 COMMENT ON FUNCTION hirundo.service_order IS
     'The order of services: by protocol number, then port, no port known last.';
 
-CREATE FUNCTION hirundo.counted_services(period daterange, f hirundo.report_filter, with_hosts boolean)
-RETURNS TABLE (service text, packets bigint, hosts bigint)
+CREATE FUNCTION hirundo.cells_whole(period daterange) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    -- One of the two falls away.
-    SELECT c.service, sum(c.packets)::bigint, NULL::bigint
-    FROM hirundo.report_services(period, f) c
-    WHERE NOT with_hosts
-    GROUP BY c.service
+RETURN NOT EXISTS (
+    SELECT FROM hirundo.source_day c
+    WHERE c.cell IS NULL AND family(c.src) = 4 AND c.day >= lower(period) AND c.day < upper(period));
+COMMENT ON FUNCTION hirundo.cells_whole IS
+    'Whether all IPv4 sources of a period have a cell: then a host is counted by cells, or not by cells at all.';
+
+CREATE FUNCTION hirundo.service_hosts(period daterange, f hirundo.report_filter, with_total boolean)
+RETURNS TABLE (service text, hosts bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 1000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    whole boolean := hirundo.cells_whole(period);
+BEGIN
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        -- Without the region: host and service.
+        SELECT DISTINCT c.cell & 4503599627370495 AS cell FROM hirundo.report_sources(period, f) c
+        WHERE whole AND c.cell IS NOT NULL
+    ), other AS MATERIALIZED (
+        SELECT DISTINCT c.service, hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c
+        WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL
+    ), part AS (
+        SELECT hirundo.numbered_service(n.number) AS service, count(*) AS hosts
+        FROM (SELECT e.cell & 1048575 AS number FROM cell e) n GROUP BY n.number
+        UNION ALL
+        SELECT o.service, count(*) FROM other o GROUP BY o.service
+    )
+    SELECT p.service, sum(p.hosts)::bigint FROM part p GROUP BY p.service
     UNION ALL
-    SELECT h.service, sum(h.packets)::bigint, count(h.host)
-    FROM (
-        SELECT c.service, hirundo.host(c.src) AS host, sum(c.packets) AS packets
-        FROM hirundo.report_sources(period, f) c
-        WHERE with_hosts
-        GROUP BY 1, 2) h
-    GROUP BY h.service;
-END;
-COMMENT ON FUNCTION hirundo.counted_services IS
-    'All services of a period that a filter leaves, with their packets and, if asked, hosts.';
+    SELECT NULL, (SELECT count(DISTINCT e.cell >> 20) FROM cell e) + (SELECT count(DISTINCT o.host) FROM other o)
+    WHERE with_total;
+END
+$$;
+COMMENT ON FUNCTION hirundo.service_hosts IS
+    'Distinct hosts of each service that a filter leaves in a period; with_total: and, service NULL, of all of them.';
+
+CREATE FUNCTION hirundo.counted_services(period daterange, f hirundo.report_filter)
+RETURNS TABLE (service text, packets bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 1000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET jit = off SET enable_sort = off
+AS $$
+DECLARE
+    whole boolean := hirundo.whole_months(period);
+BEGIN
+    RETURN QUERY
+    SELECT c.service, sum(c.packets)::bigint FROM hirundo.service_totals(period, f, whole) c GROUP BY c.service;
+END
+$$;
+COMMENT ON FUNCTION hirundo.counted_services IS 'All services of a period that a filter leaves, with their packets.';
+
+CREATE FUNCTION hirundo.ranked_services(period daterange, previous daterange, f hirundo.report_filter, n int,
+    by_hosts boolean)
+RETURNS TABLE (rank bigint, service text, packets bigint, hosts bigint, previous_rank bigint, previous_packets bigint,
+    of_all numeric)
+LANGUAGE plpgsql STABLE
+-- For itself, because SELECT INTO reads nothing in parallel.
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- There are tens of thousands of services: ties are told apart only where somebody asks.
+    RETURN QUERY
+    WITH part AS MATERIALIZED (
+        SELECT false AS before, c.* FROM hirundo.counted_services(period, f) c
+        UNION ALL
+        SELECT true, c.* FROM hirundo.counted_services(previous, f) c WHERE previous IS NOT NULL
+    ), host AS MATERIALIZED (
+        SELECT false AS before, h.* FROM hirundo.service_hosts(period, f, true) h WHERE by_hosts
+        UNION ALL
+        SELECT true, h.* FROM hirundo.service_hosts(previous, f, false) h WHERE by_hosts AND previous IS NOT NULL
+    ), counted AS MATERIALIZED (
+        SELECT p.before, p.service, p.packets, CASE WHEN by_hosts THEN coalesce(h.hosts, 0) END AS hosts,
+            CASE WHEN by_hosts THEN coalesce(h.hosts, 0) ELSE p.packets END AS weight
+        FROM part p LEFT JOIN host h ON h.before = p.before AND h.service = p.service
+    ), chosen AS MATERIALIZED (
+        SELECT row_number() OVER (ORDER BY c.weight DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
+            AS rank, c.*
+        FROM counted c
+        WHERE NOT c.before AND c.weight >= (
+            SELECT min(b.weight)
+            FROM (SELECT a.weight FROM counted a WHERE NOT a.before ORDER BY 1 DESC LIMIT n) b)
+        ORDER BY 1 LIMIT n
+    ), ranked AS MATERIALIZED (
+        SELECT rank() OVER (ORDER BY c.weight DESC, c.packets DESC) AS rank, c.*
+        FROM counted c
+        WHERE c.before
+    ), earlier AS (
+        SELECT r.service, r.packets, r.rank - 1 + row_number() OVER (
+            PARTITION BY r.rank ORDER BY hirundo.service_order(r.service), r.service) AS rank
+        FROM ranked r
+        WHERE r.rank IN (SELECT o.rank FROM ranked o JOIN chosen USING (service))
+    )
+    SELECT c.rank, c.service, c.packets, c.hosts, e.rank, e.packets, CASE WHEN by_hosts
+            THEN (SELECT h.hosts FROM host h WHERE NOT h.before AND h.service IS NULL)
+            ELSE (SELECT sum(a.packets) FROM part a WHERE NOT a.before) END
+    FROM chosen c LEFT JOIN earlier e USING (service);
+END
+$$;
+COMMENT ON FUNCTION hirundo.ranked_services IS
+    'The first n services (NULL: all) of a period, by packets or hosts, with their ranks in a previous one (NULL: '
+    'none); hosts only where they decide. of_all: packets (hosts) of all services.';
 
 CREATE FUNCTION report.top_services(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10,
     rank_by text DEFAULT 'packets')
@@ -134,35 +223,12 @@ BEGIN
     END IF;
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
-    -- There are tens of thousands of services: ties are told apart only where somebody asks.
-    WITH counted AS MATERIALIZED (
-        SELECT c.*, CASE WHEN by_hosts THEN c.hosts ELSE c.packets END AS weight
-        FROM hirundo.counted_services(period, f, by_hosts) c
-    ), chosen AS MATERIALIZED (
-        SELECT row_number() OVER (ORDER BY c.weight DESC, c.packets DESC, hirundo.service_order(c.service), c.service)
-            AS rank, c.*
-        FROM counted c
-        WHERE c.weight >= (SELECT min(b.weight) FROM (SELECT a.weight FROM counted a ORDER BY 1 DESC LIMIT n) b)
-        ORDER BY 1 LIMIT n
-    ), ranked AS MATERIALIZED (
-        SELECT rank() OVER (ORDER BY CASE WHEN by_hosts THEN c.hosts END DESC, c.packets DESC) AS rank, c.*
-        FROM hirundo.counted_services(previous, f, by_hosts) c
-        WHERE has_previous
-    ), earlier AS (
-        SELECT r.service, r.packets, r.rank - 1 + row_number() OVER (
-            PARTITION BY r.rank ORDER BY hirundo.service_order(r.service), r.service) AS rank
-        FROM ranked r
-        WHERE r.rank IN (SELECT o.rank FROM ranked o JOIN chosen USING (service))
-    )
-    SELECT array_agg(c.service ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank),
-        array_agg(c.hosts ORDER BY c.rank), array_agg(e.rank ORDER BY c.rank), array_agg(e.packets ORDER BY c.rank),
-        CASE WHEN NOT by_hosts THEN (SELECT sum(a.packets) FROM counted a) END
+    SELECT array_agg(r.service ORDER BY r.rank), array_agg(r.packets ORDER BY r.rank),
+        array_agg(r.hosts ORDER BY r.rank), array_agg(r.previous_rank ORDER BY r.rank),
+        array_agg(r.previous_packets ORDER BY r.rank), max(r.of_all)
         INTO services, packets, hosts, ranks, before, of_all
-        FROM chosen c LEFT JOIN earlier e USING (service);
-    IF by_hosts THEN
-        SELECT count(h.host) INTO of_all FROM (
-            SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
-    END IF;
+        FROM hirundo.ranked_services(period, CASE WHEN has_previous THEN previous END, f, n, by_hosts) r;
+    f.services := coalesce(services, '{}');
     RETURN QUERY
     SELECT r.rank, r.service, e.name, e.common_name, r.packets,
         CASE WHEN by_hosts THEN r.hosts ELSE coalesce(h.hosts, 0) END,
@@ -171,12 +237,8 @@ BEGIN
     FROM unnest(services, packets, hosts, ranks, before) WITH ORDINALITY
         AS r (service, packets, hosts, previous_rank, previous_packets, rank)
     LEFT JOIN (
-        SELECT g.service, count(g.host) AS hosts
-        FROM (
-            SELECT c.service, hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c
-            WHERE NOT by_hosts AND c.service = ANY (services)
-            GROUP BY 1, 2) g
-        GROUP BY g.service) h ON h.service = r.service
+        SELECT g.service, g.hosts FROM hirundo.service_hosts(period, f, false) g WHERE NOT by_hosts) h
+        ON h.service = r.service
     LEFT JOIN hirundo.service_name e ON e.service = r.service
     ORDER BY r.rank;
 END
@@ -193,7 +255,7 @@ COMMENT ON FUNCTION report.top_services IS
     'dataset: address data that regions and ASNs come from. as_of: all that was received before is counted. All keys '
     'of the filter.';
 
-CREATE FUNCTION hirundo.first_services(period daterange, f hirundo.report_filter, places int[], n int)
+CREATE FUNCTION hirundo.first_services(period daterange, f hirundo.report_filter, whole boolean, places int[], n int)
 RETURNS TABLE (place int, rank bigint, service text, packets bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -205,7 +267,7 @@ BEGIN ATOMIC
         FROM (
             SELECT p.place, c.service, sum(c.packets)::bigint AS packets,
                 rank() OVER (PARTITION BY p.place ORDER BY sum(c.packets)::bigint DESC) AS rank
-            FROM hirundo.report_services(period, f) c
+            FROM hirundo.service_totals(period, f, whole) c
             JOIN unnest((f).sensors, places) AS p (sensor_id, place) ON p.sensor_id = c.sensor_id
             GROUP BY p.place, c.service) r
         WHERE n IS NULL OR r.rank <= n) t
@@ -213,7 +275,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hirundo.first_services IS
     'The first n services (NULL: all) of each place by packets, ties by protocol and port. places: to which each of '
-    'the filter''s sensors belongs.';
+    'the filter''s sensors belongs; whole: whole_months(period).';
 
 CREATE FUNCTION hirundo.listeners(period daterange, f hirundo.report_filter) RETURNS int[]
 LANGUAGE sql STABLE
@@ -252,6 +314,7 @@ DECLARE
     home text := coalesce(filter ->> 'home', (SELECT s.value FROM hirundo.setting s WHERE s.name = 'home_region'));
     heard int[];
     places int[];
+    whole boolean := hirundo.whole_months(period);
     dataset text := hirundo.rollup_dataset(period, f.sensors);
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
@@ -265,7 +328,7 @@ BEGIN
         SELECT i.place, bool_or(i.id = ANY (heard)) AS heard
         FROM unnest(f.sensors, places) AS i (id, place) GROUP BY i.place) p
     JOIN hirundo.place(f, f.own_sources) s ON s.sensor_id = p.place
-    LEFT JOIN hirundo.first_services(period, f, places, n) t ON t.place = p.place
+    LEFT JOIN hirundo.first_services(period, f, whole, places, n) t ON t.place = p.place
     ORDER BY s.region <> home, s.region, s.sensor_id, t.rank;
 END
 $$;
@@ -293,6 +356,7 @@ DECLARE
     counts int[];
     bests bigint[];
     worsts bigint[];
+    whole boolean := hirundo.whole_months(period);
     dataset text := hirundo.rollup_dataset(period, f.sensors);
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
@@ -303,7 +367,7 @@ BEGIN
         INTO services, counts, bests, worsts
         FROM (
             SELECT r.service, count(*)::int AS sensors, min(r.rank) AS best, max(r.rank) AS worst
-            FROM hirundo.first_services(period, f, places, n) r GROUP BY r.service) t;
+            FROM hirundo.first_services(period, f, whole, places, n) r GROUP BY r.service) t;
     RETURN QUERY
     SELECT t.service, t.sensors, (
             SELECT count(DISTINCT i.place)::int
@@ -314,7 +378,7 @@ BEGIN
         SELECT g.service, count(*)::int AS sensors, sum(g.packets)::bigint AS packets
         FROM (
             SELECT r.service, p.place, sum(r.packets) AS packets
-            FROM hirundo.report_services(period, f) r
+            FROM hirundo.service_totals(period, f, whole) r
             JOIN unnest(f.sensors, places) AS p (sensor_id, place) ON p.sensor_id = r.sensor_id
             WHERE r.service = ANY (services)
             GROUP BY 1, 2) g
@@ -333,26 +397,63 @@ COMMENT ON FUNCTION report.common_services IS
 
 -- Source regions.
 
-CREATE FUNCTION hirundo.counted_regions(period daterange, f hirundo.report_filter, with_hosts boolean)
-RETURNS TABLE (region text, packets bigint, hosts bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    -- One of the two falls away.
-    SELECT coalesce(c.src_region, 'ZZ'), sum(c.packets)::bigint, NULL::bigint
-    FROM hirundo.report_sources(period, f) c
-    WHERE NOT with_hosts
-    GROUP BY 1
+CREATE FUNCTION hirundo.numbered_region(number bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN chr(65 + (number / 26)::int) || chr(65 + (number % 26)::int);
+COMMENT ON FUNCTION hirundo.numbered_region IS 'The region of a number in a cell (source_cell()); ZZ: not known.';
+
+CREATE FUNCTION hirundo.region_hosts(period daterange, f hirundo.report_filter, with_total boolean)
+RETURNS TABLE (region text, hosts bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 250 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    whole boolean := hirundo.cells_whole(period);
+BEGIN
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        -- Without the service: region and host.
+        SELECT DISTINCT c.cell >> 20 AS cell FROM hirundo.report_sources(period, f) c WHERE whole AND c.cell IS NOT NULL
+    ), other AS MATERIALIZED (
+        SELECT DISTINCT coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host
+        FROM hirundo.report_sources(period, f) c WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL
+    ), part AS (
+        SELECT hirundo.numbered_region(n.number) AS region, count(*) AS hosts
+        FROM (SELECT e.cell >> 32 AS number FROM cell e) n GROUP BY n.number
+        UNION ALL
+        SELECT o.region, count(*) FROM other o GROUP BY o.region
+    )
+    SELECT p.region, sum(p.hosts)::bigint FROM part p GROUP BY p.region
     UNION ALL
-    SELECT h.region, sum(h.packets)::bigint, count(h.host)
+    SELECT NULL, (SELECT count(DISTINCT e.cell & 4294967295) FROM cell e) + (SELECT count(DISTINCT o.host) FROM other o)
+    WHERE with_total;
+END
+$$;
+COMMENT ON FUNCTION hirundo.region_hosts IS
+    'Distinct hosts of each source region (ZZ: not known) that a filter leaves in a period; with_total: and, region '
+    'NULL, of all of them.';
+
+CREATE FUNCTION hirundo.counted_regions(period daterange, f hirundo.report_filter)
+RETURNS TABLE (region text, packets bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 250 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET jit = off SET enable_sort = off
+AS $$
+BEGIN
+    RETURN QUERY
+    -- By number, because that is faster.
+    SELECT n.region, sum(n.packets)::bigint
     FROM (
-        SELECT coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host, sum(c.packets) AS packets
-        FROM hirundo.report_sources(period, f) c
-        WHERE with_hosts
-        GROUP BY 1, 2) h
-    GROUP BY h.region;
-END;
+        SELECT hirundo.numbered_region(c.cell >> 52) AS region, sum(c.packets) AS packets
+        FROM hirundo.report_sources(period, f) c WHERE c.cell IS NOT NULL GROUP BY c.cell >> 52
+        UNION ALL
+        SELECT coalesce(c.src_region, 'ZZ'), sum(c.packets)
+        FROM hirundo.report_sources(period, f) c WHERE c.cell IS NULL GROUP BY c.src_region) n
+    GROUP BY n.region;
+END
+$$;
 COMMENT ON FUNCTION hirundo.counted_regions IS
-    'All source regions of a period that a filter leaves (ZZ: not known), with their packets and, if asked, hosts.';
+    'All source regions of a period that a filter leaves (ZZ: not known), with their packets.';
 
 CREATE FUNCTION report.top_source_regions(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT 10,
     rank_by text DEFAULT 'packets')
@@ -368,7 +469,6 @@ DECLARE
     by_hosts boolean := hirundo.check_rank_by(rank_by);
     previous daterange;
     has_previous boolean;
-    of_all numeric;
     dataset text := hirundo.rollup_dataset(period, f.sensors);
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
@@ -381,28 +481,32 @@ BEGIN
     END IF;
     previous := hirundo.previous_period(period);
     has_previous := hirundo.period_counted(previous, f.sensors);
-    IF by_hosts THEN
-        SELECT count(h.host) INTO of_all FROM (
-            SELECT hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c GROUP BY 1) h;
-    END IF;
     RETURN QUERY
-    WITH counted AS MATERIALIZED (
-        SELECT row_number() OVER (ORDER BY CASE WHEN by_hosts THEN c.hosts END DESC, c.packets DESC, c.region) AS rank,
-            c.*
-        FROM hirundo.counted_regions(period, f, true) c
-    ), earlier AS (
-        SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC, c.region) AS rank, c.*
-        FROM hirundo.counted_regions(previous, f, by_hosts) c
-        WHERE has_previous
+    WITH part AS MATERIALIZED (
+        SELECT false AS before, c.* FROM hirundo.counted_regions(period, f) c
+        UNION ALL
+        SELECT true, c.* FROM hirundo.counted_regions(previous, f) c WHERE has_previous
+    ), host AS MATERIALIZED (
+        SELECT false AS before, h.* FROM hirundo.region_hosts(period, f, by_hosts) h
+        UNION ALL
+        SELECT true, h.* FROM hirundo.region_hosts(previous, f, false) h WHERE by_hosts AND has_previous
+    ), counted AS MATERIALIZED (
+        SELECT p.before, p.region, p.packets, coalesce(h.hosts, 0) AS hosts, row_number() OVER (
+            PARTITION BY p.before
+            ORDER BY CASE WHEN by_hosts THEN coalesce(h.hosts, 0) END DESC, p.packets DESC, p.region) AS rank
+        FROM part p LEFT JOIN host h ON h.before = p.before AND h.region = p.region
+    ), total AS MATERIALIZED (
+        SELECT CASE WHEN by_hosts THEN (SELECT h.hosts FROM host h WHERE NOT h.before AND h.region IS NULL)
+            ELSE (SELECT sum(p.packets) FROM part p WHERE NOT p.before) END AS of_all
     )
     SELECT c.rank, c.region::char(2), coalesce(m.name, c.region), c.packets, c.hosts,
-        (CASE WHEN by_hosts THEN c.hosts / nullif(of_all, 0)
-            ELSE c.packets / (SELECT sum(a.packets) FROM counted a) END)::double precision,
+        (CASE WHEN by_hosts THEN c.hosts ELSE c.packets END / nullif(t.of_all, 0))::double precision,
         e.rank, has_previous, e.packets, dataset, as_of
     FROM counted c
-    LEFT JOIN earlier e USING (region)
+    CROSS JOIN total t
+    LEFT JOIN counted e ON e.before AND e.region = c.region
     LEFT JOIN hirundo.region_name m ON m.region = c.region
-    WHERE n IS NULL OR c.rank <= n
+    WHERE NOT c.before AND (n IS NULL OR c.rank <= n)
     ORDER BY c.rank;
 END
 $$;
@@ -429,7 +533,9 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     '{"grp": "domestic"}', 5)$x$);
 
 REVOKE ALL ON FUNCTION hirundo.check_rank_by, hirundo.previous_period, hirundo.period_counted, hirundo.covered_days,
-    hirundo.service_order, hirundo.counted_services, hirundo.first_services, hirundo.listeners, hirundo.report_places,
+    hirundo.service_order, hirundo.cells_whole, hirundo.service_hosts, hirundo.counted_services,
+    hirundo.ranked_services, hirundo.first_services, hirundo.listeners, hirundo.report_places, hirundo.numbered_region,
+    hirundo.region_hosts,
     hirundo.counted_regions, report.top_services, report.top_services_by_sensor, report.common_services,
     report.top_source_regions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.service_order TO hirundo_analyst;

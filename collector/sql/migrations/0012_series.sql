@@ -107,7 +107,7 @@ COMMENT ON FUNCTION hirundo.check_raw IS
 
 CREATE FUNCTION hirundo.address_span(sensors int[])
 RETURNS TABLE (sensor_id int, since timestamptz, till timestamptz, addresses bigint)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 -- Not in SQL: as part of a query it might run for each of its rows.
 AS $$
 #variable_conflict use_column
@@ -134,7 +134,7 @@ COMMENT ON FUNCTION hirundo.address_span IS
     'prefix: 1); NULL: it took everything. What a sensor announced first counts for all time before, too.';
 
 CREATE FUNCTION hirundo.mean_day(period daterange, sensors int[]) RETURNS TABLE (sensor_id int, day date)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 -- Not in SQL: as part of a query it might run for each of its rows.
 AS $$
 #variable_conflict use_column
@@ -155,21 +155,45 @@ COMMENT ON FUNCTION hirundo.mean_day IS
 
 CREATE FUNCTION hirundo.listened(period daterange, sensors int[], s hirundo.series)
 RETURNS TABLE (slot int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 -- Not in SQL: as part of a query it might run for each of its rows.
+SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
+DECLARE
+    closed boolean := NOT s.raw AND hirundo.months_closed(period);
 BEGIN
     RETURN QUERY
+    WITH span AS MATERIALIZED (
+        SELECT a.* FROM hirundo.address_span(sensors) a
+    ), day AS MATERIALIZED (
+        SELECT b.n::int AS slot, s.slot_days[b.n] AS day, b.at AS since,
+            coalesce(lead(b.at) OVER (ORDER BY b.n), s.till) AS till
+        FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE closed
+    ), moved AS MATERIALIZED (
+        -- Days in the midst of which a sensor's addresses changed.
+        SELECT DISTINCT a.sensor_id, d.slot, d.since, d.till
+        FROM span a JOIN day d ON (a.since > d.since AND a.since < d.till) OR (a.till > d.since AND a.till < d.till)
+    ), part AS (
+        SELECT width_bucket(o.bucket, s.slots) AS slot, o.sensor_id, o.bucket, o.seconds, o.packets
+        FROM hirundo.coverage o
+        WHERE NOT closed AND o.sensor_id = ANY (sensors) AND o.bucket >= s.slots[1] AND o.bucket < s.till
+        UNION ALL
+        SELECT m.slot, o.sensor_id, o.bucket, o.seconds, o.packets
+        FROM moved m
+        JOIN hirundo.coverage o ON o.sensor_id = m.sensor_id AND o.bucket >= m.since AND o.bucket < m.till
+        UNION ALL
+        SELECT d.slot, o.sensor_id, d.since, o.seconds, o.packets
+        FROM hirundo.coverage_day o JOIN day d USING (day)
+        WHERE o.sensor_id = ANY (sensors)
+            AND NOT EXISTS (SELECT FROM moved m WHERE m.sensor_id = o.sensor_id AND m.slot = d.slot)
+    )
     SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.day IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
     FROM (
-        SELECT width_bucket(o.bucket, s.slots) AS slot, o.sensor_id, sum(o.seconds) AS seconds,
+        SELECT o.slot, o.sensor_id, sum(o.seconds) AS seconds,
             coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
-        FROM hirundo.coverage o
-        LEFT JOIN hirundo.address_span(sensors) a
-            ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
-        WHERE o.sensor_id = ANY (sensors)
-            AND o.bucket >= s.slots[1] AND o.bucket < s.till
+        FROM part o
+        LEFT JOIN span a ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
         GROUP BY 1, 2) l
     LEFT JOIN hirundo.mean_day(period, sensors) m
         ON m.sensor_id = l.sensor_id AND m.day = s.slot_days[l.slot];
@@ -181,7 +205,7 @@ COMMENT ON FUNCTION hirundo.listened IS
 
 CREATE FUNCTION hirundo.step_covered(period daterange, sensors int[], s hirundo.series)
 RETURNS TABLE (step int, step_start timestamptz, covered double precision, address_days double precision)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -252,28 +276,110 @@ COMMENT ON FUNCTION hirundo.report_raw IS
 
 CREATE FUNCTION hirundo.series_rows(period daterange, f hirundo.report_filter, s hirundo.series)
 RETURNS TABLE (step int, sensor_id int, day date, service text, src inet, src_region char(2), ack_kind text,
-    packets bigint)
+    packets bigint, cell bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- One of the two falls away.
-    SELECT width_bucket(c.day, (s).days), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
+    SELECT width_bucket(c.day, (s).days), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets,
+        c.cell
     FROM hirundo.report_sources(period, f) c
     WHERE NOT (s).raw
     UNION ALL
-    SELECT width_bucket(c.at, (s).starts), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets
+    SELECT width_bucket(c.at, (s).starts), c.sensor_id, c.day, c.service, c.src, c.src_region, c.ack_kind, c.packets,
+        NULL
     FROM hirundo.report_raw(period, f, s) c
     WHERE (s).raw;
 END;
 COMMENT ON FUNCTION hirundo.series_rows IS
     'Rows in a period that a filter leaves, each with the number of its step: of source_day, or raw.';
 
+CREATE FUNCTION hirundo.step_packets(period daterange, f hirundo.report_filter, s hirundo.series, kind text)
+RETURNS TABLE (step int, key text, packets bigint, packets_mean bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 1000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_sort = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH part AS MATERIALIZED (
+        -- One of the two falls away.
+        SELECT width_bucket(c.day, s.days) AS step, c.sensor_id, c.day,
+            CASE kind WHEN 'service' THEN c.service ELSE 'all' END AS key, sum(c.packets) AS packets
+        FROM hirundo.report_services(period, f) c
+        WHERE kind IN ('service', 'all') AND NOT s.raw
+        GROUP BY c.sensor_id, c.day, 4
+        UNION ALL
+        SELECT c.step, c.sensor_id, c.day,
+            CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ')
+                WHEN 'ack' THEN c.ack_kind ELSE 'all' END,
+            sum(c.packets)
+        FROM hirundo.series_rows(period, f, s) c
+        WHERE (kind NOT IN ('service', 'all') OR s.raw) AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
+        GROUP BY 1, 2, 3, 4
+    )
+    SELECT g.step, g.key, sum(g.packets)::bigint, sum(g.packets) FILTER (WHERE m.day IS NOT NULL)::bigint
+    FROM part g LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
+    GROUP BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION hirundo.step_packets IS
+    'Packets that a filter leaves, by step and service, region, ack or all together (kind), and of them those of sensors '
+    'that have a place in means.';
+
+CREATE FUNCTION hirundo.step_hosts(period daterange, f hirundo.report_filter, s hirundo.series, kind text)
+RETURNS TABLE (step int, key text, hosts bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 1000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    -- Steps have eleven bits.
+    whole boolean := NOT s.raw AND cardinality(s.days) < 2048 AND hirundo.cells_whole(period);
+    daily boolean := cardinality(s.days) = cardinality(s.slot_days);
+BEGIN
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        -- Step, host, and in place of the service what hosts are counted by.
+        SELECT DISTINCT
+            (CASE WHEN daily THEN c.day - lower(period) + 1 ELSE width_bucket(c.day, s.days) END::bigint << 52)
+            | CASE kind WHEN 'service' THEN c.cell & 4503599627370495
+                ELSE (c.cell & 4503599626321920) | CASE kind WHEN 'region' THEN c.cell >> 52
+                    WHEN 'ack' THEN CASE c.ack_kind WHEN 'ack' THEN 1 WHEN 'synack' THEN 2 ELSE 3 END
+                    ELSE 0 END END AS cell
+        FROM hirundo.report_sources(period, f) c
+        WHERE whole AND c.cell IS NOT NULL AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
+    ), other AS MATERIALIZED (
+        SELECT DISTINCT c.step,
+            CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ')
+                WHEN 'ack' THEN c.ack_kind ELSE 'all' END AS key,
+            hirundo.host(c.src) AS host
+        FROM hirundo.series_rows(period, f, s) c
+        WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
+    ), part AS (
+        SELECT (n.number >> 20)::int AS step,
+            CASE kind WHEN 'service' THEN hirundo.numbered_service(n.number & 1048575)
+                WHEN 'region' THEN hirundo.numbered_region(n.number & 1048575)
+                WHEN 'ack' THEN (ARRAY['ack', 'synack', 'rstack'])[n.number & 1048575] ELSE 'all' END AS key,
+            count(*) AS hosts
+        FROM (SELECT ((e.cell >> 52) << 20) | (e.cell & 1048575) AS number FROM cell e) n
+        GROUP BY n.number
+        UNION ALL
+        SELECT o.step, o.key, count(*) FROM other o GROUP BY o.step, o.key
+    )
+    SELECT p.step, p.key, sum(p.hosts)::bigint FROM part p GROUP BY p.step, p.key;
+END
+$$;
+COMMENT ON FUNCTION hirundo.step_hosts IS
+    'Distinct hosts that a filter leaves, by step and service, region, ack or all together (kind).';
+
 CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
 RETURNS TABLE (at timestamptz, sensor_id int, packets bigint, address_days double precision)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
     s hirundo.series := hirundo.series(period, unit);
+    closed boolean := hirundo.months_closed(period);
 BEGIN
     IF bare THEN
         RETURN QUERY
@@ -282,13 +388,15 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH received AS (
+    WITH received AS MATERIALIZED (
         -- One of the two falls away.
-        SELECT width_bucket(c.day, s.slot_days) AS slot, c.sensor_id, c.day, c.packets
-        FROM hirundo.report_services(period, f) c WHERE NOT s.raw
+        SELECT width_bucket(c.day, s.slot_days) AS slot, c.sensor_id, c.day, sum(c.packets) AS packets
+        FROM hirundo.day_totals(period, f, closed) c WHERE NOT s.raw
+        GROUP BY c.sensor_id, c.day
         UNION ALL
-        SELECT width_bucket(c.at, s.slots), c.sensor_id, c.day, c.packets
+        SELECT width_bucket(c.at, s.slots), c.sensor_id, c.day, sum(c.packets)
         FROM hirundo.report_raw(period, f, s) c WHERE s.raw
+        GROUP BY 1, 2, 3
     )
     SELECT s.slots[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
     FROM (
@@ -437,19 +545,18 @@ BEGIN
             ORDER BY sum(c.packets) DESC, hirundo.service_order(c.service) LIMIT n);
     ELSE
         f.services := ARRAY(
-            SELECT c.service FROM hirundo.report_services(period, f) c GROUP BY c.service
-            ORDER BY sum(c.packets) DESC, hirundo.service_order(c.service) LIMIT n);
+            SELECT c.service FROM hirundo.counted_services(period, f) c
+            ORDER BY c.packets DESC, hirundo.service_order(c.service) LIMIT n);
     END IF;
     RETURN QUERY
     WITH counted AS (
-        SELECT h.step, h.service, sum(h.packets)::bigint AS packets, sum(h.packets_mean) AS packets_mean,
-            count(h.host) AS hosts
+        SELECT c.step, c.key, sum(c.packets)::bigint AS packets, sum(c.packets_mean) AS packets_mean,
+            coalesce(sum(c.hosts), 0)::bigint AS hosts
         FROM (
-            SELECT c.step, c.service, hirundo.host(c.src) AS host, sum(c.packets) AS packets,
-                sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
-            FROM hirundo.series_rows(period, f, s) c
-            LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
-            GROUP BY 1, 2, 3) h
+            SELECT p.step, p.key, p.packets, p.packets_mean, NULL::bigint AS hosts
+            FROM hirundo.step_packets(period, f, s, 'service') p
+            UNION ALL
+            SELECT h.step, h.key, NULL, NULL, h.hosts FROM hirundo.step_hosts(period, f, s, 'service') h) c
         GROUP BY 1, 2
     )
     SELECT b.step_start, k.service, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
@@ -457,7 +564,7 @@ BEGIN
         CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.services) WITH ORDINALITY AS k (service, place)
-    LEFT JOIN counted c ON c.step = b.step AND c.service = k.service
+    LEFT JOIN counted c ON c.step = b.step AND c.key = k.service
     ORDER BY b.step, k.place;
 END
 $$;
@@ -503,19 +610,23 @@ BEGIN
     END IF;
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
-    f.src_regions := ARRAY(
-        SELECT coalesce(c.src_region, 'ZZ') FROM hirundo.series_rows(period, f, s) c
-        GROUP BY 1 ORDER BY sum(c.packets) DESC, 1 LIMIT n);
+    IF s.raw THEN
+        f.src_regions := ARRAY(
+            SELECT coalesce(c.src_region, 'ZZ') FROM hirundo.report_raw(period, f, s) c
+            GROUP BY 1 ORDER BY sum(c.packets) DESC, 1 LIMIT n);
+    ELSE
+        f.src_regions := ARRAY(
+            SELECT c.region FROM hirundo.counted_regions(period, f) c ORDER BY c.packets DESC, 1 LIMIT n);
+    END IF;
     RETURN QUERY
     WITH counted AS (
-        SELECT h.step, h.region, sum(h.packets)::bigint AS packets, sum(h.packets_mean) AS packets_mean,
-            count(h.host) AS hosts
+        SELECT c.step, c.key, sum(c.packets)::bigint AS packets, sum(c.packets_mean) AS packets_mean,
+            coalesce(sum(c.hosts), 0)::bigint AS hosts
         FROM (
-            SELECT c.step, coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host,
-                sum(c.packets) AS packets, sum(c.packets) FILTER (WHERE m.day IS NOT NULL) AS packets_mean
-            FROM hirundo.series_rows(period, f, s) c
-            LEFT JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
-            GROUP BY 1, 2, 3) h
+            SELECT p.step, p.key, p.packets, p.packets_mean, NULL::bigint AS hosts
+            FROM hirundo.step_packets(period, f, s, 'region') p
+            UNION ALL
+            SELECT h.step, h.key, NULL, NULL, h.hosts FROM hirundo.step_hosts(period, f, s, 'region') h) c
         GROUP BY 1, 2
     )
     SELECT b.step_start, k.region::char(2), CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
@@ -523,7 +634,7 @@ BEGIN
         CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.src_regions) WITH ORDINALITY AS k (region, place)
-    LEFT JOIN counted c ON c.step = b.step AND c.region = k.region
+    LEFT JOIN counted c ON c.step = b.step AND c.key = k.region
     ORDER BY b.step, k.place;
 END
 $$;
@@ -563,19 +674,20 @@ BEGIN
     dataset := hirundo.rollup_dataset(period, f.sensors);
     RETURN QUERY
     WITH counted AS (
-        SELECT h.step, h.kind, sum(h.packets)::bigint AS packets, count(h.host) AS hosts
+        SELECT c.step, c.key, sum(c.packets)::bigint AS packets, sum(c.packets_mean) AS packets_mean,
+            coalesce(sum(c.hosts), 0)::bigint AS hosts
         FROM (
-            SELECT c.step, c.ack_kind AS kind, hirundo.host(c.src) AS host, sum(c.packets) AS packets
-            FROM hirundo.series_rows(period, f, s) c
-            WHERE c.ack_kind IS NOT NULL
-            GROUP BY 1, 2, 3) h
+            SELECT p.step, p.key, p.packets, p.packets_mean, NULL::bigint AS hosts
+            FROM hirundo.step_packets(period, f, s, 'ack') p
+            UNION ALL
+            SELECT h.step, h.key, NULL, NULL, h.hosts FROM hirundo.step_hosts(period, f, s, 'ack') h) c
         GROUP BY 1, 2
     )
     SELECT b.step_start, k.kind, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
         CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN (VALUES ('ack'), ('synack'), ('rstack')) AS k (kind)
-    LEFT JOIN counted c ON c.step = b.step AND c.kind = k.kind
+    LEFT JOIN counted c ON c.step = b.step AND c.key = k.kind
     ORDER BY b.step, k.kind;
 END
 $$;
@@ -596,7 +708,8 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
         $x$SELECT * FROM report.ack_packets(daterange(current_date - 30, current_date), '{"src_region": "JP"}')$x$);
 
 REVOKE ALL ON FUNCTION hirundo.step_starts, hirundo.series, hirundo.check_raw, hirundo.address_span, hirundo.mean_day,
-    hirundo.listened, hirundo.step_covered, hirundo.report_raw, hirundo.series_rows, hirundo.mean_parts,
+    hirundo.listened, hirundo.step_covered, hirundo.report_raw, hirundo.series_rows, hirundo.step_packets,
+    hirundo.step_hosts, hirundo.mean_parts,
     report.packets_per_sensor_day, report.service_trend, report.source_region_trend, report.ack_packets FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.packets_per_sensor_day, report.service_trend, report.source_region_trend,
     report.ack_packets TO hirundo_analyst, hirundo_dashboard;

@@ -107,6 +107,40 @@ COMMENT ON FUNCTION hirundo.published_hosts IS
     'Hosts (IPv6: /64) in a hundred thousand of the rows of these sensors and days: at least as many there were. Enough '
     'to tell whether a mean over all of it comes from too few hosts to be published.';
 
+CREATE FUNCTION hirundo.published_services(period daterange, names text[])
+RETURNS TABLE (sensor_id int, service text, hosts bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter('{}');
+    -- Sensors have eleven bits.
+    whole boolean := cardinality(f.sensors) < 2048 AND hirundo.cells_whole(period);
+BEGIN
+    f.services := coalesce(names, '{}');
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        -- Number of the sensor, host, service.
+        SELECT DISTINCT (width_bucket(c.sensor_id, f.sensors)::bigint << 52) | (c.cell & 4503599627370495) AS cell
+        FROM hirundo.report_sources(period, f) c WHERE whole AND c.cell IS NOT NULL
+    ), other AS MATERIALIZED (
+        SELECT DISTINCT c.sensor_id, c.service, hirundo.host(c.src) AS host
+        FROM hirundo.report_sources(period, f) c WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL
+    ), part AS (
+        SELECT f.sensors[n.number >> 20] AS sensor_id, hirundo.numbered_service(n.number & 1048575) AS service,
+            count(*) AS hosts
+        FROM (SELECT ((e.cell >> 52) << 20) | (e.cell & 1048575) AS number FROM cell e) n
+        GROUP BY n.number
+        UNION ALL
+        SELECT o.sensor_id, o.service, count(*) FROM other o GROUP BY o.sensor_id, o.service
+    )
+    SELECT p.sensor_id, p.service, sum(p.hosts)::bigint FROM part p GROUP BY p.sensor_id, p.service;
+END
+$$;
+COMMENT ON FUNCTION hirundo.published_services IS
+    'From how many hosts each sensor saw these services in a period: what tells which of them may be published.';
+
 CREATE FUNCTION hirundo.publication_labels(p_name text, p_period daterange, p_home text) RETURNS jsonb
 LANGUAGE sql
 RETURN (
@@ -156,5 +190,5 @@ COMMENT ON FUNCTION hirundo.publish IS
     'follow in the same transaction.';
 
 REVOKE ALL ON FUNCTION hirundo.check_publishable, hirundo.publication_verdicts, hirundo.publication_datasets,
-    hirundo.published_hosts, hirundo.publication_labels, hirundo.publish FROM PUBLIC;
+    hirundo.published_hosts, hirundo.published_services, hirundo.publication_labels, hirundo.publish FROM PUBLIC;
 GRANT SELECT ON hirundo.publication, hirundo.publication_result TO hirundo_analyst;

@@ -82,6 +82,8 @@ DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
     stored jsonb;
     networks cidr[];
+    kind text := CASE WHEN f.services IS NULL THEN 'all' ELSE 'service' END;
+    daily hirundo.series;
     days date[];
     shares double precision[];
     dataset text := hirundo.rollup_dataset(period, f.sensors);
@@ -100,19 +102,23 @@ BEGIN
         WHERE g.name = ANY (hirundo.filter_list(filter, 'network_group', 'string'))) AS w (network);
     SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
         FROM hirundo.covered_days(period, f.sensors) d;
+    daily := hirundo.series(period, 'day');
     RETURN QUERY
     WITH counted AS (
-        SELECT h.day, h.service, h.network, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
+        -- One of the two falls away.
+        SELECT daily.days[c.step] AS day, c.key AS service, NULL::cidr AS network,
+            coalesce(sum(c.hosts), 0)::bigint AS hosts, sum(c.packets)::bigint AS packets
         FROM (
-            -- One of the two falls away.
-            SELECT c.day, CASE WHEN f.services IS NULL THEN 'all' ELSE c.service END AS service, NULL::cidr AS network,
-                hirundo.host(c.src) AS host, sum(c.packets) AS packets
-            FROM hirundo.report_sources(period, f) c
-            WHERE networks IS NULL
-            GROUP BY 1, 2, 4
+            SELECT p.step, p.key, p.packets, NULL::bigint AS hosts FROM hirundo.step_packets(period, f, daily, kind) p
             UNION ALL
-            SELECT c.day, CASE WHEN f.services IS NULL THEN 'all' ELSE c.service END, w.network,
-                hirundo.host(c.src), sum(c.packets)
+            SELECT h.step, h.key, NULL, h.hosts FROM hirundo.step_hosts(period, f, daily, kind) h) c
+        WHERE networks IS NULL
+        GROUP BY c.step, c.key
+        UNION ALL
+        SELECT h.day, h.service, h.network, count(h.host), sum(h.packets)::bigint
+        FROM (
+            SELECT c.day, CASE WHEN f.services IS NULL THEN 'all' ELSE c.service END AS service, w.network,
+                hirundo.host(c.src) AS host, sum(c.packets) AS packets
             FROM hirundo.report_sources(period, f) c
             JOIN unnest(networks) AS w (network) ON c.src <<= w.network
             GROUP BY 1, 2, 3, 4) h
@@ -148,6 +154,7 @@ DECLARE
     stored jsonb;
     days date[];
     shares double precision[];
+    daily hirundo.series;
     dataset text := hirundo.rollup_dataset(period, f.sensors);
     as_of timestamptz := hirundo.rollup_as_of(period, f.sensors);
 BEGIN
@@ -163,6 +170,7 @@ BEGIN
     END IF;
     SELECT array_agg(d.day ORDER BY d.day), array_agg(d.covered ORDER BY d.day) INTO days, shares
         FROM hirundo.covered_days(period, f.sensors) d;
+    daily := hirundo.series(period, 'day');
     RETURN QUERY
     SELECT d.day, (ARRAY['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'])[extract(isodow FROM d.day)::int],
         coalesce(c.packets, z.zero), coalesce(c.hosts, z.zero),
@@ -171,11 +179,12 @@ BEGIN
     FROM unnest(days, shares) AS d (day, covered)
     CROSS JOIN LATERAL (SELECT CASE WHEN d.covered > 0 THEN 0 END) AS z (zero)
     LEFT JOIN (
-        SELECT h.day, count(h.host) AS hosts, sum(h.packets)::bigint AS packets
+        SELECT daily.days[h.step] AS day, coalesce(sum(h.hosts), 0)::bigint AS hosts, sum(h.packets)::bigint AS packets
         FROM (
-            SELECT s.day, hirundo.host(s.src) AS host, sum(s.packets) AS packets
-            FROM hirundo.report_sources(period, f) s GROUP BY 1, 2) h
-        GROUP BY h.day) c ON c.day = d.day
+            SELECT p.step, p.packets, NULL::bigint AS hosts FROM hirundo.step_packets(period, f, daily, 'all') p
+            UNION ALL
+            SELECT e.step, NULL, e.hosts FROM hirundo.step_hosts(period, f, daily, 'all') e) h
+        GROUP BY h.step) c ON c.day = d.day
     ORDER BY d.day;
 END
 $$;

@@ -121,16 +121,28 @@ DECLARE
     named text;
     rows jsonb;
     present text;
+    changed daterange[];
+    month date;
 BEGIN
     -- Each statement has a snapshot of its own: what is deleted here is in what is computed below.
     IF NOT pg_try_advisory_xact_lock(hashtext('hirundo.store_answer')) THEN
         RETURN NULL;
     END IF;
-    WITH gone AS (
-        DELETE FROM hirundo.answer_mark RETURNING days)
-    DELETE FROM hirundo.stored_answer a WHERE EXISTS (SELECT FROM gone g WHERE g.days && a.depends);
+    changed := ARRAY(SELECT hirundo.reopen_months());
+    DELETE FROM hirundo.stored_answer a
+        WHERE EXISTS (SELECT FROM unnest(changed) AS g (days) WHERE g.days && a.depends);
     present := hirundo.answer_basis();
     DELETE FROM hirundo.stored_answer a WHERE a.basis <> present;
+    -- First, because answers read it.
+    SELECT lower(p.period) INTO month
+        FROM hirundo.closed_periods() AS p (period)
+        WHERE lower(p.period) + interval '1 month' = upper(p.period)
+            AND NOT EXISTS (SELECT FROM hirundo.month_closed c WHERE c.month = lower(p.period))
+        ORDER BY 1 DESC LIMIT 1;
+    IF FOUND THEN
+        PERFORM hirundo.close_month(month);
+        RETURN format('month %s', month);
+    END IF;
     SELECT c.function, p.period, f.filter, c.arguments INTO wanted
         FROM hirundo.closed_periods() AS p (period)
         CROSS JOIN hirundo.standard_call c
@@ -158,9 +170,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.store_answer IS
-    'One step of the job: forgets the answers that no longer hold and makes one that is missing, the newest period '
-    'first. Returns what it made; NULL: nothing was missing, or another one is at it. To be called outside of a '
-    'transaction, READ COMMITTED.';
+    'One step of the job: forgets the answers and closed months that no longer hold and makes one that is missing, the '
+    'newest period first. Returns what it made; NULL: nothing was missing, or another one is at it. To be called outside '
+    'of a transaction, READ COMMITTED.';
 
 GRANT SELECT ON hirundo.stored_answer, hirundo.standard_call, hirundo.answer_mark TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.standard_filters, hirundo.answer_basis, hirundo.stored_answer, hirundo.answer_query,

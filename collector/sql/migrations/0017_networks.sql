@@ -3,30 +3,98 @@
 -- rank; what is read is read in parallel.
 
 CREATE FUNCTION hirundo.network_cells(period daterange, f hirundo.report_filter, by text)
-RETURNS TABLE (key bigint, organization_id int, host bigint, packets bigint)
+RETURNS TABLE (key bigint, organization_id int, host bigint, packets bigint, cell bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Two of the three fall away.
-    SELECT coalesce(c.src_asn, 0), c.organization_id, hirundo.host(c.src), c.packets
+    SELECT coalesce(c.src_asn, 0), c.organization_id, hirundo.host(c.src), c.packets, c.cell
     FROM hirundo.report_sources(period, f) c
     WHERE by = 'asn'
     UNION ALL
-    SELECT coalesce(o.first_id, -c.src_asn, 0), c.organization_id, hirundo.host(c.src), c.packets
+    SELECT coalesce(o.first_id, -c.src_asn, 0), c.organization_id, hirundo.host(c.src), c.packets, c.cell
     FROM hirundo.report_sources(period, f) c
     LEFT JOIN (
         SELECT i.organization_id, min(i.organization_id) OVER (PARTITION BY i.name)::bigint AS first_id
         FROM hirundo.organization i) o ON o.organization_id = c.organization_id
     WHERE by = 'organization'
     UNION ALL
-    SELECT coalesce(hirundo.host(c.src) & CASE WHEN family(c.src) = 4 THEN -256 ELSE -65536 END, 1), c.organization_id,
-        hirundo.host(c.src), c.packets
+    SELECT CASE WHEN c.cell IS NOT NULL THEN (((c.cell >> 28) & 16777215) << 8) - 4294967296
+        ELSE coalesce(hirundo.host(c.src) & CASE WHEN family(c.src) = 4 THEN -256 ELSE -65536 END, 1) END,
+        c.organization_id, hirundo.host(c.src), c.packets, c.cell
     FROM hirundo.report_sources(period, f) c
     WHERE by = 'prefix';
 END;
 COMMENT ON FUNCTION hirundo.network_cells IS
-    'Rows of source_day that a filter leaves, with a number for the network. By asn: the ASN; by organization: the least '
+    'Rows of source_day that a filter leaves, with their cell and a number for the network. By asn: the ASN; by '
+    'organization: the least '
     'id of those of its name, else minus the ASN; 0: not known. By prefix: host() of the first address of the IPv4 /24 '
     'or IPv6 /48; 1: no source.';
+
+CREATE FUNCTION hirundo.network_packets(period daterange, f hirundo.report_filter, by text)
+RETURNS TABLE (key bigint, organization_id int, packets bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 10000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_sort = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT c.key, c.organization_id, sum(c.packets)::bigint FROM hirundo.network_cells(period, f, by) c GROUP BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION hirundo.network_packets IS
+    'Packets of networks (network_cells()) and of the organizations that held their addresses.';
+
+CREATE FUNCTION hirundo.network_hosts(period daterange, f hirundo.report_filter, by text, keys bigint[],
+    with_total boolean)
+RETURNS TABLE (key bigint, hosts bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 10000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    whole boolean := hirundo.cells_whole(period);
+BEGIN
+    RETURN QUERY
+    WITH cell AS MATERIALIZED (
+        -- Network and host; a prefix is part of the host.
+        SELECT DISTINCT (CASE WHEN by <> 'prefix' THEN c.key ELSE 0 END << 32) | ((c.cell >> 20) & 4294967295) AS cell
+        FROM hirundo.network_cells(period, f, by) c
+        WHERE whole AND c.cell IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
+            AND (by <> 'organization' OR c.key >= 0)
+    ), minus AS MATERIALIZED (
+        -- ASNs in place of organizations: both have 32 bits.
+        SELECT DISTINCT (-c.key << 32) | ((c.cell >> 20) & 4294967295) AS cell
+        FROM hirundo.network_cells(period, f, by) c
+        WHERE whole AND c.cell IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
+            AND by = 'organization' AND c.key < 0
+    ), other AS MATERIALIZED (
+        SELECT DISTINCT c.key, c.host FROM hirundo.network_cells(period, f, by) c
+        WHERE (NOT whole OR c.cell IS NULL) AND c.host IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
+    ), part AS (
+        SELECT n.key, count(*) AS hosts
+        FROM (
+            SELECT CASE WHEN by = 'prefix' THEN (e.cell & 4294967040) - 4294967296 ELSE (e.cell >> 32) & 4294967295 END
+                AS key
+            FROM cell e) n
+        GROUP BY n.key
+        UNION ALL
+        SELECT -n.key, count(*) FROM (SELECT (e.cell >> 32) & 4294967295 AS key FROM minus e) n GROUP BY n.key
+        UNION ALL
+        SELECT o.key, count(*) FROM other o GROUP BY o.key
+    )
+    SELECT p.key, sum(p.hosts)::bigint FROM part p GROUP BY p.key
+    UNION ALL
+    SELECT NULL, (
+            SELECT count(DISTINCT a.host)
+            FROM (
+                SELECT e.cell & 4294967295 AS host FROM cell e UNION ALL SELECT e.cell & 4294967295 FROM minus e) a)
+        + (SELECT count(DISTINCT o.host) FROM other o)
+    WHERE with_total;
+END
+$$;
+COMMENT ON FUNCTION hirundo.network_hosts IS
+    'Distinct hosts of networks (network_cells()), of those in keys alone (NULL: of all); with_total: and, key NULL, of '
+    'all of them.';
 
 CREATE FUNCTION hirundo.network_label(key bigint, by text) RETURNS text
 LANGUAGE sql STABLE
@@ -47,7 +115,7 @@ CREATE FUNCTION report.top_networks(period daterange, filter jsonb DEFAULT '{}',
 RETURNS TABLE (rank bigint, network text, name text, packets bigint, hosts bigint, share double precision, dataset text,
     as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -68,15 +136,13 @@ BEGIN
     PERFORM hirundo.check_networks(f, by);
     -- Packets and hosts are read one after the other: a sum for each host and network takes longer.
     WITH part AS MATERIALIZED (
-        SELECT c.key, c.organization_id, sum(c.packets) AS packets
-        FROM hirundo.network_cells(period, f, kind) c GROUP BY 1, 2
+        SELECT c.* FROM hirundo.network_packets(period, f, kind) c
     ), cell AS MATERIALIZED (
-        SELECT c.key, c.host FROM hirundo.network_cells(period, f, kind) c
-        WHERE by_hosts AND c.host IS NOT NULL GROUP BY 1, 2
+        SELECT h.* FROM hirundo.network_hosts(period, f, kind, NULL, true) h WHERE by_hosts
     ), counted AS (
         SELECT t.key, t.packets, CASE WHEN by_hosts THEN coalesce(h.hosts, 0) END AS hosts
         FROM (SELECT p.key, sum(p.packets)::bigint AS packets FROM part p GROUP BY p.key) t
-        LEFT JOIN (SELECT c.key, count(*) AS hosts FROM cell c GROUP BY c.key) h USING (key)
+        LEFT JOIN cell h USING (key)
     ), chosen AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC,
             CASE WHEN kind = 'organization' THEN hirundo.network_label(c.key, kind) END COLLATE "C",
@@ -97,24 +163,24 @@ BEGIN
     )
     SELECT array_agg(c.key ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank), array_agg(c.hosts ORDER BY c.rank),
         array_agg(m.name ORDER BY c.rank),
-        CASE WHEN by_hosts THEN (SELECT count(*) FROM (SELECT e.host FROM cell e GROUP BY 1) d)
+        CASE WHEN by_hosts THEN (SELECT e.hosts FROM cell e WHERE e.key IS NULL)
             ELSE (SELECT sum(p.packets) FROM part p) END
         INTO keys, packets, hosts, names, of_all
         FROM chosen c JOIN named m USING (key);
     RETURN QUERY
-    SELECT r.rank, hirundo.network_label(r.key, kind), CASE WHEN f.own_sensors OR f.own_sources THEN r.name END,
-        r.packets, x.hosts,
+    SELECT r.rank, CASE WHEN kind = 'prefix' AND r.key BETWEEN -4294967296 AND -1
+            -- As network_label() has it, which takes long for millions.
+            THEN set_masklen(inet '0.0.0.0' + (r.key + 4294967296), 24)::text
+            ELSE hirundo.network_label(r.key, kind) END,
+        CASE WHEN f.own_sensors OR f.own_sources THEN r.name END, r.packets, x.hosts,
         (CASE WHEN by_hosts THEN x.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, d.dataset, d.as_of
     FROM unnest(keys, packets, hosts, names) WITH ORDINALITY AS r (key, packets, hosts, name, rank)
     CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
         AS d (dataset, as_of)
     LEFT JOIN (
-        SELECT g.key, count(*) AS hosts
-        FROM (
-            SELECT c.key, c.host FROM hirundo.network_cells(period, f, kind) c
-            WHERE NOT by_hosts AND c.key = ANY (keys) AND c.host IS NOT NULL
-            GROUP BY 1, 2) g
-        GROUP BY g.key) h ON h.key = r.key
+        SELECT g.key, g.hosts FROM hirundo.network_hosts(period, f, kind,
+            CASE WHEN n IS NOT NULL THEN coalesce(keys, '{}') END, false) g
+        WHERE NOT by_hosts) h ON h.key = r.key
     CROSS JOIN LATERAL (SELECT coalesce(r.hosts, h.hosts, 0)) AS x (hosts)
     ORDER BY r.rank;
 END
@@ -191,6 +257,6 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R6', 'report.ack_organizations',
         $x$SELECT * FROM report.ack_organizations(daterange(current_date - 90, current_date), '{"src_region": "JP"}')$x$);
 
-REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_label, report.top_networks, report.ack_organizations
-    FROM PUBLIC;
+REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_packets, hirundo.network_hosts, hirundo.network_label,
+    report.top_networks, report.ack_organizations FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.top_networks, report.ack_organizations TO hirundo_analyst;
