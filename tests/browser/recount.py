@@ -350,6 +350,8 @@ class Derived:
         result: dict = collections.defaultdict(dict)
         for region in {region for region, _ in self.r.sensors.values()}:
             more = {"sensor_region": [region]}
+            if not self.r.chosen(call("x", self.first, self.last, {**self.place(), **more})):
+                continue
             now, then = self.mean(self.first, self.last, more), self.mean(*self.before(), more)
             listened = {step for (step, _), row in self.r.listened(call("x", self.first, self.last, more, step="day")).items() if row[0]}
             hosts = self.hosts(self.first, self.last, more)
