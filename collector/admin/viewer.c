@@ -82,7 +82,7 @@ static int fill(void *arg, const char *dir)
 	for (size_t i = 0; code == EX_OK && i < FILES_N; i++) {
 		paths[i] = path_join(dir, files[i]);
 		if (!paths[i])
-			code = fail(EX_OSERR, "out of memory");
+			code = no_memory();
 	}
 	if (code == EX_OK)
 		code = write_files(v, &ca, paths);
@@ -129,7 +129,7 @@ static int insert(const struct viewer *v)
 	int code;
 
 	if (!regions)
-		return fail(EX_OSERR, "out of memory");
+		return no_memory();
 	code = sql_ask(v->a, "SELECT EXISTS (SELECT FROM hirundo.viewer WHERE name = $1)", 1,
 		&v->name, &found);
 	if (code == EX_OK && found)

@@ -77,11 +77,11 @@ static void free_one(struct answer *a)
 	free(a);
 }
 
+/* The host may be gone by now. */
 static void on_closed(uv_handle_t *h)
 {
 	struct answer *a = h->data;
 
-	a->host->handles--;
 	if (--a->handles == 0)
 		free_one(a);
 }
@@ -569,7 +569,6 @@ struct answer *answer_new(
 	(void)uv_timer_init(host->loop, &a->timer);
 	a->client.data = a->timer.data = a;
 	a->handles = 2;
-	host->handles += 2;
 	a->request = *q;
 	*q = (struct request){0};
 	buf_init(&a->sql, BUFFER_MAX);

@@ -28,7 +28,6 @@ struct answer_host {
 	struct answer *first; /* all of them */
 	unsigned n; /* answers that are not over */
 	size_t buffered; /* bytes of them that clients have not taken */
-	unsigned handles; /* of the loop, that are not closed */
 	uint64_t gone; /* clients that did not wait */
 };
 

@@ -86,8 +86,8 @@ bool function_check(const struct function *f, const struct request *q, char *ret
 /* One value of the call: $N, or a literal. */
 struct values {
 	struct buf *sql;
-	PGconn *conn; /* literals by it; NULL: parameters */
-	const char **parameters;
+	const char **parameters; /* NULL: literals, by conn */
+	PGconn *conn;
 	int n;
 };
 
@@ -97,7 +97,7 @@ static int add_value(struct values *v, const struct request *q, enum parameter p
 	char *literal;
 	int r;
 
-	if (!v->conn) {
+	if (v->parameters) {
 		v->parameters[v->n++] = q->value[p];
 		return text_add(v->sql, "$%d::%s", v->n, type);
 	}

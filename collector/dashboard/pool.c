@@ -22,7 +22,8 @@
 enum slot_state {
 	SLOT_FREE,
 	SLOT_CONNECTING,
-	SLOT_SETUP, /* SET, or ROLLBACK */
+	SLOT_SETUP,
+	SLOT_ROLLBACK, /* a statement failed; it is open all the same */
 	SLOT_IDLE,
 	SLOT_LEASED,
 	SLOT_CANCELLING, /* in a thread of the loop's pool: PQcancel blocks */
@@ -115,14 +116,19 @@ static void tick_soon(struct pool *p)
 		(void)uv_timer_start(&p->tick_timer, on_tick, TICK_MS, TICK_MS);
 }
 
+static bool is_open(enum slot_state state)
+{
+	return state == SLOT_ROLLBACK || state == SLOT_IDLE || state == SLOT_LEASED;
+}
+
 static void set_state(struct pool_slot *s, enum slot_state state)
 {
 	struct pool_counters *c = &s->pool->counters;
 
-	c->open -= s->state == SLOT_IDLE || s->state == SLOT_LEASED;
+	c->open -= is_open(s->state);
 	c->leased -= s->state == SLOT_LEASED;
 	s->state = state;
-	c->open += s->state == SLOT_IDLE || s->state == SLOT_LEASED;
+	c->open += is_open(s->state);
 	c->leased += s->state == SLOT_LEASED;
 }
 
@@ -195,9 +201,9 @@ static void drop_notice(void *arg, const PGresult *res)
 }
 
 /* Sends a statement of our own; its end is idleness. */
-static void run_own(struct pool_slot *s, const char *sql)
+static void run_own(struct pool_slot *s, enum slot_state state, const char *sql)
 {
-	set_state(s, SLOT_SETUP);
+	set_state(s, state);
 	s->deadline_us = clock_mono_us() + CONNECT_US;
 	tick_soon(s->pool);
 	if (PQsendQuery(s->conn, sql) != 1 || watch(s, UV_READABLE | UV_WRITABLE) < 0)
@@ -246,7 +252,7 @@ static void connect_step(struct pool_slot *s)
 		if (PQsetnonblocking(s->conn, 1) != 0)
 			failed(s, PQerrorMessage(s->conn));
 		else
-			run_own(s, s->pool->setup);
+			run_own(s, SLOT_SETUP, s->pool->setup);
 	} else if (want == PGRES_POLLING_FAILED) {
 		failed(s, PQerrorMessage(s->conn));
 	} else if (watch(s, want == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE) < 0) {
@@ -301,7 +307,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		return;
 	switch (s->state) {
 	case SLOT_CONNECTING: connect_step(s); break;
-	case SLOT_SETUP: setup_step(s); break;
+	case SLOT_SETUP:
+	case SLOT_ROLLBACK: setup_step(s); break;
 	case SLOT_IDLE: idle_step(s); break;
 	case SLOT_LEASED: s->lease->calls->ready(s->lease); break;
 	case SLOT_FREE:
@@ -347,6 +354,12 @@ static void grant(struct pool_slot *s)
 	l->calls->granted(l);
 }
 
+/* Will be idle soon, or has failed. */
+static bool is_coming(enum slot_state state)
+{
+	return state == SLOT_CONNECTING || state == SLOT_SETUP || state == SLOT_ROLLBACK;
+}
+
 static struct pool_slot *find(struct pool *p, enum slot_state state)
 {
 	for (unsigned i = 0; i < p->slots_n; i++)
@@ -370,7 +383,7 @@ static void on_serve(uv_timer_t *t)
 	if (!p->first || uv_is_active((uv_handle_t *)&p->retry_timer))
 		return;
 	for (unsigned i = 0; i < p->slots_n; i++)
-		coming += p->slots[i].state == SLOT_CONNECTING || p->slots[i].state == SLOT_SETUP;
+		coming += is_coming(p->slots[i].state);
 	while (coming < p->counters.waiting && (s = find(p, SLOT_FREE))) {
 		coming++;
 		connect_start(s);
@@ -398,7 +411,7 @@ static void on_tick(uv_timer_t *t)
 	for (unsigned i = 0; i < p->slots_n; i++) {
 		struct pool_slot *s = &p->slots[i];
 
-		if (s->state != SLOT_CONNECTING && s->state != SLOT_SETUP)
+		if (!is_coming(s->state))
 			continue;
 		if (now >= s->deadline_us)
 			failed(s, "no answer while connecting");
@@ -505,7 +518,7 @@ void pool_return(struct lease *l)
 		drop(s);
 		(void)uv_timer_start(&s->pool->retry_timer, on_retry, 0, 0);
 	} else if (PQtransactionStatus(s->conn) != PQTRANS_IDLE) {
-		run_own(s, "ROLLBACK");
+		run_own(s, SLOT_ROLLBACK, "ROLLBACK");
 	} else {
 		set_state(s, SLOT_IDLE);
 		if (watch(s, UV_READABLE) < 0)

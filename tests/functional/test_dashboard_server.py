@@ -35,8 +35,15 @@ def start(installation):
     def start(**options) -> Dashboard:
         dashboard = Dashboard(installation.folder, installation.dsn("hirundo_dashboard"), **options)
         installation.processes.append(dashboard)
-        return dashboard.start().ready()
+        dashboard.start().ready()
+        until(lambda: dashboard.get("/healthz").status == 200)  # it is ready before the database is
+        return dashboard
     return start
+
+
+def memory_is_bounded(dashboard) -> bool:
+    """Sanitizers have memory of their own."""
+    return dashboard.memory_peak() < 64 << 20 or "sanitize" in str(program("hirundo-dashboard"))
 
 
 def running_queries(installation) -> int:
@@ -237,7 +244,7 @@ def test_slow_reader_cannot_hold_a_connection(installation, start):
     begin = time.monotonic()
     assert dashboard.get("/api/viewer", timeout=60).status == 200
     assert 20 < time.monotonic() - begin < 36
-    assert dashboard.memory_peak() < 64 << 20
+    assert memory_is_bounded(dashboard)
     body = b""
     with contextlib.suppress(ConnectionResetError):
         while piece := s.recv(1 << 20):
@@ -255,7 +262,7 @@ def test_large_answers_are_whole(installation, start):
     assert [row["function"] for row in rows] == [str(i) for i in range(1, 20_001)]
     text = dashboard.get("/api/catalog?format=csv", timeout=60).text
     assert text.count("\r\n") == 20_001 and text.endswith(",20000\r\n")
-    assert dashboard.memory_peak() < 64 << 20
+    assert memory_is_bounded(dashboard)
 
 
 def test_error_after_the_first_rows_cuts_the_answer(installation, start):
@@ -285,7 +292,7 @@ def test_a_thousand_idle_connections(start):
     begin = time.monotonic()
     assert dashboard.get("/api/viewer").status == 200 and dashboard.get("/").status == 200
     assert time.monotonic() - begin < 2
-    assert dashboard.memory_peak() < 64 << 20
+    assert memory_is_bounded(dashboard)
     for s in idle:
         s.close()
     until(lambda: dashboard.metrics()["hirundo_dashboard_connections"] == 0)
@@ -326,6 +333,20 @@ def test_many_clients(start):
 
 
 # The database.
+
+def test_errors_of_askers_are_no_illness(start):
+    """A statement that failed leaves its connection up: nobody takes the dashboard for ill then."""
+    dashboard = start(connections=1)
+    connection = dashboard.connection()
+    for _ in range(200):
+        connection.request("GET", target("top_services", **WHOLE, n="x"))
+        answer = connection.getresponse()
+        assert answer.status == 400 and answer.read()
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.read()
+    connection.close()
+
 
 def test_database_away_and_back(private_installation):
     server = private_installation.server

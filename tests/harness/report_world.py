@@ -14,7 +14,8 @@ UTC = datetime.timezone.utc
 RESPONSE = 0b11111 << 10
 TRAITS = {"truncated": 0, "bogon_source": 4, "zmap": 5, "mirai": 7, "land": 8, "backscatter_synack": 10,
           "backscatter_rst": 11}
-SENSORS = {1: "JP", 2: "JP", 3: "AU", 4: "TW", 5: "MY"}  # sensor 5 never listens
+SENSORS = {1: "JP", 2: "JP", 3: "AU", 4: "TW", 5: "MY"}
+SILENT = 5  # never listens
 CLASSES = (32, 64, 128, 255)
 
 
@@ -55,9 +56,11 @@ class World:
     """first: reporting day of its first packets; days: how many it has.
     Days: the first is settled, of the second rows came after it was final, the third was judged before its last rows
     came, the fourth is not judged. days, if given: these instead, which need not follow one another; what was said of
-    the first four holds for them, the others are not judged either."""
+    the first four holds for them, the others are not judged either. sensors: {number: region}; SILENT never listens."""
 
-    def __init__(self, seed: int, first: datetime.date, zone: str = "UTC", days=None):
+    def __init__(self, seed: int, first: datetime.date, zone: str = "UTC", days=None, sensors=None):
+        self.sensors = sensors or SENSORS
+        self.listening = [number for number in self.sensors if number != SILENT]
         self.random = random.Random(seed)
         self.more = random.Random(f"more {seed}")  # its own, so that what it makes changes nothing of the rest
         self.zone = zone
@@ -115,7 +118,7 @@ class World:
                 mask |= 1 << (10 if rnd.random() < 0.5 else 11)
             elif protocol == 6 and rnd.random() < 0.4:
                 mask |= 1 << rnd.choice([5, 7])
-            for sensor in rnd.sample([1, 2, 3, 4], rnd.choice([1, 2, 4])):
+            for sensor in rnd.sample(self.listening, rnd.choice([1, 2, 4])):
                 ttl = max(1, initial - rnd.randrange(4, 20)) if initial > 32 else rnd.randrange(1, 27)
                 packets = rnd.choice([1, 1, 2, 900])
                 key = sensor, day, src, signature(protocol, port, role), ttl
@@ -138,12 +141,12 @@ class World:
         """What ttl_day leaves out: packets from the sensor's own address, whoever sent them, and those cut before the
         TTL."""
         rnd = self.more
-        for sensor in rnd.sample([1, 2, 3, 4], 2):
+        for sensor in rnd.sample(self.listening, 2):
             name = rnd.choice(["23/TCP", "7/UDP", "ICMP"])
             self.source[sensor, day, name, None, 1 << 8, rnd.choice([64, 255]), None] = rnd.choice([1, 40])
         for src in rnd.sample(self.sources, 2):
             mask = 1 | (1 << 4 if src in self.bogons else 0)
-            self.source[rnd.choice([1, 2, 3, 4]), day, "unknown", src, mask, None, None] = rnd.choice([1, 3])
+            self.source[rnd.choice(self.listening), day, "unknown", src, mask, None, None] = rnd.choice([1, 3])
 
     def _judge(self, day) -> None:
         rnd = self.random
@@ -163,8 +166,8 @@ class World:
                     "track": track, "kind": kind, "scored": scored, "score": score,
                     "packets": sum(row[3] for row in mine),
                     "verdict": "spoofed" if score <= -1 else "genuine" if score >= 0.5 else "undetermined",
-                    "regions": len({SENSORS[row[0]] for row in mine}),
-                    "source_regions": len({SENSORS[row[0]] for row in seen}), "sensors": len({row[0] for row in mine}),
+                    "regions": len({self.sensors[row[0]] for row in mine}),
+                    "source_regions": len({self.sensors[row[0]] for row in seen}), "sensors": len({row[0] for row in mine}),
                     "signature": max(mine, key=lambda row: row[3])[1], "region": self.region[src],
                     "holder": self.holder[src] or "net",
                     "nearest": rnd.choice(["CN", None]) if score <= -1 else None,
@@ -176,7 +179,7 @@ class World:
     def store(self, connection) -> None:
         c = connection
         c.execute("UPDATE hirundo.setting SET value = %s WHERE name = 'reporting_zone'", (self.zone,))
-        for number, region in SENSORS.items():
+        for number, region in self.sensors.items():
             c.execute("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label) VALUES (%s, %s, %s, %s, 'x')",
                       (number, f"s{number}", f"urn:hirundo:sensor:s{number}", region))
         c.execute("INSERT INTO hirundo.enrichment_dataset (dataset_id, kind, name, source_date, checksum, ranges,"
@@ -228,11 +231,11 @@ class World:
         return datetime.datetime.combine(day + datetime.timedelta(days=1), datetime.time(3), UTC)
 
     def _store_coverage(self, c) -> None:
-        """Sensors 1 to 4 listened, but for an hour that 1 missed and a day that 3 did."""
+        """All but SILENT listened, but for an hour that 1 missed and a day that 3 did."""
         self.coverage = {}
         for number, day in enumerate(self.days):
             start = c.execute("SELECT %s::timestamp AT TIME ZONE %s", (day, self.zone)).fetchone()[0]
-            for sensor in (1, 2, 3, 4):
+            for sensor in self.listening:
                 for quarter in range(96):
                     if (sensor, number) == (3, 1) or (sensor, number, quarter // 4) == (1, 0, 5):
                         continue
@@ -271,7 +274,7 @@ class Count:
 
     def sensors(self) -> list[int]:
         f, found = self.filter, []
-        for sensor, region in SENSORS.items():
+        for sensor, region in self.world.sensors.items():
             if (("sensors" not in f or sensor in self._list("sensors"))
                     and ("sensor_region" not in f or region in self._list("sensor_region"))
                     and ("grp" not in f or (region == self.home) == (f["grp"] == "domestic"))):
@@ -355,9 +358,9 @@ class Count:
         """(region, initial, min, max, p5, p95, hops_min, hops_max, sources, packets)"""
         groups = defaultdict(list)
         for (sensor, day, src, sig, ttl), packets in self.cells():
-            groups[SENSORS[sensor], initial_ttl(ttl)].append((ttl, src, packets))
+            groups[self.world.sensors[sensor], initial_ttl(ttl)].append((ttl, src, packets))
             groups[None, None].append((ttl, src, packets))
-        regions = sorted({SENSORS[sensor] for sensor in self.sensors()})
+        regions = sorted({self.world.sensors[sensor] for sensor in self.sensors()})
         result = []
         for region in [*regions, None]:
             classes = [c for c in CLASSES if (region, c) in groups] if region else [None] * ((None, None) in groups)
@@ -369,7 +372,7 @@ class Count:
                 result.append((region, c, ttls[0], ttls[-1], rank(5), rank(95), min(hops), max(hops),
                                len({host(src) for _, src, _ in rows}), sum(p for _, _, p in rows)))
             if not classes:
-                heard = any(self.listened(s) for s in self.sensors() if region in (None, SENSORS[s]))
+                heard = any(self.listened(s) for s in self.sensors() if region in (None, self.world.sensors[s]))
                 result.append((region, *[None] * 7, *[0 if heard else None] * 2))
         return result
 

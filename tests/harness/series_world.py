@@ -7,7 +7,7 @@ import random
 import zoneinfo
 from collections import Counter, defaultdict
 
-from harness.report_world import SENSORS, Count, World, host
+from harness.report_world import Count, World, host
 
 UTC = datetime.timezone.utc
 QUARTER = datetime.timedelta(minutes=15)
@@ -40,8 +40,8 @@ ADDRESSES = [
 
 
 class SeriesWorld(World):
-    def __init__(self, seed: int, zone: str):
-        super().__init__(seed, DAYS[0], zone, [*DAYS, *BEFORE])
+    def __init__(self, seed: int, zone: str, sensors=None):
+        super().__init__(seed, DAYS[0], zone, [*DAYS, *BEFORE], sensors)
         self.tz = zoneinfo.ZoneInfo(zone)
         rnd = random.Random(f"times {seed}")
         self.raw = []  # (time, key of source, packets)
@@ -86,12 +86,12 @@ class SeriesWorld(World):
         return bool(during) and min(during) > 0
 
     def _store_coverage(self, c) -> None:
-        """Sensors 1 to 4 listened. But 1 missed an hour, 2 the year before, 3 a day, and all but 4 three hours."""
+        """All but the silent one listened. But 1 missed an hour, 2 the year before, 3 a day, and all but 4 three hours."""
         received = Counter()
         for at, key, packets in self.raw:
             received[key[0], at - (at - datetime.datetime(1970, 1, 1, tzinfo=UTC)) % QUARTER] += packets
         self.coverage = {}
-        for sensor in (1, 2, 3, 4):
+        for sensor in self.listening:
             for day in self.days:
                 for quarter in range(96):
                     bucket = self.start(day) + QUARTER * quarter
@@ -223,7 +223,7 @@ class SeriesCount(Count):
                     if self.world.in_mean(key[0], key[1]):
                         past[step, key[0]][0] += count
             for grp in ("domestic", "overseas"):
-                group = [s for s in self.sensors() if (SENSORS[s] == home) == (grp == "domestic")]
+                group = [s for s in self.sensors() if (self.world.sensors[s] == home) == (grp == "domestic")]
                 both = [s for s in group if now[step, s][1] and past[step, s][1]]
                 mean = lambda rows, group: (sum(rows[step, s][0] for s in group) / days
                                             if (days := sum(rows[step, s][1] for s in group)) else None)

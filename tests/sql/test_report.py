@@ -382,6 +382,9 @@ COLUMNS = {
     "viewer": "name, everything, regions, home_region, zone, today, first_day, last_day, raw_from, as_of, dataset",
     "sensors": "sensor, public_label, name, region, domestic",
     "sensor_regions": "region, name, domestic, own, sensors, shown",
+    "verdict_changes": "src, src_region, verdict, score, reason, regions_seen, nearest_region, tracks, packets_genuine,"
+                       " packets_spoofed, packets_undetermined, as_of",
+    "publications": "name, edition, period, home_region, published_at, as_of, dataset",
 }
 
 

@@ -142,7 +142,8 @@ CREATE TYPE hirundo.report_filter AS (
     without_scanners boolean,
     own text[],
     own_sensors boolean,
-    own_sources boolean
+    own_sources boolean,
+    means boolean
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
@@ -150,8 +151,9 @@ COMMENT ON TYPE hirundo.report_filter IS
     'among sensors, ASNs, organizations, network groups, services, traits or roles, or leaves scanners out); plain: '
     'service_day tells what the filter takes (no key asks for sources, traits or verdicts); networks: of keys networks '
     'and sources; traits: bits, any of them; organizations: ids, organization_asns: ASNs that addresses without an '
-    'organization are called by; group4, group6: addresses of the network groups (within()); own: regions of the viewer that asks, NULL where it sees '
-    'everything; own_sensors: all of sensors are of these regions; own_sources: all sources are; both true where it does.';
+    'organization are called by; group4, group6: addresses of the network groups (within()); own: regions of the viewer '
+    'that asks, NULL where it sees everything; own_sensors: all of sensors are of these regions; own_sources: all '
+    'sources are; both true where it sees everything; means: whether it may be told means by address (tells_means()).';
 
 CREATE FUNCTION hirundo.filter_list(filter jsonb, key text, kind text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE
@@ -367,6 +369,7 @@ BEGIN
     result.own_sensors := result.own IS NULL OR NOT EXISTS (
         SELECT FROM hirundo.sensor s WHERE s.sensor_id = ANY (result.sensors) AND s.region <> ALL (result.own));
     result.own_sources := result.own IS NULL OR coalesce(result.src_regions <@ result.own, false);
+    result.means := result.own_sensors OR hirundo.tells_means(result);
     PERFORM hirundo.check_sum(result, filter, false);
     RETURN result;
 END

@@ -173,7 +173,9 @@ COMMENT ON FUNCTION report.spoof_verdict IS
     'included), _genuine, _undetermined: days it was seen on. Rows: spoofed, mixed, undetermined, genuine; each by '
     'score, then packets, most first. as_of: all that was rolled up before is in the verdicts; NULL: a day of the '
     'period is not judged yet. dataset: address data behind. n: rows, NULL = all. A source that is not here was not '
-    'seen: report.coverage tells whether anybody listened. IPv6: single addresses. Keys that pick sensors, services, '
+    'seen: report.coverage tells whether anybody listened. IPv6: single addresses. A viewer of regions may ask for '
+    'sources of its regions, or at its sensors; of others'' sources there it is shown no regions_seen, nearest_region, '
+    'nor evidence in reason. Keys that pick sensors, services, '
     'traits or roles pick packets and the days with them; a verdict is always made from all sensors.';
 
 CREATE FUNCTION report.verdict_share(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
@@ -349,7 +351,8 @@ COMMENT ON FUNCTION report.spoof_campaigns IS
     'likely_region: region whose paths fit its hops best; NULL: seen by too few sensors to say. Keys on sources '
     '(src_region, asn, organization, networks, network_group, sources) pick campaigns that claim at least one such '
     'source, keys on sensors those that one of them saw; the numbers stay those of the whole campaign. first_seen, '
-    'last_seen: by the hour for those who are shown no exact times. as_of, dataset: as in report.spoof_verdict.';
+    'last_seen, by the hour, and hops (regions that are not shown alone: ZZ, together) are all that a viewer of regions '
+    'is shown otherwise. as_of, dataset: as in report.spoof_verdict.';
 
 CREATE FUNCTION report.source(period daterange, src inet)
 RETURNS TABLE (day date, sensor_region char(2), sensor text, track smallint, packets bigint, responses bigint,
@@ -453,8 +456,9 @@ COMMENT ON FUNCTION report.source IS
     'initial TTL less TTL; expected_hops: what sources of the claimed region have at this sensor, plus what the track '
     'is off everywhere (NULL: not judged by them); src_region (ZZ: not known), holder; verdict, score, reason of the '
     'track on that day, from all sensors; campaign that explains it; history: how its verdict came about; dataset: '
-    'address data. Who is shown no single sensors gets one row for all of a region (sensor NULL), and times by the '
-    'hour.';
+    'address data. A viewer of regions gets its own sensors so, sensor being the public_label; of sources of its regions '
+    'others'' sensors, too, one row for all of a region (sensor NULL), times by the hour; of others'' sources no '
+    'expected_hops, nor evidence in reason.';
 
 CREATE FUNCTION report.coverage(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
 RETURNS TABLE (step_start timestamptz, sensor text, region char(2), covered_seconds double precision, packets bigint,
@@ -505,8 +509,9 @@ COMMENT ON FUNCTION report.coverage IS
     'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and '
     'sensor, also where it did not listen. covered_seconds: really listened; packets: received then, lost: known to be '
     'lost; NULL where nothing is known, packets also where rows of a day of the step could not be counted '
-    '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. Who is shown '
-    'no single sensors gets one row for all of a region (sensor NULL), seconds added up. Keys of the filter: sensors, '
+    '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. A '
+    'viewer of regions gets its own sensors so (sensor: the public_label), and one row for all of another region '
+    '(sensor NULL), for all that are not shown alone one of ZZ: seconds added up. Keys of the filter: sensors, '
     'sensor_region, grp, home.';
 
 CREATE TABLE hirundo.report_example (

@@ -306,7 +306,8 @@ BEGIN
             FROM hirundo.first_services(period, f, places, n) r GROUP BY r.service) t;
     RETURN QUERY
     SELECT t.service, t.sensors, (
-            SELECT count(DISTINCT i.place)::int FROM unnest(f.sensors, places) AS i (id, place) WHERE i.id = ANY (heard)),
+            SELECT count(DISTINCT i.place)::int
+            FROM unnest(f.sensors, places) AS i (id, place) WHERE i.id = ANY (heard)),
         t.best, t.worst, c.sensors, c.packets, dataset, as_of
     FROM unnest(services, counts, bests, worsts) AS t (service, sensors, best, worst)
     JOIN (

@@ -323,7 +323,7 @@ DECLARE
     as_of timestamptz;
     dataset text;
 BEGIN
-    PERFORM hirundo.check_home(f, home), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
+    PERFORM hirundo.check_means(f, home), hirundo.check_period(period), hirundo.check_complete(period, f.sensors);
     s := hirundo.series(period, unit);
     IF s.raw AND NOT bare THEN
         PERFORM hirundo.check_raw(period, f.sensors);
@@ -454,7 +454,7 @@ BEGIN
     )
     SELECT b.step_start, k.service, CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
         CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
-        coalesce(c.packets_mean, 0) / b.address_days, b.covered, dataset, as_of
+        CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.services) WITH ORDINALITY AS k (service, place)
     LEFT JOIN counted c ON c.step = b.step AND c.service = k.service
@@ -468,7 +468,8 @@ COMMENT ON FUNCTION report.service_trend IS
     'packets: sum; hosts: distinct sources (IPv6: /64) over the whole step; they don''t add up. packets_per_address_day: '
     'packets / covered address-days, as in report.packets_per_sensor_day, of the sensors of the filter that have a place '
     'in means. covered: share of the step (of one that lasts: until now) in which these sensors listened. Where nobody '
-    'did: packets and hosts NULL unless some came, the mean NULL. A step that the period cuts holds only its days, and '
+    'did: packets and hosts NULL unless some came, the mean NULL; so is it for a viewer to whom '
+    'report.packets_per_sensor_day is refused. A step that the period cuts holds only its days, and '
     'begins with it; none begins after now. Steps below a day are counted from the rows of observation: where these '
     'are not kept any more, that is an error. dataset: address data of the rows. as_of: all that was received before '
     'is counted. All keys of the filter; n (NULL: all) is not used where it has services.';
@@ -519,7 +520,7 @@ BEGIN
     )
     SELECT b.step_start, k.region::char(2), CASE WHEN c.step IS NOT NULL THEN c.packets WHEN b.covered > 0 THEN 0 END,
         CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
-        coalesce(c.packets_mean, 0) / b.address_days, b.covered, dataset, as_of
+        CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
     CROSS JOIN unnest(f.src_regions) WITH ORDINALITY AS k (region, place)
     LEFT JOIN counted c ON c.step = b.step AND c.region = k.region

@@ -76,33 +76,45 @@ COMMENT ON FUNCTION hirundo.scope IS
     'Regions of the viewer that asks; NULL: it sees everything. Error as current_viewer(). The one place that decides it.';
 
 CREATE FUNCTION hirundo.shown_time(at timestamptz, exact boolean) RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN exact THEN at ELSE date_trunc('hour', at, 'UTC') END;
 COMMENT ON FUNCTION hirundo.shown_time IS 'A time as it is shown: exact, or its hour.';
 
 -- Which sensors may be told apart.
 
-CREATE FUNCTION hirundo.viewer_pool(own text[], OUT sensors int[], OUT regions text[], OUT told boolean)
-LANGUAGE plpgsql STABLE
+CREATE FUNCTION hirundo.ever_listened(sensor int) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 BEGIN
-    WITH other AS (
-        SELECT s.sensor_id, s.region::text, l.listened, l.listened AND s.disabled_at IS NULL AND NOT EXISTS (
+    -- In this order one look into the index finds it.
+    PERFORM FROM hirundo.coverage o WHERE o.sensor_id = sensor AND (o.seconds > 0 OR o.packets > 0)
+        ORDER BY o.bucket LIMIT 1;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION hirundo.ever_listened IS 'Whether a sensor ever listened, however short, or saw packets.';
+
+CREATE FUNCTION hirundo.viewer_pool(own text[], OUT sensors int[], OUT regions text[], OUT told boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+    WITH other AS MATERIALIZED (
+        SELECT s.sensor_id, s.region::text, hirundo.ever_listened(s.sensor_id) AS listened,
             -- One that takes everything is in no mean.
-            SELECT FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id AND a.targets = 0) AS counts
+            s.disabled_at IS NULL AND NOT EXISTS (
+                SELECT FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id AND a.targets = 0) AS counts
         FROM hirundo.sensor s
-        CROSS JOIN LATERAL (SELECT EXISTS (
-            SELECT FROM hirundo.coverage o WHERE o.sensor_id = s.sensor_id AND (o.seconds > 0 OR o.packets > 0))) AS l (listened)
         WHERE s.region <> ALL (own)
     ), part AS (
-        SELECT o.region, count(*) FILTER (WHERE o.counts) AS n, bool_or(o.listened) AS listened
+        SELECT o.region, count(*) FILTER (WHERE o.counts AND o.listened) AS n, bool_or(o.listened) AS listened
         FROM other o GROUP BY o.region
     ), few AS (
         SELECT sum(p.n) AS n, bool_or(p.listened) AS listened FROM part p WHERE p.n < 2
     ), pooled AS (
         SELECT p.region, p.n FROM part p WHERE p.n < 2
         UNION ALL
-        (SELECT p.region, p.n FROM part p, few f WHERE p.n >= 2 AND f.n < 2 AND f.listened ORDER BY p.n, p.region LIMIT 1)
+        (SELECT p.region, p.n FROM part p, few f WHERE p.n >= 2 AND f.n < 2 AND f.listened
+            ORDER BY p.n, p.region LIMIT 1)
     )
     SELECT ARRAY(SELECT o.sensor_id FROM other o JOIN pooled USING (region) ORDER BY 1),
         ARRAY(SELECT p.region FROM pooled p ORDER BY 1),
@@ -118,7 +130,7 @@ COMMENT ON FUNCTION hirundo.viewer_pool IS
 
 CREATE FUNCTION hirundo.place(f hirundo.report_filter, fine boolean)
 RETURNS TABLE (sensor_id int, region char(2), sensor text, public_label text)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -268,13 +280,37 @@ $$;
 COMMENT ON FUNCTION hirundo.check_packets IS
     'Error 42501 unless all sensors of a filter are ones that the viewer sees one by one. For reports that show packets.';
 
-CREATE FUNCTION hirundo.check_home(f hirundo.report_filter, home text) RETURNS void
+CREATE FUNCTION hirundo.tells_means(f hirundo.report_filter) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    pool record;
+BEGIN
+    SELECT * INTO pool FROM hirundo.viewer_pool(f.own);
+    RETURN (NOT pool.sensors && f.sensors OR (pool.told AND pool.sensors <@ f.sensors)) AND NOT EXISTS (
+        SELECT FROM hirundo.sensor s
+        WHERE s.sensor_id = ANY (f.sensors) AND s.region <> ALL (f.own)
+            AND NOT coalesce((
+                SELECT bool_and(a.targets > 0) FROM hirundo.sensor_address a WHERE a.sensor_id = s.sensor_id), false)
+            AND hirundo.ever_listened(s.sensor_id));
+END
+$$;
+COMMENT ON FUNCTION hirundo.tells_means IS
+    'Whether a viewer of regions may be told means by address over the sensors of a filter, whose sources these are: '
+    'they tell how many addresses there are, which is no matter of sources, so no part of viewer_pool(); and no '
+    'sensor of others that has no place in means (it takes everything): the sum less what the mean counts would be it.';
+
+CREATE FUNCTION hirundo.check_means(f hirundo.report_filter, home text) RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     pool text[];
 BEGIN
-    IF f.own_sensors OR f.own_sources THEN
+    IF NOT f.means THEN
+        RAISE EXCEPTION 'means by address would tell of single sensors outside of your regions (%)',
+            array_to_string(f.own, ', ') USING ERRCODE = '42501',
+            HINT = 'Add to the filter sensor_region with regions that are shown (report.sensor_regions()).';
+    ELSIF f.own_sensors THEN
         RETURN;
     END IF;
     pool := (hirundo.viewer_pool(f.own)).regions;
@@ -285,12 +321,12 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION hirundo.check_home IS
-    'Error 42501 where a report that gives domestic and overseas sensors apart would tell a viewer a part of '
-    'viewer_pool().';
+COMMENT ON FUNCTION hirundo.check_means IS
+    'Error 42501 where a viewer may not be told means by address (tells_means()), or domestic and overseas sensors '
+    'apart would be a part of viewer_pool().';
 
 CREATE FUNCTION hirundo.shown_reason(v hirundo.verdict, own text[]) RETURNS text
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 BEGIN
     IF own IS NULL OR v.src_region = ANY (own) OR v.kind IN ('bogon', 'unlisted') THEN
@@ -315,6 +351,7 @@ AS $$
 DECLARE
     asks hirundo.viewer := hirundo.current_viewer();
     zone text := hirundo.reporting_zone();
+    told boolean := asks.everything OR (hirundo.viewer_pool(asks.regions::text[])).told;
     seen int[];
     first_day date;
     last_day date;
@@ -322,14 +359,16 @@ DECLARE
     raw_from date;
 BEGIN
     seen := ARRAY(SELECT s.sensor_id FROM hirundo.sensor s
-        WHERE asks.everything OR s.region = ANY (asks.regions) OR (hirundo.viewer_pool(asks.regions::text[])).told);
+        WHERE told OR s.region = ANY (asks.regions));
     -- One look into the index for each sensor.
     SELECT (min(b.first) AT TIME ZONE zone)::date, (max(b.last) AT TIME ZONE zone)::date INTO first_day, last_day
         FROM unnest(seen) AS i (id)
         CROSS JOIN LATERAL (
-            SELECT (SELECT o.bucket FROM hirundo.coverage o WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0)
-                    ORDER BY o.bucket LIMIT 1) AS first,
-                (SELECT o.bucket FROM hirundo.coverage o WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0)
+            SELECT (
+                    SELECT o.bucket FROM hirundo.coverage o
+                    WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0) ORDER BY o.bucket LIMIT 1) AS first, (
+                    SELECT o.bucket FROM hirundo.coverage o
+                    WHERE o.sensor_id = i.id AND (o.seconds > 0 OR o.packets > 0)
                     ORDER BY o.bucket DESC LIMIT 1) AS last) b;
     SELECT (max(d.day) + 1)::timestamp AT TIME ZONE 'UTC' INTO frozen FROM hirundo.ingest_day_frozen d
         WHERE d.sensor_id = ANY (seen);
@@ -387,7 +426,8 @@ BEGIN
     SELECT s.region, coalesce(m.name, s.region), s.region = h.value, coalesce(s.region = ANY (mine), true), s.sensors,
         coalesce(s.region <> ALL (pool), true)
     FROM (
-        SELECT i.region, count(*) FILTER (WHERE i.disabled_at IS NULL) AS sensors FROM hirundo.sensor i GROUP BY i.region) s
+        SELECT i.region, count(*) FILTER (WHERE i.disabled_at IS NULL) AS sensors
+        FROM hirundo.sensor i GROUP BY i.region) s
     LEFT JOIN hirundo.region_name m ON m.region = s.region
     LEFT JOIN hirundo.setting h ON h.name = 'home_region'
     ORDER BY s.region <> h.value, s.region;
@@ -404,9 +444,9 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('all', 'report.sensors', $x$SELECT * FROM report.sensors()$x$),
     ('all', 'report.sensor_regions', $x$SELECT * FROM report.sensor_regions()$x$);
 
-REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.viewer_pool, hirundo.place,
-    hirundo.check_sensors, hirundo.check_all_sensors, hirundo.check_sum, hirundo.check_list, hirundo.check_networks,
-    hirundo.check_packets,
-    hirundo.check_home, hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
+REVOKE ALL ON FUNCTION hirundo.current_viewer, hirundo.scope, hirundo.shown_time, hirundo.ever_listened,
+    hirundo.viewer_pool, hirundo.place, hirundo.check_sensors, hirundo.check_all_sensors, hirundo.check_sum,
+    hirundo.check_list, hirundo.check_networks, hirundo.check_packets, hirundo.tells_means, hirundo.check_means,
+    hirundo.shown_reason, report.viewer, report.sensors, report.sensor_regions FROM PUBLIC;
 -- Each asks for the viewer.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA report TO hirundo_analyst, hirundo_dashboard;

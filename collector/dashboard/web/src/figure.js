@@ -11,6 +11,17 @@ const PATIENCE_MS = 400;
 /** Of calls, in the list of files. */
 const NAMES = { now: "this period", before: "period compared with" };
 
+/** Makes the inside of a node anew; focus and scrolling stay where they were. */
+function keeping(node, make) {
+	const scroller = node.querySelector(".table-scroll");
+	const place = scroller && [scroller.scrollLeft, scroller.scrollTop];
+	const all = () => [...node.querySelectorAll("a[href], button, [tabindex]")];
+	const held = node.contains(document.activeElement) ? all().indexOf(document.activeElement) : -1;
+	make();
+	if (place) node.querySelector(".table-scroll")?.scrollTo(...place);
+	if (held >= 0) all()[held]?.focus({ preventScroll: true });
+}
+
 const of = (what, ...args) => (typeof what === "function" ? what(...args) : what);
 
 /**
@@ -44,6 +55,7 @@ export function figure(spec, go) {
 	const node = h("figure", { class: "figure", "data-figure": spec.name, "data-span": spec.span ?? 12, "data-state": "loading", "aria-labelledby": ids.title },
 		h("figcaption", null, title, define), body, note, tools, twin, files, sql);
 	const hosts = [];
+	const order = { key: null, down: false }; // of the table
 	let view = null;
 	let width = 0;
 	let answers = null; // by name of the call
@@ -217,9 +229,7 @@ export function figure(spec, go) {
 			});
 		} else {
 			hosts.length = 0;
-			const keep = body.scrollLeft;
-			replace(body, spec.node ? spec.node(rows, view, width) : table({ caption: of(spec.title, view), hideCaption: true, ...spec.table(rows, view) }));
-			body.scrollLeft = keep;
+			keeping(body, () => replace(body, spec.node ? spec.node(rows, view, width) : table({ caption: of(spec.title, view), hideCaption: true, order, ...spec.table(rows, view) })));
 		}
 		const words = spec.note?.(rows, view);
 		note.hidden = !words;
@@ -245,7 +255,8 @@ export function figure(spec, go) {
 		const twinOf = ready && spec.table && (spec.chart || spec.node);
 		if (!twinOf) twin.hidden = true;
 		replace(tools,
-			twinOf ? toggle("Table", twin, () => replace(twin, table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, ...spec.table(rows, view) }))) : null,
+			twinOf ? toggle("Table", twin, () => keeping(twin, () => replace(twin,
+				table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, order, ...spec.table(rows, view) })))) : null,
 			made.length === 1 ? csvLink(made[0][1], "CSV") : toggle("CSV", files, () => replace(files, h("ul", null, made.map(([name, c]) => h("li", null,
 				csvLink(c, of(spec.names, view)?.[name] ?? NAMES[name] ?? name), h("span", { class: "muted" }, `report.${c.fn}`)))))),
 			ready && spec.chart ? h("button", { type: "button", class: "tool", "data-tool": "svg", onclick: saveSvg }, "SVG") : null,
@@ -290,13 +301,19 @@ export function figure(spec, go) {
 		show(next) {
 			view = next;
 			node.hidden = spec.hidden?.(view) ?? false;
-			if (node.hidden) return;
+			if (node.hidden) {
+				running?.abort();
+				running = null;
+				stopWaiting();
+				setState("hidden");
+				return;
+			}
 			replace(title, of(spec.title, view));
 			fetchAll();
 		},
 		/** Newer data may be there: what is shown stays until they are. */
 		refresh() {
-			if (!node.hidden && view) fetchAll({ silently: true });
+			if (!node.hidden && view && answers) fetchAll({ silently: true });
 		},
 		redraw() {
 			if (answers && node.dataset.state === "ready") render();

@@ -1,6 +1,6 @@
 // The filter: a form for all its keys, and chips for those that are set.
 import { h } from "./dom.js";
-import { parseState } from "./state.js";
+import { FILTER_KEYS, parseState } from "./state.js";
 
 const EXCLUDE = [["spoofed", "Spoofed sources"], ["response", "Responses"], ["scanner_org", "Research scanners"], ["bogon", "Bogon sources"]];
 const LABELS = {
@@ -45,13 +45,22 @@ export function filterForm(view, apply) {
 	const now = view.state.filter;
 	const fixed = new Set(Object.keys(view.filter).filter((key) => !(key in now)));
 	const field = (key, ...inside) => (fixed.has(key) ? null : h("label", { class: "field" }, h("span", null, LABELS[key]), ...inside));
-	const pick = (name, options) => h("select", { name }, options.map(([value, label]) => h("option", { value, selected: String([now[name] ?? ""].flat()[0]) === value }, label)));
+	const pick = (name, options) => {
+		const set = [now[name] ?? ""].flat().join(",");
+		// Several, which an address can have: they stay one choice.
+		const all = set.includes(",") ? [...options, [set, set.replaceAll(",", ", ")]] : options;
+		return h("select", { name }, all.map(([value, label]) => h("option", { value, selected: set === value }, label)));
+	};
 	const wrong = h("p", { class: "field-error", role: "alert", hidden: true });
 	const placed = fixed.has("sensors") || fixed.has("sensor_region");
 	const form = h("form", { class: "filter-form", novalidate: true, onsubmit: (event) => {
 		event.preventDefault();
 		const query = new URLSearchParams();
-		for (const [name, value] of new FormData(form)) if (value.trim() !== "") query.append(name, value.trim());
+		for (const [name, value] of new FormData(form)) {
+			const parts = FILTER_KEYS[name] === "names" ? value.split(";") : [value];
+			for (const part of parts) if (part.trim() !== "") query.append(name, part.trim());
+		}
+		if (now.home) query.set("home", now.home); // has no field
 		const { filter, problems } = parseState(`?${query}`);
 		wrong.hidden = problems.length === 0;
 		wrong.textContent = problems.join("; ");
@@ -63,7 +72,7 @@ export function filterForm(view, apply) {
 		fixed.has("sensors") || view.ctx.sensors.length === 0 ? null
 			: field("sensors", pick("sensors", [["", "all"], ...view.ctx.sensors.map((s) => [String(s.sensor), `${s.public_label ?? s.name} (${s.region})`])])),
 		field("role", pick("role", [["", "all"], ["probe", "probes"], ["response", "responses"]])),
-		TEXTS.map(([key, hint]) => field(key, h("input", { type: "text", name: key, placeholder: hint, value: [now[key] ?? ""].flat().join(", "), spellcheck: "false",
+		TEXTS.map(([key, hint]) => field(key, h("input", { type: "text", name: key, placeholder: hint, value: [now[key] ?? ""].flat().join(FILTER_KEYS[key] === "names" ? "; " : ", "), spellcheck: "false",
 			autocapitalize: "off", autocomplete: "off" })))),
 	h("fieldset", { class: "checks" }, h("legend", null, "Without"), EXCLUDE.map(([value, label]) => h("label", null, h("input", { type: "checkbox", name: "exclude", value,
 		checked: (now.exclude ?? []).includes(value) }), label))),
@@ -71,6 +80,6 @@ export function filterForm(view, apply) {
 		"TCP and UDP ports only")),
 	wrong,
 	h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Apply"), h("button", { type: "button", onclick: () => apply({}) }, "Clear"),
-		h("p", { class: "hint" }, "Every key must hold; of several values, any. Write several with commas.")));
+		h("p", { class: "hint" }, "Every key must hold; of several values, any. Write several with commas, names with semicolons.")));
 	return form;
 }

@@ -9,13 +9,11 @@ const ALIGN = { number: "num", share: "num" };
 
 /**
  * @param {object} t  {caption, columns: [{key, label, kind: number|share|day|text, cell(row) -> node, of(row) -> value, title, sort}], rows,
- *     sortable, class}
+ *     sortable, class, order: {key, down} that it is sorted by, kept up to date}
  */
-export function table({ caption, columns, rows, sortable = true, class: kind = null, hideCaption = false }) {
+export function table({ caption, columns, rows, sortable = true, order = { key: null, down: false }, class: kind = null, hideCaption = false }) {
 	const value = (column, row) => (column.of ? column.of(row) : row[column.key]);
 	const body = h("tbody");
-	let sorted = { key: null, down: false };
-
 	const cell = (column, row, first) => {
 		const v = value(column, row);
 		const as = column.kind ?? "text";
@@ -25,8 +23,12 @@ export function table({ caption, columns, rows, sortable = true, class: kind = n
 		return first ? h("th", { scope: "row", ...attributes }, inside) : h("td", attributes, inside);
 	};
 	const fill = () => {
-		const column = columns.find((c) => c.key === sorted.key);
-		const list = column ? [...rows].sort((a, b) => compare(value(column, a), value(column, b)) * (sorted.down ? -1 : 1)) : rows;
+		const column = columns.find((c) => c.key === order.key);
+		const list = column ? [...rows].sort((a, b) => compare(value(column, a), value(column, b)) * (order.down ? -1 : 1)) : rows;
+		heads.forEach((head, i) => {
+			if (column && columns[i] === column) head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
+			else head.removeAttribute("aria-sort");
+		});
 		replace(body, list.map((row) => h("tr", null, columns.map((c, i) => cell(c, row, i === 0)))));
 	};
 	const heads = columns.map((column) => {
@@ -36,11 +38,7 @@ export function table({ caption, columns, rows, sortable = true, class: kind = n
 			return th;
 		}
 		th.append(h("button", { type: "button", class: "sort", onclick: () => {
-			sorted = { key: column.key, down: sorted.key === column.key ? !sorted.down : column.kind === "number" || column.kind === "share" };
-			heads.forEach((head, i) => {
-				if (columns[i].key === sorted.key) head.setAttribute("aria-sort", sorted.down ? "descending" : "ascending");
-				else head.removeAttribute("aria-sort");
-			});
+			Object.assign(order, { key: column.key, down: order.key === column.key ? !order.down : column.kind === "number" || column.kind === "share" });
 			fill();
 		} }, column.label));
 		return th;
@@ -51,7 +49,7 @@ export function table({ caption, columns, rows, sortable = true, class: kind = n
 		h("table", { class: kind }, h("caption", { class: hideCaption ? "quiet" : null }, caption), h("thead", null, h("tr", null, heads)), body));
 }
 
-/** What is not known comes last, in both directions it is least. */
+/** What is not known is less than anything; numbers in texts count as numbers. */
 export function compare(a, b) {
 	const none = (v) => v === null || v === undefined;
 	if (none(a) || none(b)) return none(a) - none(b) === 0 ? 0 : none(a) ? -1 : 1;

@@ -81,6 +81,7 @@ test("the nearest point: of lines by step, then height; none where nobody listen
 	const points = [{ x: 0, y: 5 }, { x: 0, y: 50 }, { x: 10, y: null }, { x: 20, y: 5 }];
 	assert.equal(nearest(points, 1, 48, "lines"), 1);
 	assert.equal(nearest(points, 19, 48, "lines"), 3);
+	assert.equal(nearest([{ x: 0, y: null }, { x: 0, y: 300 }], 0, 0, "lines"), 1); // what is known comes first
 	assert.equal(nearest([{ x: 5, y: 5, box: [10, 10] }], 40, 5, "matrix"), -1);
 });
 
@@ -98,7 +99,7 @@ test("means by weekday are of days that were heard", () => {
 });
 
 test("payloads in hexadecimal and text", () => {
-	assert.deepEqual(dump("\\x47455400ff"), [{ offset: "0000", hex: "47 45 54 00 ff", text: "GET··" }]);
+	assert.deepEqual(dump("\\x47455400e9ff"), [{ offset: "0000", hex: "47 45 54 00 e9 ff", text: "GET···" }]);
 	assert.equal(dump(`\\x${"00".repeat(17)}`)[1].offset, "0010");
 	assert.deepEqual(dump(null), []);
 });

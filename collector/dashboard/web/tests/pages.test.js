@@ -6,6 +6,7 @@ import { scoped } from "../src/figures/scoped.js";
 import { askable, initialTtl, limits, offBy, servicesOf, ttlRows, verdictDays } from "../src/figures/source.js";
 import { campaignsByName, hopsText, ownSources, ttlCells } from "../src/figures/verdicts.js";
 import { destination, isAddress, networkFromPath, networkToPath } from "../src/state.js";
+import { homeOf, soFar } from "../src/pages/quarter.js";
 import { makeView } from "../src/view.js";
 
 test("quarters: the last one that is over, and its days", () => {
@@ -153,4 +154,20 @@ test("links to pages without a filter drop it", () => {
 test("what a file says it shows is what was asked for", () => {
 	const page = view({});
 	assert.match(page.source({}, { period: { from: "2026-07-01", to: "2026-09-30" }, filter: { grp: "domestic" } }), /1 Jul 2026 to 30 Sep 2026.*grp = domestic/);
+});
+
+test("whose quarter it is", () => {
+	const regions = [{ region: "JP" }, { region: "AU" }];
+	const of = (viewer) => homeOf({ viewer: { home_region: "JP", everything: false, regions: [], ...viewer }, regions });
+	assert.equal(of({ everything: true }), "JP");
+	assert.equal(of({ regions: ["AU"] }), "AU");
+	assert.equal(of({ regions: ["AU", "JP"] }), "JP");
+	assert.equal(of({ regions: ["NZ"] }), "JP"); // no sensors there
+});
+
+test("a quarter that is not over ends today", () => {
+	const period = { from: "2026-10-01", to: "2026-12-31" };
+	assert.deepEqual(soFar(period, "2026-11-28"), { from: "2026-10-01", to: "2026-11-28" });
+	assert.deepEqual(soFar(period, "2026-12-31"), period);
+	assert.deepEqual(soFar(period, "2027-01-01"), period);
 });

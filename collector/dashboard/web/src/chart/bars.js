@@ -20,7 +20,7 @@ export function bars({ width, rows, scale = "linear", unit = "", beforeName = "b
 	// Figures stand below each other, whatever the bars do.
 	const valueRoom = Math.max(...rows.map((row) => textWidth(row.text, 12.5)), 30) + 14;
 	const shares = rows.some((row) => row.share);
-	const shareRoom = shares ? 54 : 0;
+	const shareRoom = shares ? Math.max(54, ...rows.map((row) => textWidth(row.share ?? "", 12) + 12)) : 0;
 	const changeRoom = changes ? 116 : 0;
 	const marginTop = unit ? 24 : 6;
 	const height = marginTop + rows.length * ROW + 6;

@@ -12,7 +12,7 @@ export const publications = ({ name, ...more } = {}) => ({
 	node({ now }, view) {
 		const list = now.filter((row) => row.name === name);
 		if (list.length === 0) return h("p", { class: "status-line" }, h("span", { class: "tag" }, "current"), ` ${name} was not published. Late data, new address data and verdicts made anew may still change these figures.`);
-		return h("ul", { class: "status-list" }, list.map((row) => h("li", null, h("span", { class: "tag" }, `edition ${row.edition}`), ` published ${formatInstant(row.published_at, view.zone)}, with all data received before ${formatInstant(row.as_of, view.zone)}. `,
+		return h("ul", { class: "status-list" }, list.map((row) => h("li", null, h("span", { class: "tag" }, `edition ${row.edition}`), ` published for ${view.regionName(row.home_region)} ${formatInstant(row.published_at, view.zone)}, with all data received before ${formatInstant(row.as_of, view.zone)}. `,
 			"Its figures are frozen; those below are current and may differ.")));
 	},
 	table: ({ now }, view) => ({ rows: now, columns: [{ key: "name", label: "Publication" }, { key: "edition", label: "Edition", kind: "number" }, { key: "period", label: "Days", of: (row) => days(row.period) },

@@ -101,7 +101,7 @@ export const facts = (more = {}) => ({
 });
 
 export const services = (more = {}) => ({
-	name: "source-services", title: "What it tried", span: 5, height: 330,
+	name: "source-tried", title: "What it tried", span: 5, height: 330,
 	define: "Packets by service; responses are answers to packets that carried our addresses: of who was attacked, not of who scans.",
 	calls: sourceCall, empty: nothing,
 	chart({ now }, view, width) {

@@ -21,7 +21,7 @@ export const ownWords = (view) => (Object.keys(ownSources(view)).length === 0 ? 
 /** Hop counts of a campaign as people compare them: "AU 18, HK 13". */
 export const hopsText = (hops) => Object.entries(hops ?? {}).sort(([a], [b]) => a.localeCompare(b)).map(([region, one]) => {
 	const list = [one].flat();
-	return `${region} ${list.length > 2 ? `${Math.min(...list)}~${Math.max(...list)}` : list.join("/")}`;
+	return `${region === "ZZ" ? "others" : region} ${list.length > 2 ? `${Math.min(...list)}~${Math.max(...list)}` : list.join("/")}`;
 }).join(", ");
 
 /**

@@ -40,26 +40,30 @@ export const network = {
 			place.replaceChildren(...(narrowed(view) ? [] : [choices(view)]));
 			place.hidden = narrowed(view);
 		});
+		const section = (...words) => {
+			const grid = page.section(...words);
+			page.onView((view) => { grid.hidden = !narrowed(view); });
+		};
 		const figure = (spec) => page.figure({ ...spec, hidden: (view) => !narrowed(view) || (spec.hidden?.(view) ?? false) });
 		figure(hostsPerDay({ span: 12, ...(filter.network_group && { title: "Hosts a day, network by network", define: "Distinct sources of a reporting day in each network of the group, over all sensors; they never add up." }) }));
 		figure(activity({ span: 6 }));
 		figure(meanPackets({ span: 6 }));
-		page.section("What comes from it");
+		section("What comes from it");
 		figure(servicesRanked({ span: 6 }));
 		figure(networksRanked({ span: 6, by: "prefix" }));
 		figure(serviceTrend());
 		figure(miraiHosts({ span: 7 }));
 		figure(sourceRegionsRanked({ span: 5, title: "Where its sources are registered" }));
-		page.section("Who answers", "Hosts here that were attacked with our addresses as forged sources answer to us.");
+		section("Who answers", "Hosts here that were attacked with our addresses as forged sources answer to us.");
 		figure(ackTrend({ span: 7 }));
 		figure(ackOrganizations({ span: 5 }));
-		page.section("Is it real?", "One network’s packets arrive in a region within few TTLs.");
+		section("Is it real?", "One network’s packets arrive in a region within few TTLs.");
 		figure(ttlMatrix({ span: 6 }));
 		figure(ttls({ span: 6 }));
 		figure(verdictShare({ span: 6 }));
 		figure(networksRanked({ span: 6, by: "organization" }));
 		figure(verdictList({ n: 25 }));
-		page.section("Whom to write to");
+		section("Whom to write to");
 		// Single sources: those of the viewer's regions.
 		page.figure({ ...scoped(notification(), (view) => (view.ctx.viewer.everything || view.filter.src_region || view.filter.sensor_region ? view : view.vary({}, { src_region: view.ctx.viewer.regions }))), hidden: (view) => !narrowed(view) });
 	},

@@ -9,13 +9,22 @@ import { scoped } from "../figures/scoped.js";
 import { ackTrend, miraiHosts, monthlyMeans, regionTrend, serviceTrend } from "../figures/trends.js";
 import { campaigns, ttlMatrix, verdictShare } from "../figures/verdicts.js";
 
+/** Reports refuse days to come. */
+export const soFar = (period, today) => ({ from: period.from, to: period.to < today ? period.to : today });
+
+/** Whose quarter it is: the home region's, or of a viewer of regions that has others with sensors, its own. */
+export function homeOf({ viewer, regions }) {
+	const own = viewer.regions.filter((code) => regions.some((row) => row.region === code));
+	return viewer.everything || own.length === 0 || own.includes(viewer.home_region) ? viewer.home_region : own[0];
+}
+
 const nameOf = (period) => `${period.from.slice(0, 4)}Q${(Number(period.from.slice(5, 7)) + 2) / 3}`;
 
 export const quarter = {
 	path: /^\/quarter\/(\d{4})Q([1-4])$/i,
 	title: ([year, n]) => `Quarter ${n} of ${year}`,
 	controls: { period: false, filter: false, step: false },
-	period: ([year, n]) => quarterPeriod(year, Number(n)),
+	period: ([year, n], ctx) => soFar(quarterPeriod(year, Number(n)), ctx.viewer.today),
 	problem([year, n], ctx) {
 		const { from, to } = quarterPeriod(year, Number(n));
 		const { today, first_day: firstDay } = ctx.viewer;
@@ -26,20 +35,21 @@ export const quarter = {
 		const [year, n] = page.params;
 		const period = quarterPeriod(year, Number(n));
 		const { viewer, names } = page.ctx;
-		const homeCode = viewer.home_region;
+		const homeCode = homeOf(page.ctx);
 		const home = names.get(homeCode) ?? homeCode;
 		let table = 0;
 		let chart = 0;
 		const numbered = (spec, title, more = {}) => ({ ...spec, ...more, title: `${spec.chart && !more.asTable ? `Figure ${++chart}` : `Table ${++table}`}. ${title}` });
 		/** @param {object} filter  of the figure  @param {object} choices  of its view */
-		const put = (spec, title, { filter = {}, choices = {}, ...more } = {}) => page.figure(numbered(scoped(spec, (view) => view.vary(choices, filter)), title, more));
+		const put = (spec, title, { filter = {}, choices = {}, ...more } = {}) => page.figure(numbered(scoped(spec, (view) => view.vary(choices, { ...at, ...filter })), title, more));
+		const at = homeCode === viewer.home_region ? {} : { home: homeCode };
 		const domestic = { grp: "domestic" };
 		const overseas = { grp: "overseas" };
 		const ports = { ...domestic, ports_only: true };
 		const fromHome = { src_region: [homeCode] };
 
-		page.head(`${home}: quarter ${n} of ${year}`, (view) => [formatDay(period.from), " to ", formatDay(period.to), `, ${countDays(period)} of ${view.zone}`,
-			period.to >= viewer.today ? h("strong", null, ", not over: numbers are of what came so far") : "", `. Domestic: sensors in ${home}; overseas: all others. `,
+		page.head(`${home}: quarter ${n} of ${year}`, (view) => [formatDay(view.period.from), " to ", formatDay(view.period.to), `, ${countDays(view.period)} of ${view.zone}`,
+			period.to >= viewer.today ? h("strong", null, ", not over: ranks before are those of as many days before") : "", `. Domestic: sensors in ${home}; overseas: all others. `,
 			h("span", { class: "screen-only" }, h("a", { href: view.link(`/quarter/${nameOf(previous(period))}`) }, "Quarter before"), next(period).from <= viewer.today ? [" · ", h("a", { href: view.link(`/quarter/${nameOf(next(period))}`) }, "Quarter after")] : null, " · ",
 				h("button", { type: "button", class: "small", onclick: () => print() }, "Print"))]);
 		page.section(null);
