@@ -120,7 +120,7 @@ export async function keyboard(page, { path }) {
 	await page.keyboard.press("Enter");
 	assert.equal(await page.evaluate(() => document.activeElement.id), "main");
 	const stops = [];
-	for (let i = 0; i < 60; i++) {
+	for (let i = 0; i < 150; i++) {
 		await page.keyboard.press("Tab");
 		const stop = await page.evaluate(() => {
 			const n = document.activeElement;
