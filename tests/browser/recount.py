@@ -338,12 +338,9 @@ class Derived:
 
     def covered(self, more: dict) -> float:
         asked = call("x", self.first, self.last, {**self.place(), **more}, step="day")
-        sensors = [number for number in self.r.chosen(asked) if number not in self.disabled()]
+        sensors = self.r.chosen(asked)  # those that were disabled, too
         seconds = sum(row[0] for row in self.r.listened(asked).values())
         return seconds / (len(sensors) * ((self.last - self.first).days + 1) * 86400)
-
-    def disabled(self) -> set:
-        return {number for number, in self.r.c.execute("SELECT sensor_id FROM hirundo.sensor WHERE disabled_at < %s", (self.r.start(self.first),))}
 
     def hosts(self, first, last, more: dict) -> dict:
         asked = call("x", first, last, {**self.filter, **more}, step="day")
@@ -353,6 +350,8 @@ class Derived:
         result: dict = collections.defaultdict(dict)
         for region in {region for region, _ in self.r.sensors.values()}:
             more = {"sensor_region": [region]}
+            if not self.r.chosen(call("x", self.first, self.last, {**self.place(), **more})):
+                continue
             now, then = self.mean(self.first, self.last, more), self.mean(*self.before(), more)
             listened = {step for (step, _), row in self.r.listened(call("x", self.first, self.last, more, step="day")).items() if row[0]}
             hosts = self.hosts(self.first, self.last, more)
@@ -362,7 +361,33 @@ class Derived:
             result["regions", "Hosts a day"][region] = sum(hosts.values()) / len(listened) if listened else None
         result["key-numbers", "Value"] = {"Packets a day per sensor address": self.mean(self.first, self.last, {}), "Covered": self.covered({})}
         self.rising(result)
+        self.campaigns(result)
+        if self.filter.get("sources"):
+            self.source(result)
         return result
+
+    def campaigns(self, result: dict) -> None:
+        """Days of one name together."""
+        for name, packets in self.r.c.execute("SELECT campaign, sum(packets)::bigint FROM hirundo.campaign WHERE day BETWEEN %s AND %s GROUP BY 1",
+                                              (self.first, self.last)):
+            result["campaigns", "Packets"][name] = packets
+
+    def source(self, result: dict) -> None:
+        where, values = self.r.where(call("x", self.first, self.last, self.filter), self.first, self.last)
+        for service, packets in self.r.c.execute(f"SELECT s.service, sum(s.packets)::bigint FROM hirundo.source_day s WHERE {where} GROUP BY 1", values):
+            result["source-services", "Packets"][service] = packets
+        for region, low, high, packets in self.r.c.execute(
+                "SELECT i.region, min(s.ttl), max(s.ttl), sum(s.packets)::bigint FROM hirundo.ttl_day s JOIN hirundo.sensor i USING (sensor_id)"
+                f" WHERE {where} GROUP BY 1", values):
+            result["source-hops", "Initial TTL"][region] = 64
+            result["source-hops", "Lowest TTL"][region] = low
+            result["source-hops", "Highest TTL"][region] = high
+            result["source-hops", "Packets"][region] = packets
+        for day, packets, regions in self.r.c.execute(
+                "SELECT s.day, sum(s.packets)::bigint, count(DISTINCT i.region) FROM hirundo.source_day s JOIN hirundo.sensor i USING (sensor_id)"
+                f" WHERE {where} GROUP BY 1", values):
+            result["source-verdicts", "Packets"][str(day)] = packets
+            result["source-verdicts", "Regions"][str(day)] = regions
 
     def rising(self, result: dict) -> None:
         """Score of DShield: hosts of the last day against their mean of thirty days before."""

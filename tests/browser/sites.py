@@ -26,6 +26,8 @@ PAGES = {
     "quarter": f"/quarter/{QUARTER}",
     "queries": "/queries",
 }
+# Those with charts and numbers: all but the list of queries.
+CHARTS = [name for name in PAGES if name != "queries"]
 
 
 def at(path: str, more: str = MONTH) -> str:

@@ -6,7 +6,7 @@ from harness.report_rankings import order
 from harness.report_world import Count
 
 # Of single sources, or of networks and organizations that may be few.
-LISTS = {"spoof_verdict", "notification", "notification_excluded", "ack_organizations", "source"}
+LISTS = {"spoof_verdict", "verdict_changes", "notification", "notification_excluded", "ack_organizations", "source"}
 PACKETS = {"payload_samples"}
 # Whose numbers are over all sensors, whichever are picked.
 WHOLE = {"spoof_campaigns", "response_sources_called_spoofed"}

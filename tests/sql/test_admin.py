@@ -52,6 +52,19 @@ def test_ca_init_again(installation):
     assert "DNS:collector.example.net" in text and "192.0.2.10" in text and "localhost" not in text
 
 
+def test_ca_init_of_another_server(installation):
+    """Files of its own; the CA's and the collector's stay as they are."""
+    ca = installation.folder / "ca"
+    before = {path.name: path.read_bytes() for path in ca.iterdir()}
+    installation.admin.run("ca", "init", "--server", "dashboard", "--server-name", "hirundo.example.net")
+    made = {path.name for path in ca.iterdir() if path.read_bytes() != before.get(path.name)}
+    assert made == {"dashboard.crt", "dashboard.key"} and mode(ca / "dashboard.key") == 0o600
+    assert "DNS:hirundo.example.net" in openssl("x509", "-in", ca / "dashboard.crt", "-noout", "-ext", "subjectAltName")
+    openssl("verify", "-CAfile", ca / "ca.crt", "-purpose", "sslserver", ca / "dashboard.crt")
+    for argv in (["--server", "dashboard"], ["--server", "ca", "--server-name", "x"], ["--server", "../x", "--server-name", "x"]):
+        assert installation.admin.run("ca", "init", *argv, check=False).returncode == 64, argv
+
+
 def test_ca_is_never_replaced(installation):
     """A key without its certificate may have signed: nothing is written over it."""
     ca = installation.folder / "ca"

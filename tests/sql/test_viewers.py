@@ -68,9 +68,11 @@ CALLS = {
     "source_region_trend": [(3, "day"), (2, "hour")], "ack_packets": [("day",), ("hour",)],
     "top_networks": [("asn", 5), ("organization", 3, "hosts"), ("prefix", 3)], "ack_organizations": [(3,)],
     "ttl_by_region": [()], "spoof_verdict": [(), (2,)], "verdict_share": [("day",)], "spoof_campaigns": [()],
+    "verdict_changes": [(), (2,)],
     "coverage": [("hour",), ("month",)], "notification": [(), (3,)], "notification_excluded": [()], "payload_samples": [()],
 }
-OTHERS = {"source", "response_sources_called_spoofed", "catalog", "viewer", "sensors", "sensor_regions"}
+OTHERS = {"source", "response_sources_called_spoofed", "catalog", "viewer", "sensors", "sensor_regions",
+          "publications"}
 
 
 def takes(name: str, filter: dict) -> bool:
@@ -280,7 +282,7 @@ def want_networks(asks, world, viewer, filter, want):
 
 
 WANT = {"ttl_by_region": want_ttls, "coverage": want_coverage, "top_services_by_sensor": want_by_sensor,
-        "common_services": want_common, "spoof_campaigns": want_campaigns, "spoof_verdict": want_verdicts,
+        "common_services": want_common, "spoof_campaigns": want_campaigns, "spoof_verdict": want_verdicts, "verdict_changes": want_verdicts,
         "notification": want_notification, "payload_samples": want_samples, "top_networks": want_networks,
         "service_trend": want_trend, "source_region_trend": want_trend}
 # In the order of the labels, not of the sensors.
@@ -460,7 +462,7 @@ def test_sources_are_the_viewer_s_own(asks, world):
     inet = [name for (name,) in asks.sessions["owner"].execute(
         "SELECT proname FROM pg_proc, unnest(proallargtypes[pronargs + 1:]) AS t (type)"
         " WHERE pronamespace = 'report'::regnamespace AND t.type IN ('inet'::regtype, 'cidr'::regtype)")]
-    assert sorted(inet) == ["notification", "payload_samples", "spoof_verdict"]
+    assert sorted(inet) == ["notification", "payload_samples", "spoof_verdict", "verdict_changes"]
     for name in ("au", "lone"):
         viewer = VIEWERS[name]
         seen = {src for s, day, src, *_ in world.ttl if viewer.own(s)} | {key[3] for key in world.source if viewer.own(key[0])}

@@ -47,7 +47,7 @@ export function valueScale(values, kind, count = 5) {
 export const tickText = (v) => short(v);
 
 /** About how wide a text is, in pixels: only to leave room for it. */
-export const textWidth = (text, size = 12) => [...String(text)].reduce((w, c) => w + (/[A-Z0-9MW@%]/.test(c) ? 0.66 : /[\sil.,:'|/1]/.test(c) ? 0.34 : 0.56), 0) * size;
+export const textWidth = (text, size = 12) => [...String(text)].reduce((w, c) => w + (/[mwMW@%<>&+=~#]/.test(c) ? 0.86 : /[A-Z0-9]/.test(c) ? 0.66 : /[\sil.,:'|/1]/.test(c) ? 0.34 : 0.56), 0) * size;
 
 /** How high a chart may be: on paper pages are short. */
 export const heightFor = (width, wanted) => (document.documentElement.classList.contains("printing") ? Math.min(wanted, 210) : width < 460 ? Math.min(wanted, 240) : wanted);
