@@ -397,7 +397,7 @@ def test_columns_are_stable(filled):
 
 
 # Reports that count packets or sources, and what they need beside a period.
-COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",),
+COUNTING = [("ttl_by_region",), ("spoof_verdict",), ("spoof_campaigns",), ("verdict_share",), ("verdict_changes",),
             ("response_sources_called_spoofed",), ("source", None, "192.0.2.1"),
             *[(name,) for name in RANKINGS + ACTIVITY + NETWORKS + SERIES + NOTICES if name != "payload_samples"]]
 
@@ -406,7 +406,7 @@ def test_counting_reports_are_all_there_are(filled):
     """No function escapes the checks of what is complete."""
     names = {row[0] for row in filled("SELECT proname FROM pg_proc WHERE pronamespace = 'report'::regnamespace")}
     assert {name for name, *_ in COUNTING} == names - {
-        "coverage", "catalog", "payload_samples", "viewer", "sensors", "sensor_regions"}
+        "coverage", "catalog", "payload_samples", "viewer", "sensors", "sensor_regions", "publications"}
 
 
 def test_what_is_in_no_rollup_is_an_error(filled):
