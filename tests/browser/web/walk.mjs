@@ -66,7 +66,7 @@ export async function wrongAddress(page, { path, words }) {
 /** Text of an address is text: no markup, no script. */
 export async function injection(page, { paths }) {
 	for (const path of paths) {
-		await open(page, path);
+		await page.goto(path, { waitUntil: "networkidle" }); // what is no page at all is the server's to refuse
 		assert.equal(await page.evaluate(() => globalThis.hacked ?? null), null, path);
 		assert.equal(await page.locator("main img, main script, main iframe").count(), 0, path);
 	}
@@ -83,8 +83,8 @@ export async function period(page, { path, from, to }) {
 	await settled(page);
 	assert.deepEqual([query(page).get("from"), query(page).get("to")], before);
 	await page.getByRole("button", { name: /^Period:/ }).click();
-	await page.locator("input[name=from]").fill(from);
-	await page.locator("input[name=to]").fill(to);
+	await page.locator(".periods input[name=from]").fill(from);
+	await page.locator(".periods input[name=to]").fill(to);
 	await page.getByRole("button", { name: "Show" }).click();
 	await settled(page);
 	assert.deepEqual([query(page).get("from"), query(page).get("to")], [from, to]);
@@ -92,8 +92,8 @@ export async function period(page, { path, from, to }) {
 	await settled(page);
 	assert.deepEqual([query(page).get("from"), query(page).get("to")], before);
 	await page.getByRole("button", { name: /^Period:/ }).click();
-	await page.locator("input[name=from]").fill(to);
-	await page.locator("input[name=to]").fill(from);
+	await page.locator(".periods input[name=from]").fill(to);
+	await page.locator(".periods input[name=to]").fill(from);
 	await page.getByRole("button", { name: "Show" }).click();
 	assert.ok(await page.locator(".custom [role=alert]").isVisible(), "a period that ends before it begins is refused");
 }
