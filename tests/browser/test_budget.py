@@ -57,7 +57,7 @@ def test_readers(serve, record_property):
         record_property(f"{name}_p95", round(p95, 3))
         if p95 > STORED * SLACK * READERS / 2:  # two cores for eight readers
             slow[name] = p95
-    memory = int(next(line for line in open(f"/proc/{dashboard.process.pid}/status") if line.startswith("VmHWM")).split()[1]) * 1024
+    memory = int(next(line for line in open(f"/proc/{dashboard.popen.pid}/status") if line.startswith("VmHWM")).split()[1]) * 1024
     print(f"memory of the server: {memory >> 20} MiB, at most {MEMORY >> 20}")
     assert memory <= MEMORY
     assert not slow, slow

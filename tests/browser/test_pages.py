@@ -172,5 +172,5 @@ def test_pictures(browser, base, results, name):
         seen = browser(base, "look.picture", path=at(PAGES[name]), file=str(folder / f"{name}-{kind}.png"), context=context)
         assert seen["overflow"] <= 0 and not seen["wide"], f"{kind}: {seen}"
     paper = browser(base, "look.print", path=at(PAGES[name]), file=str(folder / f"{name}.pdf"))
-    assert paper["figures"] > 0 and paper["tools"] == paper["controls"] == 0
+    assert paper["figures"] > 0 and paper["tools"] == 0 and paper["controls"] == [], paper
     assert paper["colour"] in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"), "paper is white"

@@ -82,7 +82,7 @@ export async function print(page, { path, file }) {
 	await page.pdf({ path: file, format: "A4", printBackground: true });
 	return page.evaluate(() => {
 		const shown = (selector) => [...document.querySelectorAll(selector)].filter((n) => n.checkVisibility()).length;
-		return { figures: shown("[data-figure]"), tools: shown("[data-tool]"), controls: shown("main button, .view-bar button, .view-bar select, form input"),
+		return { figures: shown("[data-figure]"), tools: shown("[data-tool]"), controls: [...document.querySelectorAll("main button:not(.sort), .view-bar button:not(.period *), .view-bar select, form input")].filter((n) => n.checkVisibility()).map((n) => n.outerHTML.slice(0, 120)),
 			text: document.body.innerText.length, colour: getComputedStyle(document.body).backgroundColor };
 	});
 }
