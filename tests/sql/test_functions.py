@@ -194,7 +194,7 @@ def test_close_day(ingest):
     indexes = ingest.owner("SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON oid = indrelid"
                            " WHERE relname = %s", (day(3).strftime("observation_%Y%m%d"),))
     assert {d.split(" USING ")[1] for (d,) in indexes} == {
-        "brin (observed_at)", "btree (src, observed_at)", "btree (dst_port, observed_at)"}
+        "brin (observed_at) WITH (autosummarize='on')", "btree (src, observed_at)", "btree (dst_port, observed_at)"}
     store(ingest, noon(day(3)), now, 3)  # a closed day still takes rows
 
 
