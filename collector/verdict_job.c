@@ -504,7 +504,9 @@ static uint64_t pause_ms(const struct verdict_job *j)
 	case OUTCOME_LATE: return LOOK_MS;
 	case OUTCOME_JUDGED:
 		/* 0: who set it wants the days done, as after a restore. */
-		return j->rest_times > 0 ? (uint64_t)fmax(PAUSE_MS, j->seconds * 1000 * j->rest_times) : 0;
+		return j->rest_times > 0
+			       ? (uint64_t)fmax(PAUSE_MS, j->seconds * 1000 * j->rest_times)
+			       : 0;
 	case OUTCOME_FAILED: break;
 	}
 	return RETRY_MS;

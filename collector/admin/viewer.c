@@ -198,7 +198,7 @@ static int parse_add(int argc, char **argv, struct viewer *v)
 			if (v->regions_n == REGIONS_MAX)
 				return fail(EX_USAGE, "--region: %d at most", REGIONS_MAX);
 			/* ZZ is what reports call a region that is not known, or not told. */
-			if (!region_valid(optarg) || strcmp(optarg, "ZZ") == 0)
+			if (!optarg || !region_valid(optarg) || strcmp(optarg, "ZZ") == 0)
 				return fail(EX_USAGE,
 					"--region: must be two capital letters (ISO 3166-1), not "
 					"ZZ");
