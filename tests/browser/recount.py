@@ -375,7 +375,7 @@ class Derived:
     def source(self, result: dict) -> None:
         where, values = self.r.where(call("x", self.first, self.last, self.filter), self.first, self.last)
         for service, packets in self.r.c.execute(f"SELECT s.service, sum(s.packets)::bigint FROM hirundo.source_day s WHERE {where} GROUP BY 1", values):
-            result["source-services", "Packets"][service] = packets
+            result["source-tried", "Packets"][service] = packets
         for region, low, high, packets in self.r.c.execute(
                 "SELECT i.region, min(s.ttl), max(s.ttl), sum(s.packets)::bigint FROM hirundo.ttl_day s JOIN hirundo.sensor i USING (sensor_id)"
                 f" WHERE {where} GROUP BY 1", values):

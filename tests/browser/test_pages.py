@@ -65,7 +65,7 @@ def test_every_figure_is_there(looked, name):
 DERIVED = {("regions", head) for head in ("Sensors", "Covered", "Packets a day per sensor address", "Against before", "Hosts a day")} | {
     ("rising-services", head) for head in ("Hosts", "Mean", "Change", "Score")} | {
     ("source-hops", head) for head in ("Initial TTL", "Lowest TTL", "Highest TTL", "Packets")} | {
-    ("source-verdicts", "Packets"), ("source-verdicts", "Regions"), ("source-services", "Packets"), ("campaigns", "Packets"),
+    ("source-verdicts", "Packets"), ("source-verdicts", "Regions"), ("source-tried", "Packets"), ("campaigns", "Packets"),
     ("key-numbers", "Value")}
 # Hops less what the verdict expected: both are in the file.
 DIFFERENCES = {("source-hops", "Off by")}
@@ -121,7 +121,7 @@ def test_numbers_are_what_was_counted(looked, dashboard, recount, name):
     done = {}
     for figure in looked(name)["figures"]:
         for href in figure["csv"]:
-            rows = dashboard.get(href.replace("&format=csv", ""), timeout=60).json()["rows"]
+            rows = dashboard.get(href.replace("format=csv", "format=json"), timeout=60).json()["rows"]
             if href not in done:
                 done[href] = check(recount, href, rows)
     functions = {href: n for href, n in done.items() if n is not None}

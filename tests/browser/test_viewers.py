@@ -95,7 +95,7 @@ def test_pages(browser, au, name):
     text = json.dumps(page)
     assert not OTHERS.search(text), f"{OTHERS.search(text)[0]} is shown"
     for figure in page["figures"]:
-        assert figure["state"] in ("ready", "empty", "error")
+        assert figure["state"] in ("ready", "empty", "denied", "error")
         if figure["state"] == "error":
             assert any(word in figure["message"] for word in TEXTS), f"{figure['name']}: {figure['message']}"
         for href in figure["csv"]:

@@ -141,7 +141,8 @@ export async function keyboard(page, { path }) {
 		assert.equal(await tip.count(), 1, `${key} shows a value`);
 		said.add((await live.allTextContents()).join(""));
 	}
-	assert.ok(said.size >= 3, `what is pointed at is spoken: ${[...said].join(" | ")}`);
+	/* What a source tried may be one bar. */
+	assert.ok(said.size >= (new URL(page.url()).pathname.startsWith("/source/") ? 1 : 3), `what is pointed at is spoken: ${[...said].join(" | ")}`);
 	await page.keyboard.press("Escape");
 	assert.equal(await tip.count(), 0);
 	const figure = page.locator("[data-figure]", { has: page.locator("button[data-tool=table]") }).first();
