@@ -150,12 +150,16 @@ export async function keyboard(page, { path }) {
 	await page.keyboard.press("Enter");
 	assert.ok(await figure.locator(".twin table").isVisible());
 	assert.equal(await figure.locator("button[data-tool=table]").getAttribute("aria-expanded"), "true");
-	await page.getByRole("button", { name: /^Period:/ }).focus();
-	await page.keyboard.press("Enter");
-	assert.ok(await page.locator(".popup.periods").isVisible());
-	await page.keyboard.press("Escape");
-	assert.ok(!(await page.locator(".popup.periods").isVisible()));
-	assert.ok(await page.getByRole("button", { name: /^Period:/ }).evaluate((n) => n === document.activeElement), "the focus comes back");
+	const period = page.getByRole("button", { name: /^Period:/ });
+	assert.equal(await period.count(), new URL(page.url()).pathname.startsWith("/quarter/") ? 0 : 1, "a quarter is its period");
+	if (await period.count() === 1) {
+		await period.focus();
+		await page.keyboard.press("Enter");
+		assert.ok(await page.locator(".popup.periods").isVisible());
+		await page.keyboard.press("Escape");
+		assert.ok(!(await page.locator(".popup.periods").isVisible()));
+		assert.ok(await period.evaluate((n) => n === document.activeElement), "the focus comes back");
+	}
 	return stops.length;
 }
 
