@@ -10,7 +10,7 @@ function finder(page) {
 	const wrong = h("p", { class: "field-error", role: "alert", hidden: true });
 	const box = h("input", { type: "search", name: "find", id: "find", spellcheck: "false", autocapitalize: "off", autocomplete: "off", placeholder: "192.0.2.1" });
 	const ways = [["192.0.2.1", "an address"], ["192.0.2.0/24", "a network"], ["AS4713", "an AS"], ["group NAME", "a group of networks"], ["23/TCP", "a service"], ["GRE", "a protocol"], ["JP", "a region"], ["2026Q3", "a quarter"]];
-	return h("form", { class: "finder whole", role: "search", "aria-label": "Look up", onsubmit: (event) => {
+	return h("form", { class: "finder whole screen-only", role: "search", "aria-label": "Look up", onsubmit: (event) => {
 		event.preventDefault();
 		const to = destination(box.value);
 		wrong.hidden = to !== null;
