@@ -14,6 +14,8 @@ import zoneinfo
 
 import psycopg
 
+from harness.rollups import add_up
+
 LAST_YEAR = 2025
 QUARTERS = 8
 SENSORS = 30
@@ -128,7 +130,9 @@ def fill(connection, full: int, quarters: int = QUARTERS, part: int = 1, say=lam
         with connection.transaction():
             rows += fill_month(connection, first, last, SOURCES // part if detailed else SOURCES // THIN, detailed)
         say(f"{first:%Y-%m}: {rows:,} rows, {time.monotonic() - begin:.0f} s")
-    for table in ("sensor", "sensor_address", "coverage", "source_day", "service_day", "ttl_day"):
+    with connection.transaction():
+        add_up(connection)
+    for table in ("sensor", "sensor_address", "coverage", "coverage_day", "source_day", "service_day", "role_day", "ttl_day"):
         connection.execute(f"VACUUM (ANALYZE, PARALLEL 0) hirundo.{table}")
     say(f"analyzed: {time.monotonic() - begin:.0f} s")
     return rows

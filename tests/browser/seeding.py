@@ -11,7 +11,7 @@ import zoneinfo
 from bench import fill_rollups as fill
 from browser.recent import (GROUPS, OCTETS, PROTOCOLS, REGIONS as CLAIMED, RESPONSES, SURVEY, Recent, Row)
 from harness.hirundo import Installation
-from harness.rollups import catch_up
+from harness.rollups import add_up, catch_up
 
 ZONE = "Asia/Tokyo"
 UTC = datetime.timezone.utc
@@ -170,6 +170,7 @@ class Seeded:
                     USING (sensor_id, day)
                 CROSS JOIN generate_series(0, 95) AS k""", (ZONE,))
             c.execute("ALTER TABLE hirundo.coverage ADD CONSTRAINT coverage_pkey PRIMARY KEY (sensor_id, bucket)")
+            add_up(c)
 
     def _recent(self) -> None:
         """Rows and books as the collector writes them, a record a sensor and day; then the rollup's own steps."""

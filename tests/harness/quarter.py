@@ -8,6 +8,7 @@ import zoneinfo
 from collections import defaultdict
 
 from harness.report_world import host, initial_ttl, make_months, service, signature
+from harness.rollups import add_up
 
 UTC = datetime.timezone.utc
 ZONE = "Asia/Tokyo"
@@ -168,6 +169,7 @@ class Quarter:
                                     False, at[day]))
         c.execute("INSERT INTO hirundo.service_day SELECT sum(packets), sensor_id, day, service, hirundo.role(traits)"
                   " FROM hirundo.source_day GROUP BY 2, 3, 4, 5")
+        add_up(c)
         for day in self.days:
             c.execute("INSERT INTO hirundo.hop_model VALUES (%s, %s, %s, %s, now(), NULL, %s, 0.5, -1, 0.5, -1.5, -2, 1, -7,"
                       " -7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (day, at[day], at[day], day < self.days[-2], [1, 2]))

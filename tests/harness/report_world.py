@@ -9,6 +9,7 @@ import zoneinfo
 from collections import defaultdict
 
 from harness.report_names import Names
+from harness.rollups import add_up
 
 UTC = datetime.timezone.utc
 RESPONSE = 0b11111 << 10
@@ -225,6 +226,7 @@ class World:
                        [1] if i == 0 else [2]))
         c.execute("INSERT INTO hirundo.verdict_due VALUES (%s, 1), (%s, 2)", (self.days[2], self.days[3]))
         self._store_coverage(c)
+        add_up(c)
 
     @staticmethod
     def computed_at(day) -> datetime.datetime:

@@ -193,7 +193,7 @@ def test_a_change_while_an_answer_is_made(owner, installation):
     with installation.connect() as other:
         with owner.transaction():
             assert owner.execute("SELECT hirundo.store_answer()").fetchone()[0] == "month 2026-02-01"
-            assert owner.execute("SELECT hirundo.months_closed('[2026-02-01,2026-03-01)')").fetchone() == (True,)
+            assert owner.execute("SELECT hirundo.whole_months('[2026-02-01,2026-03-01)')").fetchone() == (True,)
             assert other.execute("SELECT hirundo.store_answer()").fetchone() == (None,)  # another one is at it
             send(other, 1, "2026-02-01 12:00Z")
             rollups.catch_up(other)
@@ -274,7 +274,7 @@ def closed(c) -> set[str]:
     """Months that are read."""
     return {month for (month,) in c.execute(
         "SELECT to_char(month, 'YYYY-MM') FROM hirundo.month_closed"
-        " WHERE hirundo.months_closed(daterange(month, (month + interval '1 month')::date))")}
+        " WHERE hirundo.whole_months(daterange(month, (month + interval '1 month')::date))")}
 
 
 MONTHS = {"2026-01", "2026-02"}
@@ -318,7 +318,7 @@ def test_closed_months_and_late_data(settled):
     assert settled.execute("SELECT hirundo.drop_rollup_months()").fetchone()[0] == 2
     close(settled)
     assert closed(settled) == set()
-    for table, column in (("service_month", "month"), ("role_day", "day"), ("coverage_day", "day")):
+    for table, column in (("service_month", "month"), ("role_day", "day")):
         assert settled.execute(f"SELECT count(*) FROM hirundo.{table} WHERE {column} < '2026-03-01'").fetchone() == (0,)
 
 

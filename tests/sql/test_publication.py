@@ -18,6 +18,7 @@ from harness.hirundo import Installation
 from harness.quarter import (DOMESTIC, HOME, MARK, MARK_ALONE, MARK_ALONE_AT, MARK_AT, ORGANIZATIONS, SENSORS, ZONE,
                              Quarter)
 from harness.report_world import host, initial_ttl
+from harness.rollups import add_up
 
 PERIOD = "[2025-01-01,2025-04-01)"
 MONTHS = {"2025-01": "Jan 2025", "2025-02": "Feb 2025", "2025-03": "Mar 2025"}
@@ -515,6 +516,7 @@ def test_late_packets(fresh, quarter):
                          " (%s, %s, %s, 'probe')", (sensor, day, service)).rowcount == 1
         assert c.execute("UPDATE hirundo.coverage SET packets = packets + 10000 WHERE sensor_id = %s AND bucket ="
                          " '2025-03-09 15:00Z'", (sensor,)).rowcount == 1
+        add_up(c)
     fresh.run()
     assert Page(fresh.read(".html")).tables == first.tables
     changes = {tuple(row[:3]): row[3:] for row in Page(fresh.read("-changes.html")).tables["changes"][1:]}
@@ -616,6 +618,7 @@ def test_labels_are_drawn_by_lot(fresh):
             c.execute("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label) VALUES (%s, %s, %s, %s, 'x')",
                       (number, f"n{number}", f"u{number}", "JP" if number == 8 else "MY"))
             c.execute("INSERT INTO hirundo.coverage VALUES (%s, '2025-03-01', 0, 0, 900)", (number,))
+        add_up(c)
         c.execute("SELECT hirundo.publish('2011Q1', %s, false, 'x')", (PERIOD,))
         labels = [row[0] for row in c.execute("SELECT arguments->'labels' FROM hirundo.publication"
                                               " ORDER BY name, edition").fetchall()]

@@ -9,6 +9,7 @@ import pytest
 
 from harness.paths import ROOT
 from harness.raw_world import ANSWERER, DAY, FORGER, LATE, SCANNER, Raw
+from harness.rollups import add_up
 
 ZONE = "Asia/Tokyo"
 PERIOD = f"[{DAY},{DAY + datetime.timedelta(days=3)})"
@@ -46,6 +47,7 @@ def raw(server, template):
     raw.c.execute("UPDATE hirundo.observation SET src_region = 'JP', src_asn = 64500,"
                   " tcp_flags = CASE WHEN protocol = 6 THEN CASE WHEN traits & 1024 <> 0 THEN 18 ELSE 2 END END")
     raw.roll_up()
+    add_up(raw.c)
     yield raw
     raw.drop()
 

@@ -14,6 +14,7 @@ import pytest
 from harness.hirundo import Installation
 from harness.report_world import make_months, signature
 from harness.reports import period
+from harness.rollups import add_up
 
 DAY = datetime.date(2026, 2, 3)
 BEFORE = DAY - datetime.timedelta(days=1)
@@ -82,6 +83,7 @@ def store(c) -> None:
                           (*row, signature(6, 23, "probe")))
     c.execute("INSERT INTO hirundo.service_day SELECT sum(packets), sensor_id, day, service, 'probe' FROM hirundo.source_day"
               " GROUP BY sensor_id, day, service")
+    add_up(c)
     for name, regions in VIEWERS.items():
         c.execute("INSERT INTO hirundo.viewer VALUES (%s, false, %s)", (name, regions))
     c.execute("ANALYZE")

@@ -242,6 +242,21 @@ COMMENT ON COLUMN hirundo.service_day.day IS 'reporting day (setting reporting_z
 COMMENT ON COLUMN hirundo.service_day.service IS 'service: hirundo.service()';
 COMMENT ON COLUMN hirundo.service_day.role IS 'probe or response: hirundo.role()';
 
+CREATE TABLE hirundo.role_day (
+    packets bigint NOT NULL,
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    role text COLLATE "C" NOT NULL CHECK (role IN ('probe', 'response')),
+    ports boolean NOT NULL,
+    PRIMARY KEY (sensor_id, day, role, ports)
+);
+COMMENT ON TABLE hirundo.role_day IS 'Rollup of roles: service_day added up over its services, so that means of every packet read a few rows a day.';
+COMMENT ON COLUMN hirundo.role_day.packets IS 'packets, exact';
+COMMENT ON COLUMN hirundo.role_day.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.role_day.day IS 'reporting day';
+COMMENT ON COLUMN hirundo.role_day.role IS 'probe or response: hirundo.role()';
+COMMENT ON COLUMN hirundo.role_day.ports IS 'whether their services have a port (ports_only)';
+
 CREATE TABLE hirundo.coverage (
     sensor_id int NOT NULL,
     bucket timestamptz NOT NULL,
@@ -257,6 +272,20 @@ COMMENT ON COLUMN hirundo.coverage.packets IS 'packets stored in observation, ex
 COMMENT ON COLUMN hirundo.coverage.lost IS 'packets dropped by kernel and interface (by STATUS records) and lost from the spool (by LOSS records); a record that spans several buckets is spread evenly';
 COMMENT ON COLUMN hirundo.coverage.seconds IS 'seconds covered by STATUS records; overlaps count once. One that claims over 400 days covers nothing';
 
+CREATE TABLE hirundo.coverage_day (
+    sensor_id int NOT NULL,
+    day date NOT NULL,
+    packets bigint NOT NULL,
+    lost bigint NOT NULL,
+    seconds double precision NOT NULL,
+    PRIMARY KEY (sensor_id, day)
+);
+COMMENT ON TABLE hirundo.coverage_day IS 'Rollup of coverage: its 15 minutes added up by the reporting day that they begin in.';
+COMMENT ON COLUMN hirundo.coverage_day.sensor_id IS 'the sensor';
+COMMENT ON COLUMN hirundo.coverage_day.day IS 'reporting day';
+COMMENT ON COLUMN hirundo.coverage_day.packets IS 'packets stored in observation, exact';
+COMMENT ON COLUMN hirundo.coverage_day.lost IS 'packets lost, as in coverage';
+COMMENT ON COLUMN hirundo.coverage_day.seconds IS 'seconds listened, as in coverage';
 CREATE TABLE hirundo.verdict_due (
     day date NOT NULL,
     rollup bigint NOT NULL,
@@ -471,13 +500,25 @@ BEGIN
             FROM counted c GROUP BY 1, 2, 3, 4, 5 OFFSET 0) AS g
         ORDER BY g.service_order
         ON CONFLICT (sensor_id, day, service, role) DO UPDATE SET packets = t.packets + excluded.packets
-    ), buckets AS (
-        INSERT INTO hirundo.coverage AS c (sensor_id, bucket, packets, lost, seconds)
-        SELECT f.sensor_id, date_bin('15 minutes', f.observed_at, '1970-01-01 00:00:00+00'), sum(f.packets), 0, 0
+    ), roles AS (
+        INSERT INTO hirundo.role_day AS t (sensor_id, day, role, ports, packets)
+        SELECT c.sensor_id, c.day, hirundo.role(c.traits), c.service < ':' COLLATE "C", sum(c.packets)
+        FROM counted c GROUP BY 1, 2, 3, 4
+        ON CONFLICT (sensor_id, day, role, ports) DO UPDATE SET packets = t.packets + excluded.packets
+    ), bucket AS MATERIALIZED (
+        SELECT f.sensor_id, date_bin('15 minutes', f.observed_at, '1970-01-01 00:00:00+00') AS bucket,
+            sum(f.packets) AS packets
         FROM fresh f
         WHERE (SELECT all_do FROM fit)
         GROUP BY 1, 2
+    ), buckets AS (
+        INSERT INTO hirundo.coverage AS c (sensor_id, bucket, packets, lost, seconds)
+        SELECT b.sensor_id, b.bucket, b.packets, 0, 0 FROM bucket b
         ON CONFLICT (sensor_id, bucket) DO UPDATE SET packets = c.packets + excluded.packets
+    ), bucket_days AS (
+        INSERT INTO hirundo.coverage_day AS c (sensor_id, day, packets, lost, seconds)
+        SELECT b.sensor_id, (b.bucket AT TIME ZONE zone)::date, sum(b.packets), 0, 0 FROM bucket b GROUP BY 1, 2
+        ON CONFLICT (sensor_id, day) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
         INSERT INTO hirundo.verdict_due (day, rollup, sources)
         SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(d.src)
@@ -492,6 +533,26 @@ COMMENT ON FUNCTION hirundo.rollup_merge IS
     'transactions (NULL: by any), to the rollups; to those of days only for rows of these reporting days (NULL: of '
     'any). Nothing is added unless each sensor has as many as expected (NULL: whatever there is). Returns how many each'
     ' has; none: no row.';
+
+CREATE FUNCTION hirundo.rollup_coverage_day(p_sensors int[], p_from timestamptz, p_to timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zone text := hirundo.reporting_zone();
+    since timestamptz := (p_from AT TIME ZONE zone)::date::timestamp AT TIME ZONE zone;
+    till timestamptz := ((p_to AT TIME ZONE zone)::date + 1)::timestamp AT TIME ZONE zone;
+BEGIN
+    INSERT INTO hirundo.coverage_day (sensor_id, day, packets, lost, seconds)
+        SELECT c.sensor_id, (c.bucket AT TIME ZONE zone)::date, sum(c.packets), sum(c.lost), sum(c.seconds)
+        FROM hirundo.coverage c
+        WHERE c.sensor_id = ANY (p_sensors) AND c.bucket >= since AND c.bucket < till
+        GROUP BY 1, 2
+        ON CONFLICT (sensor_id, day) DO UPDATE
+        SET packets = excluded.packets, lost = excluded.lost, seconds = excluded.seconds;
+END
+$$;
+COMMENT ON FUNCTION hirundo.rollup_coverage_day IS
+    'Adds coverage up anew by day, of sensors and the reporting days that these times lie in.';
 
 CREATE FUNCTION hirundo.rollup_coverage(p_sensor_id int, p_from timestamptz, p_to timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -555,6 +616,7 @@ BEGIN ATOMIC
     FROM seconds s FULL JOIN lost x USING (bucket)
     WHERE bucket >= p_from AND bucket < p_to AND (s.seconds > 0 OR x.lost > 0)
     ON CONFLICT (sensor_id, bucket) DO UPDATE SET lost = excluded.lost, seconds = excluded.seconds;
+    SELECT hirundo.rollup_coverage_day(ARRAY[p_sensor_id], p_from, p_to);
 END;
 COMMENT ON FUNCTION hirundo.rollup_coverage IS
     'Part of rollup(): tells seconds and losses of a sensor''s 15 minutes in [from, to), both at a start of 15 minutes, '
@@ -615,8 +677,10 @@ BEGIN
         SET packets = 0, first_at = 'infinity', last_at = '-infinity', src_region = NULL, src_asn = NULL
         WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     DELETE FROM hirundo.service_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
+    DELETE FROM hirundo.role_day t WHERE t.sensor_id = p_sensor_id AND t.day BETWEEN first_day AND last_day;
     UPDATE hirundo.coverage c SET packets = 0
         WHERE c.sensor_id = p_sensor_id AND c.bucket >= lower(hull) AND c.bucket < upper(hull);
+    PERFORM hirundo.rollup_coverage_day(ARRAY[p_sensor_id], lower(hull), upper(hull));
     -- Hour by hour, so that memory has a bound.
     FOR hour IN SELECT generate_series(lower(hull), upper(hull) - interval '1 microsecond', '1 hour') LOOP
         rows := rows + coalesce((
@@ -791,6 +855,7 @@ BEGIN
     LOOP
         EXECUTE (SELECT 'DROP TABLE ' || string_agg(format('hirundo.%I', parent || '_' || month), ', ')
             FROM unnest(hirundo.monthly_tables()) AS t (parent));
+        DELETE FROM hirundo.role_day r WHERE date_trunc('month', r.day::timestamp) = to_date(month, 'YYYYMM');
         PERFORM hirundo.verdict_forget_month(to_date(month, 'YYYYMM'));
         INSERT INTO hirundo.rollup_dropped VALUES (to_date(month, 'YYYYMM'), now())
             ON CONFLICT ON CONSTRAINT rollup_dropped_pkey DO UPDATE SET dropped_at = excluded.dropped_at;
@@ -806,13 +871,13 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
     'rollup_retention_days ago (not set: none), notes them in rollup_dropped, and returns how many. Error 55P03 when the '
     'tables are busy: try again.';
 
-GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.coverage, hirundo.verdict_due, hirundo.rollup_gap,
-    hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
+GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.role_day, hirundo.coverage,
+    hirundo.coverage_day, hirundo.verdict_due, hirundo.rollup_gap, hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.service_number, hirundo.numbered_service, hirundo.source_cell, hirundo.signature, hirundo.signature_text,
     hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables, hirundo.rollup_source_order,
     hirundo.rollup_service_order, hirundo.ensure_rollup_month, hirundo.rollup_merge,
-    hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
+    hirundo.rollup_coverage_day, hirundo.rollup_coverage, hirundo.rollup_recount, hirundo.rollup, hirundo.drop_rollup_months FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.service_number, hirundo.numbered_service, hirundo.source_cell, hirundo.signature, hirundo.signature_text,
     hirundo.reporting_zone TO hirundo_ingest, hirundo_analyst;

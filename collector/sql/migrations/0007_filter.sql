@@ -593,7 +593,7 @@ CREATE TABLE hirundo.month_closed (
     month date PRIMARY KEY,
     closed_at timestamptz NOT NULL
 );
-COMMENT ON TABLE hirundo.month_closed IS 'Months that service_month, role_day and coverage_day have; deleted by the marks that tell that one changed (answer_mark), then closed anew.';
+COMMENT ON TABLE hirundo.month_closed IS 'Months that service_month has; deleted by the marks that tell that one changed (answer_mark), then closed anew.';
 COMMENT ON COLUMN hirundo.month_closed.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.month_closed.closed_at IS 'when it was added up';
 
@@ -612,50 +612,15 @@ COMMENT ON COLUMN hirundo.service_month.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.service_month.service IS 'service: hirundo.service()';
 COMMENT ON COLUMN hirundo.service_month.role IS 'probe or response: hirundo.role()';
 
-CREATE TABLE hirundo.role_day (
-    packets bigint NOT NULL,
-    sensor_id int NOT NULL,
-    day date NOT NULL,
-    role text NOT NULL,
-    ports boolean NOT NULL,
-    PRIMARY KEY (sensor_id, day, role, ports)
-);
-COMMENT ON TABLE hirundo.role_day IS 'service_day of closed months, added up over the services.';
-COMMENT ON COLUMN hirundo.role_day.packets IS 'packets, exact';
-COMMENT ON COLUMN hirundo.role_day.sensor_id IS 'sensor that saw them';
-COMMENT ON COLUMN hirundo.role_day.day IS 'reporting day';
-COMMENT ON COLUMN hirundo.role_day.role IS 'probe or response: hirundo.role()';
-COMMENT ON COLUMN hirundo.role_day.ports IS 'whether their services have a port (ports_only)';
-
-CREATE TABLE hirundo.coverage_day (
-    sensor_id int NOT NULL,
-    day date NOT NULL,
-    packets bigint NOT NULL,
-    lost bigint NOT NULL,
-    seconds double precision NOT NULL,
-    PRIMARY KEY (sensor_id, day)
-);
-COMMENT ON TABLE hirundo.coverage_day IS 'coverage of closed months, added up by reporting day.';
-COMMENT ON COLUMN hirundo.coverage_day.sensor_id IS 'the sensor';
-COMMENT ON COLUMN hirundo.coverage_day.day IS 'reporting day';
-COMMENT ON COLUMN hirundo.coverage_day.packets IS 'packets stored in observation, exact';
-COMMENT ON COLUMN hirundo.coverage_day.lost IS 'packets lost, as in coverage';
-COMMENT ON COLUMN hirundo.coverage_day.seconds IS 'seconds listened, as in coverage';
-GRANT SELECT ON hirundo.month_closed, hirundo.service_month, hirundo.role_day, hirundo.coverage_day TO hirundo_analyst;
-
-CREATE FUNCTION hirundo.months_closed(period daterange) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN NOT EXISTS (
-        SELECT FROM generate_series(date_trunc('month', lower(period)::timestamp),
-            upper(period)::timestamp - interval '1 day', '1 month') AS m (month)
-        WHERE NOT EXISTS (SELECT FROM hirundo.month_closed c WHERE c.month = m.month::date))
-    AND NOT EXISTS (SELECT FROM hirundo.answer_mark a WHERE a.days && period);
-COMMENT ON FUNCTION hirundo.months_closed IS
-    'Whether role_day and coverage_day have all days of a period, as the rollups have them in the same snapshot.';
+GRANT SELECT ON hirundo.month_closed, hirundo.service_month TO hirundo_analyst;
 
 CREATE FUNCTION hirundo.whole_months(period daterange) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN extract(day FROM lower(period)) = 1 AND extract(day FROM upper(period)) = 1 AND hirundo.months_closed(period);
+RETURN extract(day FROM lower(period)) = 1 AND extract(day FROM upper(period)) = 1
+    AND NOT EXISTS (
+        SELECT FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 month') AS m (month)
+        WHERE NOT EXISTS (SELECT FROM hirundo.month_closed c WHERE c.month = m.month::date))
+    AND NOT EXISTS (SELECT FROM hirundo.answer_mark a WHERE a.days && period);
 COMMENT ON FUNCTION hirundo.whole_months IS
     'Whether a period is months that service_month has, as the rollups have them in the same snapshot.';
 
@@ -663,20 +628,9 @@ CREATE FUNCTION hirundo.close_month(p_month date) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
 BEGIN ATOMIC
     DELETE FROM hirundo.service_month s WHERE s.month = p_month;
-    DELETE FROM hirundo.role_day s WHERE s.day >= p_month AND s.day < p_month + interval '1 month';
-    DELETE FROM hirundo.coverage_day s WHERE s.day >= p_month AND s.day < p_month + interval '1 month';
     INSERT INTO hirundo.service_month (sensor_id, month, service, role, packets)
         SELECT d.sensor_id, p_month, d.service, d.role, sum(d.packets) FROM hirundo.service_day d
         WHERE d.day >= p_month AND d.day < (p_month + interval '1 month')::date GROUP BY 1, 3, 4;
-    INSERT INTO hirundo.role_day (sensor_id, day, role, ports, packets)
-        SELECT d.sensor_id, d.day, d.role, d.service < ':' COLLATE "C", sum(d.packets) FROM hirundo.service_day d
-        WHERE d.day >= p_month AND d.day < (p_month + interval '1 month')::date GROUP BY 1, 2, 3, 4;
-    INSERT INTO hirundo.coverage_day (sensor_id, day, packets, lost, seconds)
-        SELECT c.sensor_id, (c.bucket AT TIME ZONE z.zone)::date, sum(c.packets), sum(c.lost), sum(c.seconds)
-        FROM hirundo.coverage c CROSS JOIN (SELECT hirundo.reporting_zone() OFFSET 0) AS z (zone)
-        WHERE c.bucket >= hirundo.day_start(p_month)
-            AND c.bucket < hirundo.day_start((p_month + interval '1 month')::date)
-        GROUP BY 1, 2;
     INSERT INTO hirundo.month_closed (month, closed_at) VALUES (p_month, now());
 END;
 COMMENT ON FUNCTION hirundo.close_month IS
@@ -696,10 +650,6 @@ BEGIN ATOMIC
         RETURNING c.month
     ), services AS (
         DELETE FROM hirundo.service_month s USING open o WHERE s.month = o.month
-    ), roles AS (
-        DELETE FROM hirundo.role_day s USING open o WHERE date_trunc('month', s.day::timestamp) = o.month
-    ), covered AS (
-        DELETE FROM hirundo.coverage_day s USING open o WHERE date_trunc('month', s.day::timestamp) = o.month
     )
     SELECT h.days FROM hull h;
 END;
@@ -725,24 +675,24 @@ END;
 COMMENT ON FUNCTION hirundo.service_totals IS
     'report_services() of a whole period, in one row or more for each sensor and service. whole: whole_months(period).';
 
-CREATE FUNCTION hirundo.day_totals(period daterange, f hirundo.report_filter, closed boolean)
+CREATE FUNCTION hirundo.day_totals(period daterange, f hirundo.report_filter)
 RETURNS TABLE (sensor_id int, day date, packets bigint)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- One of the two falls away.
     SELECT c.sensor_id, c.day, c.packets
     FROM hirundo.role_day c
-    WHERE closed AND (f).plain AND (f).services IS NULL
+    WHERE (f).plain AND (f).services IS NULL
         AND c.day >= lower(period) AND c.day < upper(period)
         AND c.sensor_id = ANY ((f).sensors)
         AND (NOT (f).ports_only OR c.ports)
         AND ((f).role IS NULL OR c.role = (f).role)
     UNION ALL
     SELECT c.sensor_id, c.day, c.packets
-    FROM hirundo.report_services(period, f) c WHERE NOT (closed AND (f).plain AND (f).services IS NULL);
+    FROM hirundo.report_services(period, f) c WHERE NOT (f).plain OR (f).services IS NOT NULL;
 END;
 COMMENT ON FUNCTION hirundo.day_totals IS
-    'report_services() by sensor and day, in one row or more. closed: months_closed(period).';
+    'report_services() by sensor and day, in one row or more: from role_day where that is enough.';
 
 CREATE FUNCTION hirundo.open_days(period daterange, f hirundo.report_filter) RETURNS date[]
 LANGUAGE sql STABLE

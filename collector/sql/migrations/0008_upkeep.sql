@@ -73,8 +73,8 @@ BEGIN
         RAISE EXCEPTION 'raw rows from % to % were dropped: their rollups can not be made anew, force deletes them',
             lost_from, lost_to USING ERRCODE = '23001';
     END IF;
-    TRUNCATE hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.rollup_gap, hirundo.hop_model,
-        hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder, hirundo.hop_holder_offset, hirundo.campaign,
+    TRUNCATE hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.role_day, hirundo.coverage_day,
+        hirundo.rollup_gap, hirundo.hop_model, hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder, hirundo.hop_holder_offset, hirundo.campaign,
         hirundo.campaign_cell, hirundo.verdict, hirundo.verdict_history, hirundo.verdict_due, hirundo.verdict_touched;
     PERFORM hirundo.mark_answers('[1970-01-01,2201-01-01)');
     INSERT INTO hirundo.rollup_gap (sensor_id, day, rows, noted_at)
@@ -96,6 +96,7 @@ BEGIN
             ORDER BY b.sensor_id, d.day, i.received_at) o;
     GET DIAGNOSTICS days = ROW_COUNT;
     UPDATE hirundo.setting SET value = zone WHERE name IN ('reporting_zone', 'rollup_zone');
+    PERFORM hirundo.rollup_coverage_day(ARRAY(SELECT s.sensor_id FROM hirundo.sensor s), '-infinity', 'infinity');
 END
 $$;
 COMMENT ON FUNCTION hirundo.change_zone IS

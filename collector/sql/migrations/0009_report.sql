@@ -473,23 +473,22 @@ DECLARE
     zone text := hirundo.reporting_zone();
     since timestamptz;
     till timestamptz;
-    closed boolean;
+    by_day boolean := unit NOT IN ('15min', 'hour');
 BEGIN
     PERFORM hirundo.check_period(period);
     since := hirundo.day_start(lower(period));
     till := least(hirundo.day_start(upper(period)), now());
-    closed := unit NOT IN ('15min', 'hour') AND hirundo.months_closed(period);
     RETURN QUERY
     WITH step AS MATERIALIZED (
-        -- Of closed months, days in place of their 15 minutes.
+        -- Of 15 minutes, or days where steps are no shorter.
         SELECT b.bucket, CASE unit WHEN '15min' THEN b.bucket
             ELSE greatest(date_trunc(unit, b.bucket, zone), since) END AS start
         FROM generate_series(since, till - interval '1 microsecond', '15 min') AS b (bucket)
-        WHERE NOT closed
+        WHERE NOT by_day
         UNION ALL
         SELECT d.at AT TIME ZONE zone, greatest(date_trunc(unit, d.at) AT TIME ZONE zone, since)
-        FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
-        WHERE closed
+        FROM generate_series(lower(period)::timestamp, (till - interval '1 microsecond') AT TIME ZONE zone, '1 day') AS d (at)
+        WHERE by_day
     ), place AS (
         SELECT s.sensor_id, s.region, s.sensor FROM hirundo.place(f, false) s
     ), listened AS (
@@ -498,10 +497,10 @@ BEGIN
         -- One range of the index for each sensor.
         CROSS JOIN LATERAL (
             SELECT c.bucket, c.seconds, c.packets, c.lost FROM hirundo.coverage c
-            WHERE NOT closed AND c.sensor_id = p.sensor_id AND c.bucket >= since AND c.bucket < till
+            WHERE NOT by_day AND c.sensor_id = p.sensor_id AND c.bucket >= since AND c.bucket < till
             UNION ALL
             SELECT c.day::timestamp AT TIME ZONE zone, c.seconds, c.packets, c.lost FROM hirundo.coverage_day c
-            WHERE closed AND c.sensor_id = p.sensor_id AND c.day >= lower(period) AND c.day < upper(period)
+            WHERE by_day AND c.sensor_id = p.sensor_id AND c.day >= lower(period) AND c.day < upper(period)
             OFFSET 0) o
         JOIN step t USING (bucket)
         GROUP BY t.start, p.region, p.sensor

@@ -160,8 +160,6 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
-DECLARE
-    closed boolean := NOT s.raw AND hirundo.months_closed(period);
 BEGIN
     RETURN QUERY
     WITH span AS MATERIALIZED (
@@ -169,7 +167,7 @@ BEGIN
     ), day AS MATERIALIZED (
         SELECT b.n::int AS slot, s.slot_days[b.n] AS day, b.at AS since,
             coalesce(lead(b.at) OVER (ORDER BY b.n), s.till) AS till
-        FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE closed
+        FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE NOT s.raw
     ), moved AS MATERIALIZED (
         -- Days in the midst of which a sensor's addresses changed.
         SELECT DISTINCT a.sensor_id, d.slot, d.since, d.till
@@ -177,7 +175,7 @@ BEGIN
     ), part AS (
         SELECT width_bucket(o.bucket, s.slots) AS slot, o.sensor_id, o.bucket, o.seconds, o.packets
         FROM hirundo.coverage o
-        WHERE NOT closed AND o.sensor_id = ANY (sensors) AND o.bucket >= s.slots[1] AND o.bucket < s.till
+        WHERE s.raw AND o.sensor_id = ANY (sensors) AND o.bucket >= s.slots[1] AND o.bucket < s.till
         UNION ALL
         SELECT m.slot, o.sensor_id, o.bucket, o.seconds, o.packets
         FROM moved m
@@ -379,7 +377,6 @@ AS $$
 #variable_conflict use_column
 DECLARE
     s hirundo.series := hirundo.series(period, unit);
-    closed boolean := hirundo.months_closed(period);
 BEGIN
     IF bare THEN
         RETURN QUERY
@@ -391,7 +388,7 @@ BEGIN
     WITH received AS MATERIALIZED (
         -- One of the two falls away.
         SELECT width_bucket(c.day, s.slot_days) AS slot, c.sensor_id, c.day, sum(c.packets) AS packets
-        FROM hirundo.day_totals(period, f, closed) c WHERE NOT s.raw
+        FROM hirundo.day_totals(period, f) c WHERE NOT s.raw
         GROUP BY c.sensor_id, c.day
         UNION ALL
         SELECT width_bucket(c.at, s.slots), c.sensor_id, c.day, sum(c.packets)

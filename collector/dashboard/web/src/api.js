@@ -47,6 +47,23 @@ const KEPT = 200;
 const answers = new Map(); // path -> answer
 const running = new Map(); // path -> {promise, controller, wanted}
 
+/* Few calls at once: what stands first on the page is then answered, and drawn, first. */
+const AT_ONCE = 3;
+let busy = 0;
+const waiting = [];
+
+async function inTurn(signal, work) {
+	if (busy < AT_ONCE) busy++;
+	else await new Promise((go) => waiting.push(go));
+	try {
+		signal.throwIfAborted();
+		return await work();
+	} finally {
+		if (waiting.length > 0) waiting.shift()();
+		else busy--;
+	}
+}
+
 async function load(path, signal) {
 	let response;
 	try {
@@ -81,7 +98,7 @@ export function call(what, { signal } = {}) {
 	let run = running.get(path);
 	if (!run) {
 		const controller = new AbortController();
-		const promise = load(path, controller.signal).then((answer) => {
+		const promise = inTurn(controller.signal, () => load(path, controller.signal)).then((answer) => {
 			if (running.get(path)?.controller === controller) {
 				answers.set(path, answer);
 				if (answers.size > KEPT) answers.delete(answers.keys().next().value);
