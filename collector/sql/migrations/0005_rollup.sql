@@ -139,8 +139,12 @@ COMMENT ON FUNCTION hirundo.source_cell IS
 -- Days.
 
 CREATE FUNCTION hirundo.reporting_zone() RETURNS text
-LANGUAGE sql STABLE
-RETURN (SELECT value FROM hirundo.setting WHERE name = 'reporting_zone');
+LANGUAGE plpgsql STABLE -- not in SQL: that would be planned at each call
+AS $$
+BEGIN
+    RETURN (SELECT s.value FROM hirundo.setting s WHERE s.name = 'reporting_zone');
+END
+$$;
 COMMENT ON FUNCTION hirundo.reporting_zone IS 'Time zone of reporting days (setting reporting_zone).';
 
 CREATE FUNCTION hirundo.check_zone() RETURNS void

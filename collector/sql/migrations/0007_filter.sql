@@ -7,8 +7,12 @@
 -- What may be asked.
 
 CREATE FUNCTION hirundo.day_start(day date) RETURNS timestamptz
-LANGUAGE sql STABLE
-RETURN day::timestamp AT TIME ZONE hirundo.reporting_zone();
+LANGUAGE plpgsql STABLE -- as reporting_zone()
+AS $$
+BEGIN
+    RETURN day::timestamp AT TIME ZONE hirundo.reporting_zone();
+END
+$$;
 COMMENT ON FUNCTION hirundo.day_start IS 'When a reporting day begins (setting reporting_zone).';
 
 CREATE FUNCTION hirundo.check_period(period daterange) RETURNS void
@@ -64,34 +68,48 @@ COMMENT ON FUNCTION hirundo.check_complete IS
     'be rolled up, or a month of the period was dropped.';
 
 CREATE FUNCTION hirundo.rollup_as_of(period daterange, sensors int[]) RETURNS timestamptz
-LANGUAGE sql STABLE
-RETURN coalesce((
-    SELECT min(b.received_at)
-    FROM unnest(sensors) AS i (id)
-    JOIN hirundo.dirty_mark m ON m.sensor_id = i.id
-        AND m.bucket >= hirundo.day_start(lower(period)) AND m.bucket < hirundo.day_start(upper(period))
-    JOIN hirundo.ingest_batch b ON b.sensor_id = m.sensor_id AND b.epoch = m.epoch AND b.seq = m.seq
-    ), now());
+LANGUAGE plpgsql STABLE -- as reporting_zone()
+AS $$
+DECLARE
+    since timestamptz := hirundo.day_start(lower(period));
+    till timestamptz := hirundo.day_start(upper(period));
+BEGIN
+    RETURN coalesce((
+        SELECT min(b.received_at)
+        FROM unnest(sensors) AS i (id)
+        JOIN hirundo.dirty_mark m ON m.sensor_id = i.id AND m.bucket >= since AND m.bucket < till
+        JOIN hirundo.ingest_batch b ON b.sensor_id = m.sensor_id AND b.epoch = m.epoch AND b.seq = m.seq
+        ), now());
+END
+$$;
 COMMENT ON FUNCTION hirundo.rollup_as_of IS
     'All that the collector received from these sensors for the period before this time is in the rollups.';
 
 CREATE FUNCTION hirundo.dataset_text(first_id int, last_id int) RETURNS text
-LANGUAGE sql STABLE
-RETURN (
-    SELECT last_id || ': ' || string_agg(format('%s %s of %s', s.kind, s.name, s.source_date), ', ' ORDER BY s.kind)
-        || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
-    FROM (
-        SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
-        -- No row is looked up in the others.
-        WHERE d.dataset_id <= last_id AND d.kind NOT IN ('scanners', 'groups') ORDER BY d.kind, d.dataset_id DESC) s);
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN (
+        SELECT last_id || ': ' || string_agg(format('%s %s of %s', s.kind, s.name, s.source_date), ', ' ORDER BY s.kind)
+            || CASE WHEN first_id < last_id THEN ' (older rows: ' || first_id || ' and up)' ELSE '' END
+        FROM (
+            SELECT DISTINCT ON (d.kind) d.kind, d.name, d.source_date FROM hirundo.enrichment_dataset d
+            -- No row is looked up in the others.
+            WHERE d.dataset_id <= last_id AND d.kind NOT IN ('scanners', 'groups') ORDER BY d.kind, d.dataset_id DESC) s);
+END
+$$;
 COMMENT ON FUNCTION hirundo.dataset_text IS
     'For people: the address data that rows stamped with these ids were looked up in, newest state, with its dates.';
 
 CREATE FUNCTION hirundo.rollup_dataset(period daterange, sensors int[]) RETURNS text
-LANGUAGE sql STABLE
-RETURN (
-    SELECT hirundo.dataset_text(min(d.dataset_id), max(d.dataset_id)) FROM hirundo.dataset_day d
-    WHERE d.sensor_id = ANY (sensors) AND d.day >= lower(period) AND d.day < upper(period));
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN (
+        SELECT hirundo.dataset_text(min(d.dataset_id), max(d.dataset_id)) FROM hirundo.dataset_day d
+        WHERE d.sensor_id = ANY (sensors) AND d.day >= lower(period) AND d.day < upper(period));
+END
+$$;
 COMMENT ON FUNCTION hirundo.rollup_dataset IS
     'For people: the address data that regions and ASNs of all rows of these sensors in the period come from; NULL: '
     'none was loaded, or there are no rows.';

@@ -36,7 +36,8 @@ BEGIN
     ), listening AS (
         SELECT p.region,
             coalesce(sum(o.seconds), 0) / (count(DISTINCT p.sensor_id) * nullif(extract(epoch FROM till - since), 0)) AS share
-        FROM place p LEFT JOIN hirundo.coverage o ON o.sensor_id = p.sensor_id AND o.bucket >= since AND o.bucket < till
+        FROM place p LEFT JOIN hirundo.coverage_day o
+            ON o.sensor_id = p.sensor_id AND o.day >= lower(period) AND o.day < upper(period)
         GROUP BY p.region
     ), shown AS (
         SELECT p.region, hirundo.initial_ttl(c.ttl) AS initial, c.ttl, sum(c.sightings) AS sightings,
@@ -464,7 +465,7 @@ CREATE FUNCTION report.coverage(period daterange, filter jsonb DEFAULT '{}', ste
 RETURNS TABLE (step_start timestamptz, sensor text, region char(2), covered_seconds double precision, packets bigint,
     lost bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '32MB' SET jit = off
+SET work_mem = '32MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -47,9 +47,8 @@ RETURN NOT EXISTS (
         SELECT FROM hirundo.rollup_gap g
         WHERE g.sensor_id = ANY (sensors) AND g.day >= lower(period) AND g.day < upper(period))
     AND EXISTS (
-        SELECT FROM unnest(sensors) AS i (id) JOIN hirundo.coverage o ON o.sensor_id = i.id
-        WHERE o.bucket >= hirundo.day_start(lower(period)) AND o.bucket < hirundo.day_start(upper(period))
-            AND (o.seconds > 0 OR o.packets > 0));
+        SELECT FROM unnest(sensors) AS i (id) JOIN hirundo.coverage_day o ON o.sensor_id = i.id
+        WHERE o.day >= lower(period) AND o.day < upper(period) AND (o.seconds > 0 OR o.packets > 0));
 COMMENT ON FUNCTION hirundo.period_counted IS
     'Whether numbers of a period can be given: at least one of these sensors listened, no month of it was dropped, '
     'and no rows of theirs are missing in the rollups.';
@@ -61,14 +60,9 @@ BEGIN ATOMIC
         least(hirundo.day_start(d.at::date + 1), now()) - hirundo.day_start(d.at::date))))
     FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)
     LEFT JOIN (
-        SELECT (b.bucket AT TIME ZONE z.zone)::date AS day, sum(b.seconds) AS seconds
-        FROM (
-            SELECT o.bucket, sum(o.seconds) AS seconds FROM hirundo.coverage o
-            WHERE o.sensor_id = ANY (sensors) AND o.bucket >= hirundo.day_start(lower(period))
-                AND o.bucket < hirundo.day_start(upper(period))
-            GROUP BY o.bucket) b
-        CROSS JOIN (SELECT hirundo.reporting_zone() OFFSET 0) AS z (zone)
-        GROUP BY 1) l ON l.day = d.at::date;
+        SELECT o.day, sum(o.seconds) AS seconds FROM hirundo.coverage_day o
+        WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
+        GROUP BY o.day) l ON l.day = d.at::date;
 END;
 COMMENT ON FUNCTION hirundo.covered_days IS
     'For each reporting day of a period, the share of it (of today: until now) in which these sensors listened, 0 to '

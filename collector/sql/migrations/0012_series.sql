@@ -20,7 +20,7 @@ BEGIN
             FROM generate_series(since, till - interval '1 microsecond', '15 min') AS b (at) ORDER BY 1);
     END IF;
     RETURN ARRAY(
-        SELECT hirundo.day_start(s.day)
+        SELECT s.day::timestamp AT TIME ZONE zone
         FROM (
             SELECT DISTINCT greatest(date_trunc(unit, d.at)::date, lower(period)) AS day
             FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS d (at)) s
@@ -138,10 +138,12 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 -- Not in SQL: as part of a query it might run for each of its rows.
 AS $$
 #variable_conflict use_column
+DECLARE
+    zone text := hirundo.reporting_zone();
 BEGIN
     RETURN QUERY
     WITH day AS MATERIALIZED (
-        SELECT g.at::date AS day, hirundo.day_start(g.at::date) AS since, hirundo.day_start(g.at::date + 1) AS till
+        SELECT g.at::date AS day, g.at AT TIME ZONE zone AS since, (g.at + interval '1 day') AT TIME ZONE zone AS till
         FROM generate_series(lower(period)::timestamp, upper(period)::timestamp - interval '1 day', '1 day') AS g (at)
     )
     SELECT s.sensor_id, d.day
@@ -157,7 +159,6 @@ CREATE FUNCTION hirundo.listened(period daterange, sensors int[], s hirundo.seri
 RETURNS TABLE (slot int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 -- Not in SQL: as part of a query it might run for each of its rows.
-SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -183,7 +184,7 @@ BEGIN
         UNION ALL
         SELECT d.slot, o.sensor_id, d.since, o.seconds, o.packets
         FROM hirundo.coverage_day o JOIN day d USING (day)
-        WHERE o.sensor_id = ANY (sensors)
+        WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
             AND NOT EXISTS (SELECT FROM moved m WHERE m.sensor_id = o.sensor_id AND m.slot = d.slot)
     )
     SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.day IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
@@ -370,9 +371,28 @@ $$;
 COMMENT ON FUNCTION hirundo.step_hosts IS
     'Distinct hosts that a filter leaves, by step and service, region, ack or all together (kind).';
 
+CREATE FUNCTION hirundo.slot_packets(period daterange, f hirundo.report_filter, s hirundo.series)
+RETURNS TABLE (slot int, sensor_id int, day date, packets numeric)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET enable_sort = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    -- One of the two falls away.
+    SELECT width_bucket(c.day, s.slot_days), c.sensor_id, c.day, sum(c.packets)
+    FROM hirundo.day_totals(period, f) c WHERE NOT s.raw
+    GROUP BY c.sensor_id, c.day
+    UNION ALL
+    SELECT width_bucket(c.at, s.slots), c.sensor_id, c.day, sum(c.packets)
+    FROM hirundo.report_raw(period, f, s) c WHERE s.raw
+    GROUP BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION hirundo.slot_packets IS 'Packets that a filter leaves, by slot of the series, sensor and day.';
+
 CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
 RETURNS TABLE (at timestamptz, sensor_id int, packets bigint, address_days double precision)
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET enable_sort = off
+LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -385,22 +405,12 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    WITH received AS MATERIALIZED (
-        -- One of the two falls away.
-        SELECT width_bucket(c.day, s.slot_days) AS slot, c.sensor_id, c.day, sum(c.packets) AS packets
-        FROM hirundo.day_totals(period, f) c WHERE NOT s.raw
-        GROUP BY c.sensor_id, c.day
-        UNION ALL
-        SELECT width_bucket(c.at, s.slots), c.sensor_id, c.day, sum(c.packets)
-        FROM hirundo.report_raw(period, f, s) c WHERE s.raw
-        GROUP BY 1, 2, 3
-    )
     SELECT s.slots[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
     FROM (
         SELECT h.* FROM hirundo.listened(period, f.sensors, s) h WHERE h.address_days IS NOT NULL) l
     FULL JOIN (
         SELECT r.slot, r.sensor_id, sum(r.packets)::bigint AS packets
-        FROM received r JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
+        FROM hirundo.slot_packets(period, f, s) r JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
         GROUP BY 1, 2) c USING (slot, sensor_id);
 END
 $$;
@@ -415,7 +425,7 @@ RETURNS TABLE (step_start timestamptz, grp text, mean_packets double precision, 
     mean_year_before double precision, mean_same_sensors double precision,
     mean_year_before_same_sensors double precision, packets bigint, dataset text, as_of timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
+SET work_mem = '64MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -706,7 +716,7 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
 
 REVOKE ALL ON FUNCTION hirundo.step_starts, hirundo.series, hirundo.check_raw, hirundo.address_span, hirundo.mean_day,
     hirundo.listened, hirundo.step_covered, hirundo.report_raw, hirundo.series_rows, hirundo.step_packets,
-    hirundo.step_hosts, hirundo.mean_parts,
+    hirundo.step_hosts, hirundo.slot_packets, hirundo.mean_parts,
     report.packets_per_sensor_day, report.service_trend, report.source_region_trend, report.ack_packets FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.packets_per_sensor_day, report.service_trend, report.source_region_trend,
     report.ack_packets TO hirundo_analyst, hirundo_dashboard;

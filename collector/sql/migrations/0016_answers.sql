@@ -60,14 +60,19 @@ COMMENT ON FUNCTION hirundo.standard_filters IS
     'region of sensors.';
 
 CREATE FUNCTION hirundo.answer_basis() RETURNS text
-LANGUAGE sql STABLE
-RETURN concat_ws(' ',
-    (SELECT string_agg(s.value, ' ' ORDER BY s.name) FROM hirundo.setting s
-        WHERE s.name IN ('reporting_zone', 'home_region')),
-    (SELECT sum(hashtextextended(concat(s.sensor_id, s.region), 0)) FROM hirundo.sensor s),
-    (SELECT sum(hashtextextended(a::text, 0)) FROM hirundo.sensor_address a),
-    (SELECT sum(hashtextextended(r::text, 0)) FROM hirundo.region_name r),
-    (SELECT sum(hashtextextended(s::text, 0)) FROM hirundo.service_name s));
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN concat_ws(' ',
+        (SELECT string_agg(s.value, ' ' ORDER BY s.name) FROM hirundo.setting s
+            WHERE s.name IN ('reporting_zone', 'home_region')),
+        (SELECT sum(hashtextextended(concat(s.sensor_id, s.region), 0)) FROM hirundo.sensor s),
+        (SELECT sum(hashtextextended(a::text, 0)) FROM hirundo.sensor_address a),
+        (SELECT sum(hashtextextended(r::text, 0)) FROM hirundo.region_name r),
+        -- Of ten thousand rows, who wrote them: that is read faster than what they say.
+        (SELECT sum(hashtextextended(s.xmin::text, 0)) FROM hirundo.service_name s));
+END
+$$;
 COMMENT ON FUNCTION hirundo.answer_basis IS
     'What answers depend on beside rollups: settings, sensors and their addresses (as sums of hashes, which tell '
     'nothing of them), names. To be compared.';
