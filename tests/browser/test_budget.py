@@ -14,12 +14,15 @@ COMPRESSED, READERS, MEMORY = 250_000, 8, 64 << 20
 
 @pytest.mark.parametrize("name", ["overview", "region"])
 def test_first_chart(browser, base, record_property, name):
+    """Of a page that was seen before, and in a browser that has nothing in its cache."""
     browser(base, "look.figures", path=at(PAGES[name]))  # caches of the database
-    seen = browser(base, "budget.first", path=at(PAGES[name]), times=5)
-    took = statistics.median(seen["took"]) / 1000
-    print(f"{name}: first chart after {took:.2f} s, should be {FIRST_CHART}")
+    again = browser(base, "budget.first", path=at(PAGES[name]), times=6)["took"][1:]
+    fresh = [browser(base, "budget.first", path=at(PAGES[name]), times=1)["took"][0] for _ in range(3)]
+    took, first = statistics.median(again) / 1000, statistics.median(fresh) / 1000
+    print(f"{name}: first chart after {took:.2f} s, should be {FIRST_CHART}; with nothing in the cache {first:.2f} s")
     record_property("first_chart_seconds", round(took, 3))
-    assert took <= FIRST_CHART * SLACK
+    record_property("first_chart_fresh_seconds", round(first, 3))
+    assert max(took, first) <= FIRST_CHART * SLACK
 
 
 def test_size(browser, base, record_property):
@@ -41,12 +44,13 @@ def test_readers(serve, record_property):
     took: dict[str, list] = {name: [] for name, _ in calls}
 
     def read(reader: int) -> None:
-        for i in range(3 * len(calls)):
+        for i in range(12 * len(calls)):
             name, parameters = calls[(reader + i) % len(calls)]
             begin = time.monotonic()
             answer = dashboard.api(name, **parameters, timeout=60)
             assert answer.status == 200, answer.text
-            took[name].append(time.monotonic() - begin)
+            if i >= 4 * len(calls): # each connection to the database has called each
+                took[name].append(time.monotonic() - begin)
 
     with concurrent.futures.ThreadPoolExecutor(READERS) as readers:
         list(readers.map(read, range(READERS)))

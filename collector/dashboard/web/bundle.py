@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Bundles the page in the build folder: bundle.py SOURCE WORK LIST NPM NODE. Packages are installed only when the lock file
-has changed; they are there and not in the source, so the pages' tests are copied and run there, too. Writes index.html, app-HASH.js, app-HASH.css to WORK/page, their names to LIST, and LIST.d for ninja."""
+has changed. Writes index.html, app-HASH.js, plot-HASH.js, app-HASH.css to WORK/page, their names to LIST, and LIST.d for ninja."""
 import pathlib
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ def run(*argv) -> None:
 
 work.mkdir(parents=True, exist_ok=True)
 installed = work / "installed-lock.json"
-files = [f for name in (*PACKAGES, "build.mjs", "index.html", "src", "css", "tests") for f in copy(name)]
+files = [f for name in (*PACKAGES, "build.mjs", "index.html", "src", "css") for f in copy(name)]
 lock = (source / "package-lock.json").read_bytes()
 if not installed.exists() or installed.read_bytes() != lock:
     run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")

@@ -2,6 +2,7 @@
 // while it loads, when there is nothing, and when something went wrong. README.md tells how to make one.
 import { ApiError, call, callPath } from "./api.js";
 import { chartHost } from "./chart/host.js";
+import { loadPlot } from "./chart/plot.js";
 import { standalone } from "./chart/svg.js";
 import { h, newId, replace, saveFile } from "./dom.js";
 import { formatPeriod } from "./format.js";
@@ -21,6 +22,13 @@ function keeping(node, make) {
 	if (place) node.querySelector(".table-scroll")?.scrollTo(...place);
 	if (held >= 0) all()[held]?.focus({ preventScroll: true });
 }
+
+/* One figure after the other, each in a task of its own: the first is on the screen while the second is drawn. */
+let drawing = Promise.resolve();
+const turn = () => {
+	drawing = drawing.then(() => new Promise((go) => setTimeout(go)));
+	return drawing;
+};
 
 const of = (what, ...args) => (typeof what === "function" ? what(...args) : what);
 
@@ -125,6 +133,14 @@ export function figure(spec, go) {
 		note.hidden = true;
 	}
 
+	async function charts() {
+		try {
+			await loadPlot();
+		} catch {
+			throw new ApiError(0, { message: "The dashboard does not answer." });
+		}
+	}
+
 	async function fetchAll({ force = false, silently = false } = {}) {
 		const calls = Object.entries(spec.calls(view)).filter(([, c]) => c);
 		const wanted = calls.map(([name, c]) => `${name} ${callPath(c)}`).join("\n");
@@ -150,6 +166,8 @@ export function figure(spec, go) {
 			let got = await ask(calls);
 			const more = Object.entries(spec.more?.(Object.fromEntries(Object.entries(got).map(([name, answer]) => [name, answer.rows])), view) ?? {}).filter(([, c]) => c);
 			if (more.length > 0) got = { ...got, ...await ask(more) };
+			if (spec.chart) await charts();
+			await turn();
 			if (running !== mine) return;
 			answers = got;
 			made = [...calls, ...more];

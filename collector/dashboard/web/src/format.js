@@ -96,6 +96,7 @@ export function countDays(period) {
 }
 
 const zoned = new Map();
+const offsets = new Map();
 
 /** @return {{day, time, seconds}} an instant's reading in a zone: "2026-11-27", "20:15", "20:15:03" */
 export function inZone(instant, zone) {
@@ -110,7 +111,8 @@ export function inZone(instant, zone) {
 
 /** "+09:00": the offset of a zone at an instant. */
 export function offsetOf(instant, zone) {
-	const parts = new Intl.DateTimeFormat("en", { timeZone: zone, timeZoneName: "longOffset" }).formatToParts(instant);
+	if (!offsets.has(zone)) offsets.set(zone, new Intl.DateTimeFormat("en", { timeZone: zone, timeZoneName: "longOffset" }));
+	const parts = offsets.get(zone).formatToParts(instant);
 	return parts.find((p) => p.type === "timeZoneName").value.replace("GMT", "UTC");
 }
 

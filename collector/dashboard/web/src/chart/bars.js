@@ -1,6 +1,6 @@
 // Ranked bars: rank, name, bar, value, and how the rank moved. A tick on the bar is the value before.
 import { draw, colour, textWidth, valueScale } from "./base.js";
-import { barX, dot, ruleX, ruleY, tickX } from "@observablehq/plot";
+import { barX, dot, ruleX, ruleY, tickX } from "./plot.js";
 import { svgScale } from "./lines.js";
 import { s } from "../dom.js";
 

@@ -1,6 +1,6 @@
 // What all charts share: Plot without the <style> that it puts into each chart (the page's policy forbids it; the rules
 // are in chart.css), the look of series, scales, and the hatching that says "nobody listened".
-import { plot } from "@observablehq/plot";
+import { plot } from "./plot.js";
 import { short } from "../format.js";
 import { newId, s } from "../dom.js";
 

@@ -1,5 +1,5 @@
 // Hop counts by sensor region: what was seen, and what sources of the claimed region have there.
-import { axisX, dot, gridX, link, ruleY, tickX } from "@observablehq/plot";
+import { axisX, dot, gridX, link, ruleY, tickX } from "./plot.js";
 import { draw, textWidth } from "./base.js";
 import { svgScale } from "./lines.js";
 import { s } from "../dom.js";

@@ -1,5 +1,5 @@
 // Lines over time. Where a series has no value its line stops; where none has, the time is hatched.
-import { axisX, axisY, dot, gridY, lineY, rect, ruleY, text } from "@observablehq/plot";
+import { axisX, axisY, dot, gridY, lineY, rect, ruleY, text } from "./plot.js";
 import { colour, dash, draw, hatch, textWidth, tickText, valueScale } from "./base.js";
 import { alone, silence, spread } from "./series.js";
 import { s } from "../dom.js";

@@ -1,5 +1,5 @@
 // Cells of rows and columns, shaded by value: heat maps, ranks, coverage. And days as a calendar.
-import { cell } from "@observablehq/plot";
+import { cell } from "./plot.js";
 import { draw, hatch, textWidth } from "./base.js";
 import { svgScale } from "./lines.js";
 import { s } from "../dom.js";

@@ -1,5 +1,5 @@
 // Ranges on one scale, a row each: thin from least to most, thick where most of it lies.
-import { ruleX, ruleY } from "@observablehq/plot";
+import { ruleX, ruleY } from "./plot.js";
 import { draw, textWidth } from "./base.js";
 import { svgScale } from "./lines.js";
 import { s } from "../dom.js";

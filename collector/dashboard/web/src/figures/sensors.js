@@ -27,19 +27,21 @@ const coverageStep = (view) => (lengthOf(view.period) <= 62 ? "day" : lengthOf(v
 const secondsOf = (key, end) => (toDate(end) - toDate(key)) / 1000 + 86400;
 
 /** Share of a step that was listened to: of today and of days to come, of what is over. */
-function shares(rows, view, step, of) {
-	const axis = timeAxis(rows, view, step);
+function shares(rows, view, unit, of) {
+	const axis = timeAxis(rows, view, unit);
 	const now = new Date(view.ctx.viewer.as_of ?? Date.now());
+	const steps = new Map(axis.keys.map((key, k) => {
+		const end = axis.keys[k + 1] ? addDays(axis.keys[k + 1], -1) : key > view.ctx.viewer.today ? key : last(view);
+		return [key, { k, whole: secondsOf(key, end) }];
+	}));
 	const cells = new Map();
 	for (const row of rows) {
-		const k = axis.keys.indexOf(axis.of(row));
-		if (k < 0) continue;
-		const end = axis.keys[k + 1] ? addDays(axis.keys[k + 1], -1) : axis.keys[k] > view.ctx.viewer.today ? axis.keys[k] : last(view);
-		const whole = secondsOf(axis.keys[k], end);
+		const step = steps.get(axis.of(row));
+		if (!step) continue;
 		const past = Math.max(1, (now - new Date(row.step_start)) / 1000);
-		const id = `${of(row)} ${k}`;
+		const id = `${of(row)} ${step.k}`;
 		const cell = cells.get(id) ?? { seconds: 0, could: 0, packets: null, lost: null, unknown: true };
-		cell.could += Math.min(whole, past) * sensorsOf(row, view);
+		cell.could += Math.min(step.whole, past) * sensorsOf(row, view);
 		if (row.covered_seconds !== null) {
 			cell.seconds += Number(row.covered_seconds);
 			cell.unknown = false;
