@@ -20,6 +20,8 @@
 #define LOOK_MS 2000u
 /** Least pause after a run. */
 #define PAUSE_MS 5000u
+/** While a stop waits for the thread. */
+#define CANCEL_MS 200u
 /** After a failure. */
 #define RETRY_MS 30000u
 #define DAY_TEXT 16
@@ -372,8 +374,10 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 	if (e == 0)
 		e = verdict_day_load(
 			&d, j->conn, j->day, &j->kept.earlier, j->part ? &j->kept.learned : NULL);
-	for (unsigned family = 0; e == 0 && family < 2; family++)
+	for (unsigned family = 0; e == 0 && family < 2; family++) {
+		d.family[family].in.stop = &j->stopping;
 		e = verdict_run(&d.family[family].in, &s->params, &r[family]);
+	}
 	j->rows = d.family[0].rows_n + d.family[1].rows_n;
 	if (e == 0)
 		e = verdict_store(j->conn, &d, &s->params, r, j->day, s->at, &j->counts, &was);
@@ -552,20 +556,27 @@ int verdict_job_new(uv_loop_t *loop, const char *dsn, struct verdict_job **ret)
 	return 0;
 }
 
+static void cancel(uv_timer_t *t)
+{
+	struct verdict_job *j = t->data;
+	char reason[256];
+
+	uv_mutex_lock(&j->lock);
+	if (j->cancel)
+		(void)PQcancel(j->cancel, reason, sizeof(reason));
+	uv_mutex_unlock(&j->lock);
+}
+
 void verdict_job_close(struct verdict_job *j, void (*done)(void *arg), void *arg)
 {
 	j->stopping = true;
 	j->done = done;
 	j->done_arg = arg;
 	(void)uv_timer_stop(&j->timer);
-	uv_mutex_lock(&j->lock);
-	if (j->working && j->cancel) {
-		char reason[256];
-
-		(void)PQcancel(j->cancel, reason, sizeof(reason)); /* else it takes longer */
-	}
-	uv_mutex_unlock(&j->lock);
-	if (!j->working)
+	/* Again and again: between two statements nothing is there to be cancelled. */
+	if (j->working)
+		(void)uv_timer_start(&j->timer, cancel, 0, CANCEL_MS);
+	else
 		uv_close((uv_handle_t *)&j->timer, on_closed);
 }
 

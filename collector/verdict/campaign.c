@@ -311,7 +311,7 @@ static void find_some(void *arg, unsigned half, size_t from, size_t end)
 	const struct search *s = arg;
 
 	(void)half;
-	for (size_t i = from; i < end; i++)
+	for (size_t i = from; i < end && !stopped(s->d); i++)
 		find_in(s->d, &s->d->campaigns.buckets[i], s->mains);
 }
 

@@ -124,6 +124,12 @@ struct detector {
 	struct deviation *tails; /* scratch: [sensor] of each of two threads (halves.h) */
 };
 
+/** Whether the result is not wanted any more. */
+static inline bool stopped(const struct detector *d)
+{
+	return d->in->stop && *d->in->stop;
+}
+
 static inline unsigned ttl_class(uint8_t ttl)
 {
 	return ttl <= 26 ? 0 : ttl <= 64 ? 1 : ttl <= 128 ? 2 : 3;

@@ -187,7 +187,7 @@ static void score_some(void *arg, unsigned half, size_t from, size_t end)
 	struct detector d = *s->d;
 
 	d.tails += half * (size_t)d.in->sensors_n;
-	for (size_t i = from; i < end; i++)
+	for (size_t i = from; i < end && !stopped(&d); i++)
 		if (!s->again || !settled(&d.r->tracks[i]))
 			score(&d, &d.r->tracks[i]);
 }
@@ -210,6 +210,8 @@ static int pass_again(struct detector *d, const double *worst)
 		e = holder_learn(d);
 	if (e == 0)
 		score_tracks(d, true);
+	if (e == 0 && stopped(d))
+		return -ECANCELED;
 	return e == 0 && !d->p->reference ? senders_judge(d) : e;
 }
 
@@ -225,6 +227,8 @@ static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 		campaign_find(d, mains);
 		score_tracks(d, false);
 	}
+	if (e == 0 && stopped(d))
+		return -ECANCELED;
 	if (e == 0 && !d->p->reference)
 		e = senders_find(d);
 	if (e == 0 && !d->p->reference)

@@ -15,6 +15,7 @@
 #ifndef HIRUNDO_COLLECTOR_VERDICT_H
 #define HIRUNDO_COLLECTOR_VERDICT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,6 +78,7 @@ struct verdict_input {
 	 * learned, and the input may be a part of the day's sources (all rows of each). NULL:
 	 * learn. */
 	const struct verdict_profile *learned;
+	const atomic_bool *stop; /* true: the result is not wanted any more; or NULL */
 };
 
 /** Constants of the method; verdict_params has the values and where they come from. */
@@ -215,7 +217,8 @@ struct verdict_result {
 int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n) MUST_CHECK;
 
 /** @param in  indices in range; not checked
- *  @return 0, -ENOMEM, -E2BIG (more holders, sensors and signatures than fit a 64-bit key) */
+ *  @return 0, -ENOMEM, -E2BIG (more holders, sensors and signatures than fit a 64-bit key),
+ *          -ECANCELED (in->stop) */
 int verdict_run(const struct verdict_input *in, const struct verdict_params *p,
 	struct verdict_result *ret) MUST_CHECK;
 void verdict_done(struct verdict_result *r);

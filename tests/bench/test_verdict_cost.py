@@ -87,6 +87,14 @@ class Passes:
         self.cpu = tuple(now - then for now, then in zip(self.measure(), before))
         return self.connection.execute("SELECT seconds, histogram_rows, part_rows, sources FROM hirundo.hop_model").fetchone()
 
+    def computing(self) -> None:
+        """Waits until a pass has read the day."""
+        end = time.monotonic() + 600
+        while self.connection.execute("SELECT state, query ~ '^COPY .*ttl_day' FROM pg_stat_activity WHERE pid = %s",
+                                      (self.backend(),)).fetchone() != ("idle in transaction", True):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def cost(self) -> str:
         return "CPU: collector %.1f s, backend %.1f s" % self.cpu
 
@@ -130,4 +138,14 @@ def test_passes(private_installation):
           f" {LIMIT_PART_ROWS_PER_S:,.0f} rows/s); {passes.cost()}")
     assert part == installation.query(READ, {"day": DAY})[0][0] > changed > rows / 30
     assert speed > LIMIT_PART_ROWS_PER_S / 3
+
+    # It is not waited for the end of a pass; marks of what was not judged stay.
+    passes.connection.execute("INSERT INTO hirundo.verdict_due VALUES (%s, 1)", (DAY,))
+    passes.computing()
+    begin = time.monotonic()
+    passes.collector.stop()
+    stopped = time.monotonic() - begin
+    print(f"a stop in the midst of a whole pass: {stopped:.1f} s")
+    assert stopped < max(5, seconds / 4)
+    assert passes.connection.execute("SELECT count(*) FROM hirundo.verdict_due").fetchone() == (1,)
     passes.connection.close()

@@ -127,6 +127,8 @@ DECLARE
     hosts bigint[];
     names text[];
     of_all numeric;
+    dataset text;
+    as_of timestamptz;
 BEGIN
     PERFORM hirundo.check_period(period), hirundo.check_complete(period, f.sensors), hirundo.check_n(n);
     IF by IS NULL OR by NOT IN ('asn', 'organization', 'prefix') THEN
@@ -134,6 +136,8 @@ BEGIN
             USING ERRCODE = '22023';
     END IF;
     PERFORM hirundo.check_networks(f, by);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
+    as_of := hirundo.rollup_as_of(period, f.sensors);
     -- Packets and hosts are read one after the other: a sum for each host and network takes longer.
     WITH part AS MATERIALIZED (
         SELECT c.* FROM hirundo.network_packets(period, f, kind) c
@@ -173,10 +177,8 @@ BEGIN
             THEN set_masklen(inet '0.0.0.0' + (r.key + 4294967296), 24)::text
             ELSE hirundo.network_label(r.key, kind) END,
         CASE WHEN f.own_sensors OR f.own_sources THEN r.name END, r.packets, x.hosts,
-        (CASE WHEN by_hosts THEN x.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, d.dataset, d.as_of
+        (CASE WHEN by_hosts THEN x.hosts ELSE r.packets END / nullif(of_all, 0))::double precision, dataset, as_of
     FROM unnest(keys, packets, hosts, names) WITH ORDINALITY AS r (key, packets, hosts, name, rank)
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS d (dataset, as_of)
     LEFT JOIN (
         SELECT g.key, g.hosts FROM hirundo.network_hosts(period, f, kind,
             CASE WHEN n IS NOT NULL THEN coalesce(keys, '{}') END, false) g
@@ -207,9 +209,13 @@ AS $$
 #variable_conflict use_column
 DECLARE
     f hirundo.report_filter := hirundo.report_filter(filter);
+    dataset text;
+    as_of timestamptz;
 BEGIN
     PERFORM hirundo.check_list(f), hirundo.check_period(period), hirundo.check_complete(period, f.sensors),
         hirundo.check_n(n);
+    dataset := hirundo.rollup_dataset(period, f.sensors);
+    as_of := hirundo.rollup_as_of(period, f.sensors);
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         SELECT c.organization_id, CASE WHEN c.organization_id IS NULL THEN c.src_asn END AS asn, c.ack_kind,
@@ -232,11 +238,9 @@ BEGIN
         GROUP BY h.label
     )
     SELECT w.rank, w.label, p.ack_kind, p.packets, p.hosts, (p.packets / w.of_all)::double precision, w.packets,
-        w.hosts, (w.packets / w.of_all)::double precision, d.dataset, d.as_of
+        w.hosts, (w.packets / w.of_all)::double precision, dataset, as_of
     FROM whole w
     JOIN part p ON p.label = w.label
-    CROSS JOIN (SELECT hirundo.rollup_dataset(period, f.sensors), hirundo.rollup_as_of(period, f.sensors))
-        AS d (dataset, as_of)
     WHERE n IS NULL OR w.rank <= n
     ORDER BY w.rank, array_position('{ack,synack,rstack}', p.ack_kind);
 END
