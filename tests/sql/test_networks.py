@@ -1,4 +1,5 @@
 """top_networks and ack_organizations against counts that Python makes straight from the rows."""
+import datetime
 import ipaddress
 from collections import defaultdict
 
@@ -6,7 +7,7 @@ import psycopg
 import pytest
 
 from harness.report_names import label
-from harness.report_world import Count, host
+from harness.report_world import Count, host, make_months
 from harness.reports import DAYS, call
 from test_names_filter import FILTERS as NAMES
 
@@ -116,6 +117,25 @@ def test_arguments(filled):
         for name, more in (("top_networks", ("asn", n)), ("ack_organizations", (n,))):
             with pytest.raises(psycopg.errors.InvalidParameterValue, match="n is "):
                 call(filled, name, DAYS, {}, *more)
+
+
+@pytest.mark.parametrize("asn,organization", [(64500, 1), (4294967294, 1), (4290000001, 4000000), (4290000000, 4000001), (0, 1)])
+def test_numbers_of_networks(installation, asn, organization):
+    """ASNs and organizations at the ends of what their numbers hold are told apart, and counted."""
+    with installation.connect() as c:
+        make_months(c, [datetime.date(2026, 2, 1)])
+        c.execute("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label) VALUES (1, 'a', 'u', 'JP', 'x')")
+        c.execute("INSERT INTO hirundo.organization VALUES (%s, 'One', NULL, 1), (%s, 'Two', NULL, 1)", (organization, organization + 1))
+        for src, place, packets in (("10.0.0.1", (None, asn), 4), ("10.0.0.2", (None, asn), 5), ("10.0.0.2", (organization, asn), 7),
+                                    ("10.0.0.3", (organization, 1), 1), ("10.0.0.4", (organization, None), 1),
+                                    ("2001:db8::1", (organization + 1, None), 9), (None, (None, 7), 3)):
+            c.execute("INSERT INTO hirundo.source_day (sensor_id, day, src, packets, first_at, last_at, organization_id, src_asn, service,"
+                      " traits, initial_ttl) VALUES (1, '2026-02-01', %s, %s, now(), now(), %s, %s, '23/TCP', 0, CASE WHEN %s = 7 THEN 128 ELSE 64 END)", (src, packets, *place, packets))
+        named = f"AS{asn}" if asn else "not known"
+        for n in (1, 2, 3, 4, 9, None):
+            want = [("One", 9, 3, 3 / 5), (named, 9, 2, 2 / 5), ("Two", 9, 1, 1 / 5), ("AS7", 3, 0, 0.0)]
+            assert c.execute("SELECT network, packets, hosts, share FROM report.top_networks('[2026-02-01,2026-02-02)', '{}',"
+                             " 'organization', %s, 'hosts')", (n,)).fetchall() == want[:n]
 
 
 def test_labels_of_prefixes(filled):

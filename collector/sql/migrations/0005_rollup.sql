@@ -202,7 +202,8 @@ CREATE TABLE hirundo.source_day (
     last_at timestamptz NOT NULL,
     packets bigint NOT NULL,
     src_asn bigint,
-    cell bigint GENERATED ALWAYS AS (hirundo.source_cell(src, src_region, service)) STORED,
+    cell bigint GENERATED ALWAYS AS (CASE WHEN coalesce(src_asn, 0) <= 4290000000 THEN
+        hirundo.source_cell(src, src_region, service) END) STORED,
     sensor_id int NOT NULL,
     day date NOT NULL,
     organization_id int,
@@ -220,7 +221,7 @@ COMMENT ON COLUMN hirundo.source_day.first_at IS 'time of the first packet';
 COMMENT ON COLUMN hirundo.source_day.last_at IS 'time of the last packet';
 COMMENT ON COLUMN hirundo.source_day.packets IS 'packets, exact';
 COMMENT ON COLUMN hirundo.source_day.src_asn IS 'observation.src_asn; where new address data changed it within the day, the greater';
-COMMENT ON COLUMN hirundo.source_day.cell IS 'hirundo.source_cell(): what hosts are counted by; NULL for IPv6';
+COMMENT ON COLUMN hirundo.source_day.cell IS 'hirundo.source_cell(): what hosts are counted by; NULL for IPv6, and for the last five million ASNs, which are private';
 COMMENT ON COLUMN hirundo.source_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.source_day.day IS 'reporting day (setting reporting_zone) of observed_at';
 COMMENT ON COLUMN hirundo.source_day.organization_id IS 'organization that held the address when it was rolled up (organization); once known it stays; NULL: not known';

@@ -339,7 +339,7 @@ BEGIN
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         -- Step, host, and in place of the service what hosts are counted by.
-        SELECT DISTINCT
+        SELECT
             (CASE WHEN daily THEN c.day - lower(period) + 1 ELSE width_bucket(c.day, s.days) END::bigint << 52)
             | CASE kind WHEN 'service' THEN c.cell & 4503599627370495
                 ELSE (c.cell & 4503599626321920) | CASE kind WHEN 'region' THEN c.cell >> 52
@@ -347,6 +347,7 @@ BEGIN
                     ELSE 0 END END AS cell
         FROM hirundo.report_sources(period, f) c
         WHERE whole AND c.cell IS NOT NULL AND (kind <> 'ack' OR c.ack_kind IS NOT NULL)
+        GROUP BY 1
     ), other AS MATERIALIZED (
         SELECT DISTINCT c.step,
             CASE kind WHEN 'service' THEN c.service WHEN 'region' THEN coalesce(c.src_region, 'ZZ')

@@ -30,7 +30,7 @@ COMMENT ON FUNCTION hirundo.network_cells IS
     'id of those of its name, else minus the ASN; 0: not known. By prefix: host() of the first address of the IPv4 /24 '
     'or IPv6 /48; 1: no source.';
 
-CREATE FUNCTION hirundo.network_packets(period daterange, f hirundo.report_filter, by text)
+CREATE FUNCTION hirundo.network_packets(period daterange, f hirundo.report_filter, by text, keys bigint[])
 RETURNS TABLE (key bigint, organization_id int, packets bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 10000 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_sort = off
@@ -38,63 +38,62 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT c.key, c.organization_id, sum(c.packets)::bigint FROM hirundo.network_cells(period, f, by) c GROUP BY 1, 2;
+    SELECT c.key, c.organization_id, sum(c.packets)::bigint FROM hirundo.network_cells(period, f, by) c
+    WHERE keys IS NULL OR c.key = ANY (keys)
+    GROUP BY 1, 2;
 END
 $$;
 COMMENT ON FUNCTION hirundo.network_packets IS
-    'Packets of networks (network_cells()) and of the organizations that held their addresses.';
+    'Packets of networks (network_cells()), of those in keys alone (NULL: of all), and of the organizations that held '
+    'their addresses.';
 
-CREATE FUNCTION hirundo.network_hosts(period daterange, f hirundo.report_filter, by text, keys bigint[],
+CREATE FUNCTION hirundo.network_hosts(period daterange, f hirundo.report_filter, by text, keys bigint[], n int,
     with_total boolean)
 RETURNS TABLE (key bigint, hosts bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 10000 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+SET parallel_tuple_cost = 0.01 -- few of the rows are different: how few, the planner can not know
 AS $$
 #variable_conflict use_column
 DECLARE
-    whole boolean := hirundo.cells_whole(period);
+    whole boolean := hirundo.cells_whole(period)
+        AND (by <> 'organization' OR NOT EXISTS (SELECT FROM hirundo.organization o WHERE o.organization_id > 4000000));
 BEGIN
     RETURN QUERY
     WITH cell AS MATERIALIZED (
-        -- Network and host; a prefix is part of the host.
-        SELECT DISTINCT (CASE WHEN by <> 'prefix' THEN c.key ELSE 0 END << 32) | ((c.cell >> 20) & 4294967295) AS cell
+        -- Network and host in one number; a prefix is part of the host. Organizations count down from the end of the
+        -- ASNs: what would meet them there has no cell.
+        SELECT (CASE WHEN by = 'prefix' THEN 0 WHEN by = 'asn' THEN c.key WHEN c.key > 0 THEN 4294967295 - c.key
+            ELSE -c.key END << 32) | ((c.cell >> 20) & 4294967295) AS cell
         FROM hirundo.network_cells(period, f, by) c
         WHERE whole AND c.cell IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
-            AND (by <> 'organization' OR c.key >= 0)
-    ), minus AS MATERIALIZED (
-        -- ASNs in place of organizations: both have 32 bits.
-        SELECT DISTINCT (-c.key << 32) | ((c.cell >> 20) & 4294967295) AS cell
-        FROM hirundo.network_cells(period, f, by) c
-        WHERE whole AND c.cell IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
-            AND by = 'organization' AND c.key < 0
+        GROUP BY 1
     ), other AS MATERIALIZED (
         SELECT DISTINCT c.key, c.host FROM hirundo.network_cells(period, f, by) c
         WHERE (NOT whole OR c.cell IS NULL) AND c.host IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
     ), part AS (
-        SELECT n.key, count(*) AS hosts
+        SELECT CASE WHEN by <> 'organization' THEN n.number WHEN n.number > 4290000000 THEN 4294967295 - n.number
+            ELSE -n.number END AS key, count(*) AS hosts
         FROM (
             SELECT CASE WHEN by = 'prefix' THEN (e.cell & 4294967040) - 4294967296 ELSE (e.cell >> 32) & 4294967295 END
-                AS key
+                AS number
             FROM cell e) n
-        GROUP BY n.key
-        UNION ALL
-        SELECT -n.key, count(*) FROM (SELECT (e.cell >> 32) & 4294967295 AS key FROM minus e) n GROUP BY n.key
+        GROUP BY n.number
         UNION ALL
         SELECT o.key, count(*) FROM other o GROUP BY o.key
     )
-    SELECT p.key, sum(p.hosts)::bigint FROM part p GROUP BY p.key
+    (SELECT p.key, sum(p.hosts)::bigint FROM part p GROUP BY p.key
+        ORDER BY 2 DESC FETCH FIRST coalesce(n, 9223372036854775807) ROWS WITH TIES)
     UNION ALL
-    SELECT NULL, (
-            SELECT count(DISTINCT a.host)
-            FROM (
-                SELECT e.cell & 4294967295 AS host FROM cell e UNION ALL SELECT e.cell & 4294967295 FROM minus e) a)
-        + (SELECT count(DISTINCT o.host) FROM other o)
+    -- In both only where a source is another network's on another day.
+    SELECT NULL, (SELECT count(DISTINCT a.host) FROM (
+            SELECT (e.cell & 4294967295) - 4294967296 AS host FROM cell e UNION ALL SELECT o.host FROM other o) a)
     WHERE with_total;
 END
 $$;
 COMMENT ON FUNCTION hirundo.network_hosts IS
-    'Distinct hosts of networks (network_cells()), of those in keys alone (NULL: of all); with_total: and, key NULL, of '
-    'all of them.';
+    'Distinct hosts of networks (network_cells()), of those in keys alone (NULL: of all), of the n that have most (NULL: '
+    'of all; ties, too); with_total: and, key NULL, of all networks.';
 
 CREATE FUNCTION hirundo.network_label(key bigint, by text) RETURNS text
 LANGUAGE sql STABLE
@@ -138,15 +137,20 @@ BEGIN
     PERFORM hirundo.check_networks(f, by);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     as_of := hirundo.rollup_as_of(period, f.sensors);
-    -- Packets and hosts are read one after the other: a sum for each host and network takes longer.
+    -- Packets and hosts are read one after the other: a sum for each host and network takes longer. What is read first
+    -- decides which networks may be among the n.
+    IF by_hosts THEN
+        SELECT array_agg(h.key) FILTER (WHERE h.key IS NOT NULL), array_agg(h.hosts) FILTER (WHERE h.key IS NOT NULL),
+            max(h.hosts) FILTER (WHERE h.key IS NULL)
+            INTO keys, hosts, of_all FROM hirundo.network_hosts(period, f, kind, NULL, n, true) h;
+    END IF;
     WITH part AS MATERIALIZED (
-        SELECT c.* FROM hirundo.network_packets(period, f, kind) c
-    ), cell AS MATERIALIZED (
-        SELECT h.* FROM hirundo.network_hosts(period, f, kind, NULL, true) h WHERE by_hosts
+        -- Of fewer than n, there are also those without a host.
+        SELECT c.* FROM hirundo.network_packets(period, f, kind, CASE WHEN cardinality(keys) >= n THEN keys END) c
     ), counted AS (
         SELECT t.key, t.packets, CASE WHEN by_hosts THEN coalesce(h.hosts, 0) END AS hosts
         FROM (SELECT p.key, sum(p.packets)::bigint AS packets FROM part p GROUP BY p.key) t
-        LEFT JOIN cell h USING (key)
+        LEFT JOIN unnest(keys, hosts) AS h (key, hosts) USING (key)
     ), chosen AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY c.hosts DESC, c.packets DESC,
             CASE WHEN kind = 'organization' THEN hirundo.network_label(c.key, kind) END COLLATE "C",
@@ -166,9 +170,7 @@ BEGIN
         ORDER BY g.key, g.packets DESC, g.name COLLATE "C"
     )
     SELECT array_agg(c.key ORDER BY c.rank), array_agg(c.packets ORDER BY c.rank), array_agg(c.hosts ORDER BY c.rank),
-        array_agg(m.name ORDER BY c.rank),
-        CASE WHEN by_hosts THEN (SELECT e.hosts FROM cell e WHERE e.key IS NULL)
-            ELSE (SELECT sum(p.packets) FROM part p) END
+        array_agg(m.name ORDER BY c.rank), coalesce(of_all, (SELECT sum(p.packets) FROM part p))
         INTO keys, packets, hosts, names, of_all
         FROM chosen c JOIN named m USING (key);
     RETURN QUERY
@@ -181,7 +183,7 @@ BEGIN
     FROM unnest(keys, packets, hosts, names) WITH ORDINALITY AS r (key, packets, hosts, name, rank)
     LEFT JOIN (
         SELECT g.key, g.hosts FROM hirundo.network_hosts(period, f, kind,
-            CASE WHEN n IS NOT NULL THEN coalesce(keys, '{}') END, false) g
+            CASE WHEN n IS NOT NULL THEN coalesce(keys, '{}') END, NULL, false) g
         WHERE NOT by_hosts) h ON h.key = r.key
     CROSS JOIN LATERAL (SELECT coalesce(r.hosts, h.hosts, 0)) AS x (hosts)
     ORDER BY r.rank;
