@@ -8,6 +8,7 @@
 
 struct lists {
 	struct detector *d;
+	uint32_t *sent; /* [row]: campaign of the listed sender that sent it, or UINT32_MAX */
 	struct keyed *members; /* source */
 	size_t members_n, members_room, campaigns_room, cells_room;
 };
@@ -17,6 +18,46 @@ static void note_row(struct verdict_campaign *c, const struct verdict_row *r)
 	c->packets += r->packets;
 	c->first_s = r->first_s < c->first_s ? r->first_s : c->first_s;
 	c->last_s = r->last_s > c->last_s ? r->last_s : c->last_s;
+}
+
+static bool in_cells(
+	const struct detector *d, const struct bucket *b, const struct verdict_row *row)
+{
+	return b->share[ttl_hops(row->ttl)] > 0 &&
+	       (!d->p->reference || region_known(d, &d->in->sources[row->source]));
+}
+
+/* The listed sender that most rows in the cells are of: what stands out there is it once more. Who
+ * has more than half outlives all others in a vote where two of different minds go together.
+ * @return its campaign, or UINT32_MAX */
+static uint32_t sender_behind(const struct lists *l, const struct keyed *found, size_t n)
+{
+	const struct campaigns *c = &l->d->campaigns;
+	uint32_t candidate = UINT32_MAX;
+	size_t lead = 0, of_it = 0, rows = 0;
+
+	for (unsigned counting = 0; counting < 2; counting++) {
+		for (size_t i = 0; i < n; i++) {
+			const struct bucket *b = &c->buckets[found[i].value];
+
+			for (size_t k = 0; k < b->n; k++) {
+				uint32_t row = c->order[b->first + k];
+
+				if (!in_cells(l->d, b, &l->d->in->rows[row]))
+					continue;
+				if (counting) {
+					rows++;
+					of_it += l->sent[row] == candidate;
+				} else if (lead == 0) {
+					candidate = l->sent[row];
+					lead = 1;
+				} else {
+					lead = l->sent[row] == candidate ? lead + 1 : lead - 1;
+				}
+			}
+		}
+	}
+	return 2 * of_it > rows ? candidate : UINT32_MAX;
 }
 
 /* The cells of a bucket, and the rows in them. */
@@ -46,10 +87,8 @@ static int add_bucket(struct lists *l, const struct bucket *b, struct verdict_ca
 	for (size_t i = 0; i < b->n; i++) {
 		const struct verdict_row *row =
 			&l->d->in->rows[l->d->campaigns.order[b->first + i]];
-		const struct verdict_source *s = &l->d->in->sources[row->source];
 
-		if (b->share[ttl_hops(row->ttl)] <= 0 ||
-			(l->d->p->reference && !region_known(l->d, s)))
+		if (!in_cells(l->d, b, row))
 			continue;
 		if (!grow(&l->members, l->members_n, &l->members_room, sizeof(*l->members)))
 			return -ENOMEM;
@@ -175,14 +214,21 @@ static int list_buckets(struct lists *l, uint32_t *number)
 	if (e == 0)
 		e = order_keyed(found, n);
 	for (size_t i = 0, end; e == 0 && i < n; i = end) {
+		uint32_t campaign = UINT32_MAX;
 		bool any = false;
 
 		for (end = i; end < n && found[end].key == found[i].key; end++)
 			any |= named[found[end].value];
-		for (size_t j = i; any && j < end; j++)
-			number[found[j].value] = d->r->campaigns_n;
-		if (any)
+		if (!any)
+			continue;
+		if (l->sent)
+			campaign = sender_behind(l, found + i, end - i);
+		if (campaign == UINT32_MAX) {
+			campaign = d->r->campaigns_n;
 			e = add_campaign(l, found + i, end - i);
+		}
+		for (size_t j = i; j < end; j++)
+			number[found[j].value] = campaign;
 	}
 	return e;
 }
@@ -192,12 +238,17 @@ int campaign_list(struct detector *d)
 	struct lists l = {.d = d};
 	AUTO_FREE uint32_t *of_bucket = zeroed(d->campaigns.buckets_n, sizeof(*of_bucket));
 	AUTO_FREE uint32_t *of_sender = zeroed(d->senders.found_n, sizeof(*of_sender));
+	AUTO_FREE uint32_t *sent = NULL;
 	int e = of_bucket && of_sender ? 0 : -ENOMEM;
 
-	if (e == 0)
-		e = list_buckets(&l, of_bucket);
 	if (e == 0 && !d->p->reference)
 		e = senders_list(d, of_sender, &l.campaigns_room, &l.cells_room);
+	if (e == 0 && d->r->campaigns_n > 0) {
+		l.sent = sent = senders_rows(d, of_sender);
+		e = sent ? 0 : -ENOMEM;
+	}
+	if (e == 0)
+		e = list_buckets(&l, of_bucket);
 	/* Scoring noted the bucket. */
 	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++) {
 		struct verdict_track *t = &d->r->tracks[i];

@@ -241,6 +241,9 @@ int senders_judge(struct detector *d) MUST_CHECK;
  * @param campaigns_room, cells_room  what the result's arrays hold (grow.h) */
 int senders_list(struct detector *d, uint32_t *number, size_t *campaigns_room,
 	size_t *cells_room) MUST_CHECK;
+/* @param number  [sender]: as senders_list filled it
+ * @return [row]: number of the sender that it is of, or UINT32_MAX; to be freed; NULL: no memory */
+uint32_t *senders_rows(const struct detector *d, const uint32_t *number);
 
 /* sender_judge.c: the score of what has this chance to be of a sender */
 double sender_score(double own, double member, double sits);

@@ -134,6 +134,22 @@ static int add_sender(struct listing *l, uint32_t sender, const struct keyed *fl
 	return 0;
 }
 
+uint32_t *senders_rows(const struct detector *d, const uint32_t *number)
+{
+	const struct senders *s = &d->senders;
+	uint32_t *sent = zeroed(d->in->rows_n, sizeof(*sent));
+
+	for (size_t i = 0; sent && i < d->in->rows_n; i++)
+		sent[i] = UINT32_MAX;
+	for (size_t i = 0; sent && i < s->flows_n; i++) {
+		const struct flow *f = &s->flows[i];
+
+		for (uint32_t r = 0; f->sender != UINT32_MAX && f->member > 0.5 && r < f->rows; r++)
+			sent[s->order[f->first + r]] = number[f->sender];
+	}
+	return sent;
+}
+
 int senders_list(struct detector *d, uint32_t *number, size_t *campaigns_room, size_t *cells_room)
 {
 	const struct senders *s = &d->senders;

@@ -90,6 +90,9 @@ class Recount:
     def start(self, day: datetime.date) -> datetime.datetime:
         return datetime.datetime.combine(day, datetime.time(), self.zone)
 
+    def disabled_before(self, day: datetime.date) -> set[int]:
+        return {sensor for (sensor,) in self.c.execute("SELECT sensor_id FROM hirundo.sensor WHERE disabled_at < %s", (self.start(day),))}
+
     def sums(self, call: Call, *columns: str, first=None, last=None, more: str = "true", raw: bool = False) -> list[tuple]:
         """Rows of (columns..., packets, hosts)."""
         where, values = self.where(call, first or call.first, last or call.last, raw)
@@ -338,7 +341,8 @@ class Derived:
 
     def covered(self, more: dict) -> float:
         asked = call("x", self.first, self.last, {**self.place(), **more}, step="day")
-        sensors = self.r.chosen(asked)  # those that were disabled, too
+        # Of those that are disabled nothing is expected.
+        sensors = [sensor for sensor in self.r.chosen(asked) if sensor not in self.r.disabled_before(self.first)]
         seconds = sum(row[0] for row in self.r.listened(asked).values())
         return seconds / (len(sensors) * ((self.last - self.first).days + 1) * 86400)
 

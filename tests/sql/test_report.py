@@ -306,6 +306,20 @@ def test_coverage(server, template, zone, step):
     assert {(row[0].timestamp(), row[1]): list(row[2:]) for row in rows} == want and len(rows) == len(want)
 
 
+def test_coverage_of_disabled_sensors(filled):
+    """From then on nothing is expected of them: only what came nevertheless is listed."""
+    before = call(filled, "coverage", DAYS)
+    noon = datetime.datetime.combine(DAYS[1], datetime.time(12), datetime.timezone.utc)
+    try:
+        for name in ("s1", "s5"):  # one listens on, one never did
+            filled("UPDATE hirundo.sensor SET disabled_at = %s WHERE name = %s RETURNING 1", (noon, name), role="postgres")
+        assert call(filled, "coverage", DAYS) == [
+            row for row in before if row[1] not in ("s1", "s5") or row[0] < noon or row[3] > 0 or row[4] is not None]
+        assert {row[1] for row in before} == {row[1] for row in call(filled, "coverage", DAYS)} >= {"s1", "s5"}
+    finally:
+        filled("UPDATE hirundo.sensor SET disabled_at = NULL RETURNING 1", role="postgres")
+
+
 def test_coverage_by_filter(filled):
     for filter, sensors in [({"sensors": [2, 3]}, {"s2", "s3"}), ({"sensor_region": "JP"}, {"s1", "s2"}),
                             ({"grp": "overseas"}, {"s3", "s4", "s5"}), ({"grp": "domestic", "home": "MY"}, {"s5"})]:

@@ -382,6 +382,43 @@ static size_t burst_spoofed(size_t first)
 	return spoofed;
 }
 
+/* One machine in the name of very many: what stands out of the sensors' cells is it, too. */
+static void test_machine_is_listed_once(void **state)
+{
+	size_t first, spoofed;
+
+	(void)state;
+	begin(10);
+	add_world(20);
+	first = day.in.sources_n;
+	for (unsigned i = 0; i < 600; i++) {
+		add_source((uint16_t)(i % 20), i % 240);
+		for (unsigned k = 0; k < 3; k++) {
+			uint16_t s = (uint16_t)((i + 3 * k) % 10);
+
+			add(s, 41, (uint8_t)(46 - s * 7 % 9), 1);
+			day.rows[day.in.rows_n - 1].first_s = 36000 + draw(1800);
+			day.rows[day.in.rows_n - 1].last_s = day.rows[day.in.rows_n - 1].first_s;
+		}
+	}
+	/* Too few for a sender; they name what stands out in the cells. */
+	for (unsigned i = 0; i < 6; i++) {
+		add_source((uint16_t)(i % 20), i % 240);
+		add((uint16_t)(i % 10), 41, (uint8_t)(46 - i % 10 * 7 % 9), 1);
+		day.rows[day.in.rows_n - 1].first_s = 70000 + draw(10000);
+		day.rows[day.in.rows_n - 1].last_s = day.rows[day.in.rows_n - 1].first_s;
+	}
+	run();
+	spoofed = burst_spoofed(first);
+	assert_true(spoofed >= 590);
+	for (size_t i = 0; i < day.r.tracks_n; i++)
+		if (day.r.tracks[i].source >= first && day.r.tracks[i].call == VERDICT_SPOOFED)
+			assert_int_equal(day.r.tracks[i].campaign, 0);
+	assert_int_equal(day.r.campaigns_n, 1);
+	assert_int_equal(day.r.campaigns[0].sources, 600);
+	end();
+}
+
 /* Many sources of one holder, by one machine: at its place or at another. */
 static void test_sender(void **state)
 {
@@ -565,6 +602,7 @@ int main(void)
 		cmocka_unit_test(test_absurd_ttls),
 		cmocka_unit_test(test_published_table),
 		cmocka_unit_test(test_campaign),
+		cmocka_unit_test(test_machine_is_listed_once),
 		cmocka_unit_test(test_sender),
 		cmocka_unit_test(test_herd),
 		cmocka_unit_test(test_neighbours),

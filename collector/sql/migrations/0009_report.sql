@@ -491,7 +491,8 @@ BEGIN
         FROM generate_series(lower(period)::timestamp, (till - interval '1 microsecond') AT TIME ZONE zone, '1 day') AS d (at)
         WHERE by_day
     ), place AS (
-        SELECT s.sensor_id, s.region, s.sensor FROM hirundo.place(f, false) s
+        SELECT s.sensor_id, s.region, s.sensor, CASE WHEN s.sensor IS NOT NULL THEN i.disabled_at END AS disabled_at
+        FROM hirundo.place(f, false) s JOIN hirundo.sensor i USING (sensor_id)
     ), listened AS (
         SELECT t.start, p.region, p.sensor, sum(o.seconds) AS seconds, sum(o.packets) AS packets, sum(o.lost) AS lost
         FROM place p
@@ -512,15 +513,18 @@ BEGIN
     )
     SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision,
         CASE WHEN g.start IS NULL THEN l.packets::bigint END, l.lost::bigint
-    FROM (SELECT DISTINCT t.start, p.region, p.sensor FROM (SELECT DISTINCT start FROM step) t CROSS JOIN place p) w
+    FROM (
+        SELECT t.start, p.region, p.sensor, bool_or(p.disabled_at IS NULL OR t.start < p.disabled_at) AS in_use
+        FROM (SELECT DISTINCT start FROM step) t CROSS JOIN place p GROUP BY 1, 2, 3) w
     LEFT JOIN listened l ON l.start = w.start AND l.region = w.region AND l.sensor IS NOT DISTINCT FROM w.sensor
     LEFT JOIN gap g ON g.start = w.start AND g.region = w.region AND g.sensor IS NOT DISTINCT FROM w.sensor
+    WHERE w.in_use OR l.start IS NOT NULL OR g.start IS NOT NULL
     ORDER BY w.start, w.region, w.sensor;
 END
 $$;
 COMMENT ON FUNCTION report.coverage IS
     'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and '
-    'sensor, also where it did not listen. covered_seconds: really listened; packets: received then, lost: known to be '
+    'sensor, also where it did not listen, but for steps after it was disabled in which nothing came. covered_seconds: really listened; packets: received then, lost: known to be '
     'lost; NULL where nothing is known, packets also where rows of a day of the step could not be counted '
     '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. A '
     'viewer of regions gets its own sensors so (sensor: the public_label), and one row for all of another region '

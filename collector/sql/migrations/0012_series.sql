@@ -444,8 +444,11 @@ BEGIN
     IF s.raw AND NOT bare THEN
         PERFORM hirundo.check_raw(period, f.sensors);
     END IF;
-    before := CASE WHEN bare OR NOT s.raw THEN daterange(
-        (lower(period) - interval '1 year')::date - 7, (upper(period) - interval '1 year')::date + 7) END;
+    before := CASE WHEN bare OR NOT s.raw THEN CASE unit
+        WHEN 'week' THEN daterange(lower(period) - 364, upper(period) - 364)
+        -- To its end, also where a 29 February has no like.
+        ELSE daterange((lower(period) - interval '1 year')::date, greatest((upper(period) - interval '1 year')::date,
+            (upper(period) - 1 - interval '1 year')::date + 1)) END END;
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
     RETURN QUERY
