@@ -26,11 +26,6 @@ struct edition {
 	struct report_result *results;
 };
 
-static int out_of_memory(void)
-{
-	return fail(EX_OSERR, "out of memory");
-}
-
 static int parse_quarter(const char *text, struct request *r)
 {
 	int year, quarter, end = 0;
@@ -87,7 +82,7 @@ static void edition_done(struct edition *e)
 static int edition_allocate(struct edition *e)
 {
 	e->results = calloc(report_sections_n, sizeof(*e->results));
-	return e->results ? EX_OK : out_of_memory();
+	return e->results ? EX_OK : no_memory();
 }
 
 /* Computes all sections with the arguments of an edition; keep: as its results. */
@@ -133,7 +128,7 @@ static int make_part(const struct report_publication *publication, const struct 
 	p->section = s;
 	p->lead = report_fill_lead(publication, s, rows);
 	p->dataset = find_dataset(rows);
-	return report_grid_make(s, rows, &p->grid) == 0 ? EX_OK : out_of_memory();
+	return report_grid_make(s, rows, &p->grid) == 0 ? EX_OK : no_memory();
 }
 
 /* Parts of the sections that the shown edition has; changes against another, where there is one. */
@@ -147,7 +142,7 @@ static int make_parts(const struct edition *shown, const struct edition *other, 
 
 	d->parts = calloc(report_sections_n, sizeof(*d->parts));
 	if (!d->parts)
-		return out_of_memory();
+		return no_memory();
 	for (size_t i = 0; code == EX_OK && i < report_sections_n; i++) {
 		const PGresult *rows = shown->results[i].rows;
 		const PGresult *others = all_others ? all_others[i].rows : NULL;
@@ -169,7 +164,7 @@ static int make_parts(const struct edition *shown, const struct edition *other, 
 		if (code == EX_OK && others &&
 			report_changes_find(p->section, other_is_later ? rows : others,
 				other_is_later ? others : rows, &p->changes) < 0)
-			code = out_of_memory();
+			code = no_memory();
 	}
 	return code;
 }
@@ -233,7 +228,7 @@ static int write_document(const char *dir, const char *suffix, const struct repo
 
 	if (asprintf(&name, "%s%s", d->publication.name, suffix) < 0) {
 		name = NULL;
-		return out_of_memory();
+		return no_memory();
 	}
 	f = open_file(dir, name, &path);
 	if (!f)
@@ -250,7 +245,7 @@ static int write_figure(
 
 	if (asprintf(&name, "%s-%s.svg", d->publication.name, p->section->name) < 0) {
 		name = NULL;
-		return out_of_memory();
+		return no_memory();
 	}
 	f = open_file(dir, name, &path);
 	if (!f)
@@ -280,7 +275,7 @@ static int make_folder(const char *dir)
 		AUTO_FREE char *inside = path_join(dir, ".");
 
 		if (!inside)
-			return out_of_memory();
+			return no_memory();
 		made = access(inside, W_OK | X_OK);
 		error = errno;
 	}

@@ -5,11 +5,6 @@
 #include "collector/admin/report.h"
 #include "collector/admin/sql.h"
 
-static int out_of_memory(void)
-{
-	return fail(EX_OSERR, "out of memory");
-}
-
 int report_store_newest(struct admin *a, const char *name, char ret_edition[REPORT_EDITION_SIZE])
 {
 	PGresult *res = NULL;
@@ -92,7 +87,7 @@ static int expand(struct admin *a, const struct report_section *s, const char *j
 	FILE *f = open_memstream(&sql, &size);
 
 	if (!f)
-		return out_of_memory();
+		return no_memory();
 	(void)fputs("SELECT ", f);
 	for (const struct report_column *c = s->columns; c->name; c++)
 		(void)fprintf(f, "%se->>'%s' AS %s", c == s->columns ? "" : ", ", c->name, c->name);
@@ -100,7 +95,7 @@ static int expand(struct admin *a, const struct report_section *s, const char *j
 		    " FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS r (e, n) ORDER BY n",
 		f);
 	if (fclose(f) != 0)
-		return out_of_memory();
+		return no_memory();
 	return sql_query(a, sql, 1, &json, ret);
 }
 
@@ -112,7 +107,7 @@ static int take(struct admin *a, const struct report_section *s, const PGresult 
 	if (PQntuples(res) == 0)
 		return EX_OK;
 	ret->json = strdup(PQgetvalue(res, 0, 0));
-	return ret->json ? expand(a, s, ret->json, &ret->rows) : out_of_memory();
+	return ret->json ? expand(a, s, ret->json, &ret->rows) : no_memory();
 }
 
 int report_store_compute(struct admin *a, const char *name, const char *edition,
@@ -132,7 +127,7 @@ int report_store_compute(struct admin *a, const char *name, const char *edition,
 		    " SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM (%s) r",
 		    s->sql) < 0) {
 		sql = NULL;
-		return out_of_memory();
+		return no_memory();
 	}
 	code = sql_query(a, sql, 2, values, &res);
 	if (code == EX_OK)
