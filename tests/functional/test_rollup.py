@@ -43,3 +43,20 @@ def test_two_collectors(installation, tmp_path):
         rollups.compare(connection)
     rows = sum(collector.metrics()["hirundo_rollup_rows_total"] for collector in collectors)
     assert rows == installation.query("SELECT count(*) FROM hirundo.observation")[0][0]
+
+
+def test_only_the_sensor_that_fails_waits(installation, tmp_path):
+    """Where a step of all fails, each sensor has its own for a while; what failed is done once it can be."""
+    file = write_pcap(tmp_path / "scan.pcap", background(4, ["203.0.113.7"], 3000))
+    installation.query("ALTER TABLE hirundo.ttl_day ADD CONSTRAINT broken CHECK (sensor_id <> 2)")
+    collector = installation.collector()
+    for name in ("jp1", "jp2", "jp3"):
+        sensor = installation.sensor(installation.enroll(name, "JP", ["203.0.113.7"]), collector.address)
+        assert sensor.read(file) == 0, sensor.last_log[-2000:]
+    installation.wait_query("SELECT array_agg(DISTINCT sensor_id) FROM hirundo.dirty_mark", [2], timeout=120)
+    assert installation.query("SELECT sensor_id, sum(packets) FROM hirundo.source_day GROUP BY 1 ORDER BY 1") == [(1, 3000), (3, 3000)]
+    assert collector.metrics()["hirundo_rollup_failures_total"] >= 2 and "sqlstate=23514" in collector.log
+    installation.query("ALTER TABLE hirundo.ttl_day DROP CONSTRAINT broken")
+    installation.wait_query(MARKS, 0, timeout=120)
+    with installation.connect() as connection:
+        rollups.compare(connection)
