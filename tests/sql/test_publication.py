@@ -484,6 +484,7 @@ def change(fresh) -> None:
     """A loss record of March that came late."""
     with fresh.installation.connect() as c:
         c.execute("UPDATE hirundo.coverage SET lost = lost + 1000 WHERE sensor_id = 1 AND bucket = '2025-03-09 15:00Z'")
+        add_up(c)
 
 
 def test_what_came_late_changes_what_is_now_alone(fresh):
