@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from browser.chromium import Browser, install
-from browser.instance import Instance
+from browser.instance import APPLICATION, Instance
 from browser.seeding import seed
 from harness.dashboard import Dashboard
 from harness.paths import BUILD
@@ -40,7 +40,8 @@ def serve(seeded, tmp_path_factory):
     def start(viewer: str = "central", **options) -> Dashboard:
         key = viewer, *sorted(options.items())
         if key not in dashboards:
-            dashboards[key] = Dashboard(tmp_path_factory.mktemp("dashboard"), seeded.dsn("hirundo_dashboard"), viewer=viewer, **options)
+            dashboards[key] = Dashboard(tmp_path_factory.mktemp("dashboard"), f"{seeded.dsn('hirundo_dashboard')} application_name={APPLICATION}",
+                                        viewer=viewer, **options)
             dashboards[key].start().ready()
         return dashboards[key]
     yield start
