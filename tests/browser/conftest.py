@@ -1,12 +1,13 @@
 """The seeded instance, dashboards over it, and a browser; each made once a session. HIRUNDO_SEEDED=DIR takes the instance
 that `seed --dir DIR` made."""
+import fcntl
 import os
 import pathlib
 
 import pytest
 
 from browser.chromium import Browser, install
-from browser.instance import APPLICATION, Instance
+from browser.instance import Instance
 from browser.seeding import seed
 from harness.dashboard import Dashboard
 from harness.paths import BUILD
@@ -14,6 +15,15 @@ from harness.postgres import Postgres
 
 # Screenshots and the like: tests/run keeps its results there.
 RESULTS = pathlib.Path(os.environ.get("HIRUNDO_RESULTS", BUILD.parent / "results")) / "browser"
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(request):
+    """Tests of several processes share the database: one that holds up its statements or writes to it runs alone."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with open(RESULTS / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +50,7 @@ def serve(seeded, tmp_path_factory):
     def start(viewer: str = "central", **options) -> Dashboard:
         key = viewer, *sorted(options.items())
         if key not in dashboards:
-            dashboards[key] = Dashboard(tmp_path_factory.mktemp("dashboard"), f"{seeded.dsn('hirundo_dashboard')} application_name={APPLICATION}",
-                                        viewer=viewer, **options)
+            dashboards[key] = Dashboard(tmp_path_factory.mktemp("dashboard"), seeded.dsn("hirundo_dashboard"), viewer=viewer, **options)
             dashboards[key].start().ready()
         return dashboards[key]
     yield start

@@ -1,13 +1,9 @@
 """The seeded instance as tests see it."""
-import os
 import pathlib
 
 import psycopg
 
 from harness.postgres import Postgres
-
-# What the database knows dashboards of this process's tests by.
-APPLICATION = f"dashboards-of-{os.getpid()}"
 
 
 class Instance:

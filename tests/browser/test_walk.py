@@ -78,6 +78,7 @@ def test_files(browser, base, dashboard, name):
         assert not seen["variables"] and not seen["links"], f"{entry['name']} does not stand alone"
 
 
+@pytest.mark.alone
 def test_newer_data_come_by_themselves(browser, base, seeded, tmp_path):
     """Packets that the collector receives while somebody looks at today's services."""
     with seeded.connect() as c:

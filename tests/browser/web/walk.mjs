@@ -205,6 +205,7 @@ export async function live(page, { path, figure, key, column, flag }) {
 	const button = shown.locator("button[data-tool=table]");
 	if (await button.count()) await button.click();
 	await page.evaluate(() => { globalThis.marked = true; scrollTo(0, 300); });
+	const link = await shown.locator("a[data-tool=csv]").elementHandle();
 	const values = () => shown.locator("tbody tr").evaluateAll((rows, [k, i]) => Object.fromEntries(rows.map((row) => [row.children[k].dataset.value, Number(row.children[i].dataset.value)])), [key, column]);
 	const before = { values: await values(), asOf: await page.locator(".as-of").textContent(), scroll: await page.evaluate(() => scrollY) };
 	await writeFile(flag, ""); // now
@@ -221,5 +222,6 @@ export async function live(page, { path, figure, key, column, flag }) {
 	assert.equal(await page.evaluate(() => globalThis.marked), true, "the page was not loaded again");
 	assert.equal(await page.evaluate(() => scrollY), before.scroll, "nobody is moved");
 	assert.notEqual(await page.locator(".as-of").textContent(), before.asOf);
+	assert.ok(await link.evaluate((n) => n.isConnected), "a link that is being clicked stays");
 	return { before: before.values, after };
 }

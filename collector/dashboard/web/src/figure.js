@@ -73,6 +73,7 @@ export function figure(spec, go) {
 	let running = null;
 	let timer = 0;
 	let again = 0;
+	let offered = ""; // the tools that are there
 
 	const size = new ResizeObserver(() => {
 		if (answers && node.dataset.state === "ready" && Math.abs(body.clientWidth - width) > 4) render();
@@ -157,7 +158,7 @@ export function figure(spec, go) {
 			width = 0;
 			reserve();
 			replace(body, waiting());
-			replace(tools);
+			noTools();
 			note.hidden = true;
 			twin.hidden = files.hidden = sql.hidden = true;
 		}
@@ -196,7 +197,7 @@ export function figure(spec, go) {
 		answers = null;
 		key = "";
 		setState("error");
-		replace(tools);
+		noTools();
 		if (error.status === 403) {
 			denied(error);
 			return;
@@ -221,7 +222,7 @@ export function figure(spec, go) {
 		if (nothing) {
 			setState("empty");
 			message(nothing, "Choose a longer period or fewer filters. The coverage chart tells whether anybody listened.");
-			showTools(rows, false);
+			showTools(false);
 			return;
 		}
 		width = body.clientWidth;
@@ -254,7 +255,7 @@ export function figure(spec, go) {
 		replace(note, words ?? "");
 		body.style.minHeight = "";
 		setState("ready");
-		showTools(rows, true);
+		showTools(true);
 		if (focused >= 0) hosts[focused]?.node.querySelector(".plot").focus({ preventScroll: true });
 	}
 
@@ -268,18 +269,33 @@ export function figure(spec, go) {
 		return button;
 	}
 
-	function showTools(rows, ready) {
-		const held = tools.contains(document.activeElement) ? document.activeElement.dataset.tool : null;
+	function noTools() {
+		replace(tools);
+		offered = "";
+	}
+
+	function showTools(ready) {
 		const twinOf = ready && spec.table && (spec.chart || spec.node);
 		if (!twinOf) twin.hidden = true;
+		// The same are left alone: whoever clicks one while newer data come would click nothing.
+		const offer = [ready, Boolean(twinOf), ...made.map(([, c]) => callPath(c))].join("\n");
+		if (offer === offered) {
+			if (!twin.hidden) showTwin();
+			return;
+		}
+		offered = offer;
+		const held = tools.contains(document.activeElement) ? document.activeElement.dataset.tool : null;
 		replace(tools,
-			twinOf ? toggle("Table", twin, () => keeping(twin, () => replace(twin,
-				table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, order, ...spec.table(rows, view) })))) : null,
+			twinOf ? toggle("Table", twin, showTwin) : null,
 			made.length === 1 ? csvLink(made[0][1], "CSV") : toggle("CSV", files, () => replace(files, h("ul", null, made.map(([name, c]) => h("li", null,
 				csvLink(c, of(spec.names, view)?.[name] ?? NAMES[name] ?? name), h("span", { class: "muted" }, `report.${c.fn}`)))))),
 			ready && spec.chart ? h("button", { type: "button", class: "tool", "data-tool": "svg", onclick: saveSvg }, "SVG") : null,
 			toggle("SQL", sql, showSql));
 		if (held) tools.querySelector(`[data-tool="${held}"]`)?.focus({ preventScroll: true });
+	}
+
+	function showTwin() {
+		keeping(twin, () => replace(twin, table({ caption: `${of(spec.title, view)}, ${formatPeriod(view.period)}`, order, ...spec.table(rowsOf(), view) })));
 	}
 
 	const csvLink = (c, label) => h("a", { class: "tool", "data-tool": "csv", href: callPath(c, "csv"), download: "", rel: "external" }, label);
