@@ -54,6 +54,7 @@ struct verdict_day {
 	uint64_t packets;
 	int64_t start_us; /* of the day, since 2000-01-01 UTC */
 	int32_t date; /* days since 2000-01-01 */
+	const atomic_bool *stop; /* true: it is not wanted any more; or NULL */
 	bool part; /* only the sources of hirundo.verdict_touched */
 	int32_t registries; /* first data set with the registries' files, from which on what is not
 			     * listed is allocated to nobody; 0: they were never imported */
@@ -68,11 +69,12 @@ static inline uint8_t verdict_day_version(unsigned family)
  *  @param text  room for VERDICT_ROWS_MAX */
 void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text);
 
-/** @param day      'YYYY-MM-DD', as the server wrote it
+/** @param d        zeroed, apart from stop
+ *  @param day      'YYYY-MM-DD', as the server wrote it
  *  @param learned  what the whole day taught before: then all rows of the sources in
  *                  hirundo.verdict_touched; NULL: the whole day
  *  @return 0; -ENOMEM, -EPROTO (the server's answer makes no sense), -EIO (PQerrorMessage),
- *          -E2BIG (more sensors or regions than 65,534) */
+ *          -E2BIG (more sensors or regions than 65,534), -ECANCELED (d->stop) */
 int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
 	const struct verdict_earlier *earlier,
 	const struct verdict_learned_day *learned) MUST_CHECK;

@@ -25,8 +25,8 @@
 /** After a failure. */
 #define RETRY_MS 30000u
 #define DAY_TEXT 16
-/** Sources of a part that are looked up at a time. */
-#define PORTION "200000"
+/** Sources of a part that are looked up at a time: most of those of an hour. */
+#define PORTION "400000"
 /** Data sets of a day as text, bytes. */
 #define DATASETS_MAX 65536u
 
@@ -221,7 +221,7 @@ static int prepare_lookups(struct verdict_job *j)
 {
 	return copy_run(j->conn,
 		"SELECT set_config('enable_indexscan', 'off', true),"
-		" set_config('enable_seqscan', 'off', true), set_config('work_mem', '256MB', true)",
+		" set_config('enable_seqscan', 'off', true), set_config('work_mem', '512MB', true)",
 		0, NULL);
 }
 
@@ -364,7 +364,7 @@ static bool parts_follow(const struct verdict_job *j, const struct day_state *s)
 
 static int judge(struct verdict_job *j, const struct day_state *s)
 {
-	struct verdict_day d = {0};
+	struct verdict_day d = {.stop = &j->stopping};
 	struct verdict_result r[2] = {{0}, {0}};
 	struct verdict_counts was = {0};
 	int e = recall(j, s);
@@ -374,10 +374,8 @@ static int judge(struct verdict_job *j, const struct day_state *s)
 	if (e == 0)
 		e = verdict_day_load(
 			&d, j->conn, j->day, &j->kept.earlier, j->part ? &j->kept.learned : NULL);
-	for (unsigned family = 0; e == 0 && family < 2; family++) {
-		d.family[family].in.stop = &j->stopping;
+	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = verdict_run(&d.family[family].in, &s->params, &r[family]);
-	}
 	j->rows = d.family[0].rows_n + d.family[1].rows_n;
 	if (e == 0)
 		e = verdict_store(j->conn, &d, &s->params, r, j->day, s->at, &j->counts, &was);

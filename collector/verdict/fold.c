@@ -1,5 +1,4 @@
 /* Rows to tracks: what one sender behind an address shows at each sensor. */
-#include <errno.h>
 #include <string.h>
 
 #include "collector/verdict/grow.h"
@@ -144,7 +143,7 @@ static int learn_rough(struct work *w)
 
 	if (!count)
 		return -ENOMEM;
-	for (size_t i = 0, end; i < in->rows_n; i = end) {
+	for (size_t i = 0, end; i < in->rows_n && !stopped(w->d); i = end) {
 		end = source_end(in, i);
 		if (fold_source(w, in->rows + i, end - i) < 0)
 			return -ENOMEM;
@@ -495,7 +494,7 @@ int fold(struct detector *d)
 			in->sensors_n * sizeof(*in->learned->rough));
 	else if (e == 0)
 		e = learn_rough(&w);
-	for (size_t i = 0, end; e == 0 && i < in->rows_n; i = end) {
+	for (size_t i = 0, end; e == 0 && i < in->rows_n && !stopped(d); i = end) {
 		end = source_end(in, i);
 		e = fold_source(&w, in->rows + i, end - i);
 		if (e == 0)

@@ -250,7 +250,7 @@ int senders_find(struct detector *d)
 	if (!times || !by_time || !candidates)
 		return -ENOMEM;
 	choose_flows(d);
-	for (size_t i = 0, end; e == 0 && i < s->flows_n; i = end) {
+	for (size_t i = 0, end; e == 0 && i < s->flows_n && !stopped(d); i = end) {
 		struct flow_group g = {.by_time = by_time, .candidates = candidates};
 
 		for (end = i; end < s->flows_n && s->flows[end].signature == s->flows[i].signature;

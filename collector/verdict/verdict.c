@@ -1,6 +1,5 @@
 #include "collector/verdict/verdict.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "collector/verdict/grow.h"
@@ -104,7 +103,8 @@ static void sort_source(struct verdict_row *rows, size_t n)
 	}
 }
 
-int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n)
+int verdict_sort(
+	struct verdict_row *rows, size_t rows_n, uint32_t sources_n, const atomic_bool *stop)
 {
 	AUTO_FREE size_t *at = zeroed((size_t)sources_n + 1, sizeof(*at));
 	AUTO_FREE size_t *first = zeroed((size_t)sources_n + 1, sizeof(*first));
@@ -118,7 +118,7 @@ int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n)
 	memcpy(at, first, ((size_t)sources_n + 1) * sizeof(*at));
 	/* Each row goes to its source's place; who was there goes on (no second copy of the rows).
 	 */
-	for (uint32_t s = 0; s < sources_n; s++) {
+	for (uint32_t s = 0; s < sources_n && !(stop && *stop); s++) {
 		while (at[s] < first[s + 1]) {
 			uint32_t home = rows[at[s]].source;
 			struct verdict_row there;
@@ -132,9 +132,9 @@ int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n)
 			rows[at[s]] = there;
 		}
 	}
-	for (uint32_t s = 0; s < sources_n; s++)
+	for (uint32_t s = 0; s < sources_n && !(stop && *stop); s++)
 		sort_source(rows + first[s], first[s + 1] - first[s]);
-	return 0;
+	return stop && *stop ? -ECANCELED : 0;
 }
 
 /* Who teaches: tracks with steady hops at two sensors or more, no suspects of the pass before. */
@@ -210,8 +210,7 @@ static int pass_again(struct detector *d, const double *worst)
 		e = holder_learn(d);
 	if (e == 0)
 		score_tracks(d, true);
-	if (e == 0 && stopped(d))
-		return -ECANCELED;
+	e = unless_stopped(d, e);
 	return e == 0 && !d->p->reference ? senders_judge(d) : e;
 }
 
@@ -220,17 +219,16 @@ static int pass(struct detector *d, const double *worst, const uint32_t *mains)
 	int e;
 
 	choose_teachers(d, worst);
-	e = profile_learn(d);
+	e = unless_stopped(d, profile_learn(d));
 	if (e == 0)
-		e = holder_learn(d);
+		e = unless_stopped(d, holder_learn(d));
 	if (e == 0) {
 		campaign_find(d, mains);
 		score_tracks(d, false);
 	}
-	if (e == 0 && stopped(d))
-		return -ECANCELED;
+	e = unless_stopped(d, e);
 	if (e == 0 && !d->p->reference)
-		e = senders_find(d);
+		e = unless_stopped(d, senders_find(d));
 	if (e == 0 && !d->p->reference)
 		e = senders_judge(d);
 	return e;
@@ -321,11 +319,11 @@ static int run(struct detector *d)
 	int e = allocate(d);
 
 	if (e == 0)
-		e = fold(d);
+		e = unless_stopped(d, fold(d));
 	if (e == 0)
-		e = campaign_prepare(d);
+		e = unless_stopped(d, campaign_prepare(d));
 	if (e == 0 && !d->p->reference)
-		e = senders_prepare(d);
+		e = unless_stopped(d, senders_prepare(d));
 	if (e < 0)
 		return e;
 	d->tails = zeroed(2 * (size_t)d->in->sensors_n, sizeof(*d->tails));
@@ -335,11 +333,12 @@ static int run(struct detector *d)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->r->tracks_n; i++)
 		mains[d->r->tracks[i].source] = d->r->tracks[i].signature;
-	e = pass(d, NULL, mains);
+	e = unless_stopped(d, pass(d, NULL, mains));
 	if (e < 0)
 		return e;
 	note_scores(d, worst);
 	e = d->in->learned ? pass_again(d, worst) : pass(d, worst, mains);
+	e = unless_stopped(d, e);
 	if (e == 0)
 		e = find_company(d);
 	for (size_t i = 0; e == 0 && i < d->r->tracks_n; i++)

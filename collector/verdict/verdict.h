@@ -213,8 +213,10 @@ struct verdict_result {
 };
 
 /** Brings rows into the order that verdict_run wants.
- *  @return 0, -ENOMEM */
-int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n) MUST_CHECK;
+ *  @param stop  true: the order is not wanted any more; or NULL
+ *  @return 0, -ENOMEM, -ECANCELED (stop) */
+int verdict_sort(struct verdict_row *rows, size_t rows_n, uint32_t sources_n,
+	const atomic_bool *stop) MUST_CHECK;
 
 /** @param in  indices in range; not checked
  *  @return 0, -ENOMEM, -E2BIG (more holders, sensors and signatures than fit a 64-bit key),

@@ -444,7 +444,7 @@ static void judge(const struct set *s, uint8_t family, FILE *out)
 		params.implausible_prior = -1.2;
 	make_day(s, family, &d);
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
-	if (verdict_sort(d.rows, d.in.rows_n, d.in.sources_n) < 0 ||
+	if (verdict_sort(d.rows, d.in.rows_n, d.in.sources_n, NULL) < 0 ||
 		verdict_run(&d.in, &params, &r) < 0)
 		fail("verdict", NULL);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);

@@ -62,7 +62,7 @@ static void add(uint16_t sensor, uint32_t signature, uint8_t ttl, uint64_t packe
 
 static void run(void)
 {
-	assert_int_equal(verdict_sort(day.rows, day.in.rows_n, day.in.sources_n), 0);
+	assert_int_equal(verdict_sort(day.rows, day.in.rows_n, day.in.sources_n, NULL), 0);
 	assert_int_equal(verdict_run(&day.in, &verdict_params, &day.r), 0);
 }
 
