@@ -142,6 +142,7 @@ COMMENT ON FUNCTION hirundo.check_step IS 'Error where a step is none of those t
 
 CREATE TYPE hirundo.report_filter AS (
     sensors int[],
+    all_sensors boolean,
     whole boolean,
     src_regions text[],
     asns bigint[],
@@ -165,9 +166,10 @@ CREATE TYPE hirundo.report_filter AS (
 );
 COMMENT ON TYPE hirundo.report_filter IS
     'A filter as report_filter() understood it; NULL: no such key. sensors: ids that count (keys sensors, '
-    'sensor_region, grp with home); whole: verdict tells which sources count, each with all its packets (no key picks '
-    'among sensors, ASNs, organizations, network groups, services, traits or roles, or leaves scanners out); plain: '
-    'service_day tells what the filter takes (no key asks for sources, traits or verdicts); networks: of keys networks '
+    'sensor_region, grp with home); all_sensors: these are all that there are; whole: verdict tells which sources '
+    'count, each with all its packets (no key picks among sensors, ASNs, organizations, network groups, services, '
+    'traits or roles, or leaves scanners out); plain: service_day tells what the filter takes (no key asks for sources, '
+    'traits or verdicts); networks: of keys networks '
     'and sources; traits: bits, any of them; organizations: ids, organization_asns: ASNs that addresses without an '
     'organization are called by; group4, group6: addresses of the network groups (within()); own: regions of the viewer '
     'that asks, NULL where it sees everything; own_sensors: all of sensors are of these regions; own_sources: all '
@@ -277,6 +279,7 @@ BEGIN
                 AND (sensor_regions IS NULL OR s.region = ANY (sensor_regions))
                 AND (grp IS NULL OR (s.region = home) = (grp = 'domestic'))
             ORDER BY s.sensor_id);
+        result.all_sensors := cardinality(result.sensors) = (SELECT count(*) FROM hirundo.sensor);
 
         key := 'src_region';
         result.src_regions := hirundo.filter_list(filter, key, 'string');
@@ -549,7 +552,7 @@ BEGIN ATOMIC
     SELECT c.*
     FROM hirundo.source_day c
     WHERE c.day >= lower(period) AND c.day < upper(period)
-        AND c.sensor_id = ANY ((f).sensors)
+        AND ((f).all_sensors OR c.sensor_id = ANY ((f).sensors))
         AND ((f).src_regions IS NULL OR coalesce(c.src_region, 'ZZ') = ANY ((f).src_regions))
         AND ((f).asns IS NULL OR c.src_asn = ANY ((f).asns))
         AND ((f).networks IS NULL OR c.src <<= ANY ((f).networks))

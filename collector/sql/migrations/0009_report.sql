@@ -306,6 +306,7 @@ BEGIN
     PERFORM hirundo.check_sum(f, filter, true), hirundo.check_period(period), hirundo.check_complete(period);
     every := f;
     every.sensors := ARRAY(SELECT s.sensor_id FROM hirundo.sensor s);
+    every.all_sensors := true;
     as_of := hirundo.verdict_as_of(period);
     dataset := hirundo.verdict_dataset(period);
     RETURN QUERY

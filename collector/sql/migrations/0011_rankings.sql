@@ -4,10 +4,10 @@
 -- decide the rank. Names go from one statement to the next as arrays, because the planner knows what is in them;
 -- what it reads then, it reads in parallel.
 --
--- Hosts are counted by sorting source_day.cell, hashes off: millions of numbers of eight bytes are sorted in a second,
--- and in less memory than hashed. What has no such number (IPv6) is counted apart. How many rows a filter leaves the
--- planner guesses badly, so whether to sort or to hash is not left to it. The period and the one before it are two
--- calls of a function that it takes for dear, so that each gets a processor.
+-- Hosts are counted by sorting source_day.cell: millions of numbers of eight bytes are sorted in a second, and in less
+-- memory than hashed. What has no such number (IPv6) is counted apart. How many rows a filter leaves the planner
+-- guesses badly, so whether to sort or to hash is not left to it: DISTINCT ON sorts. The period and the one before it
+-- are two calls of a function that it takes for dear, so that each gets a processor.
 
 -- What the rankings share.
 
@@ -89,7 +89,7 @@ COMMENT ON FUNCTION hirundo.cells_whole IS
 CREATE FUNCTION hirundo.service_hosts(period daterange, f hirundo.report_filter, with_total boolean)
 RETURNS TABLE (service text, hosts bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 1000 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -98,8 +98,8 @@ BEGIN
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         -- Without the region: host and service.
-        SELECT DISTINCT c.cell & 4503599627370495 AS cell FROM hirundo.report_sources(period, f) c
-        WHERE whole AND c.cell IS NOT NULL
+        SELECT DISTINCT ON (c.cell & 4503599627370495) c.cell & 4503599627370495 AS cell
+        FROM hirundo.report_sources(period, f) c WHERE whole AND c.cell IS NOT NULL
     ), other AS MATERIALIZED (
         SELECT DISTINCT c.service, hirundo.host(c.src) AS host FROM hirundo.report_sources(period, f) c
         WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL
@@ -126,8 +126,19 @@ AS $$
 DECLARE
     whole boolean := hirundo.whole_months(period);
 BEGIN
+    -- One of the two falls away; from source_day by number, because that is faster.
     RETURN QUERY
-    SELECT c.service, sum(c.packets)::bigint FROM hirundo.service_totals(period, f, whole) c GROUP BY c.service;
+    SELECT c.service, sum(c.packets)::bigint FROM hirundo.service_totals(period, f, whole) c
+    WHERE f.plain GROUP BY c.service
+    UNION ALL
+    SELECT n.service, sum(n.packets)::bigint
+    FROM (
+        SELECT hirundo.numbered_service(c.cell & 1048575) AS service, sum(c.packets) AS packets
+        FROM hirundo.report_sources(period, f) c WHERE NOT f.plain AND c.cell IS NOT NULL GROUP BY c.cell & 1048575
+        UNION ALL
+        SELECT c.service, sum(c.packets) FROM hirundo.report_sources(period, f) c
+        WHERE NOT f.plain AND c.cell IS NULL GROUP BY c.service) n
+    GROUP BY n.service;
 END
 $$;
 COMMENT ON FUNCTION hirundo.counted_services IS 'All services of a period that a filter leaves, with their packets.';
@@ -399,7 +410,7 @@ COMMENT ON FUNCTION hirundo.numbered_region IS 'The region of a number in a cell
 CREATE FUNCTION hirundo.region_hosts(period daterange, f hirundo.report_filter, with_total boolean)
 RETURNS TABLE (region text, hosts bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 250 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -408,7 +419,8 @@ BEGIN
     RETURN QUERY
     WITH cell AS MATERIALIZED (
         -- Without the service: region and host.
-        SELECT DISTINCT c.cell >> 20 AS cell FROM hirundo.report_sources(period, f) c WHERE whole AND c.cell IS NOT NULL
+        SELECT DISTINCT ON (c.cell >> 20) c.cell >> 20 AS cell FROM hirundo.report_sources(period, f) c
+        WHERE whole AND c.cell IS NOT NULL
     ), other AS MATERIALIZED (
         SELECT DISTINCT coalesce(c.src_region, 'ZZ') AS region, hirundo.host(c.src) AS host
         FROM hirundo.report_sources(period, f) c WHERE (NOT whole OR c.cell IS NULL) AND c.src IS NOT NULL
@@ -477,21 +489,26 @@ BEGIN
     has_previous := hirundo.period_counted(previous, f.sensors);
     RETURN QUERY
     WITH part AS MATERIALIZED (
-        SELECT false AS before, c.* FROM hirundo.counted_regions(period, f) c
-        UNION ALL
-        SELECT true, c.* FROM hirundo.counted_regions(previous, f) c WHERE has_previous
-    ), host AS MATERIALIZED (
-        SELECT false AS before, h.* FROM hirundo.region_hosts(period, f, by_hosts) h
-        UNION ALL
-        SELECT true, h.* FROM hirundo.region_hosts(previous, f, false) h WHERE by_hosts AND has_previous
+        SELECT a.before, a.region, sum(a.packets)::bigint AS packets, coalesce(sum(a.hosts), 0)::bigint AS hosts
+        FROM (
+            SELECT false AS before, h.region, NULL::bigint AS packets, h.hosts
+            FROM hirundo.region_hosts(period, f, by_hosts) h
+            UNION ALL
+            SELECT true, h.region, NULL, h.hosts FROM hirundo.region_hosts(previous, f, false) h
+            WHERE by_hosts AND has_previous
+            UNION ALL
+            SELECT false, c.region, c.packets, NULL FROM hirundo.counted_regions(period, f) c
+            UNION ALL
+            SELECT true, c.region, c.packets, NULL FROM hirundo.counted_regions(previous, f) c WHERE has_previous) a
+        GROUP BY a.before, a.region
     ), counted AS MATERIALIZED (
-        SELECT p.before, p.region, p.packets, coalesce(h.hosts, 0) AS hosts, row_number() OVER (
-            PARTITION BY p.before
-            ORDER BY CASE WHEN by_hosts THEN coalesce(h.hosts, 0) END DESC, p.packets DESC, p.region) AS rank
-        FROM part p LEFT JOIN host h ON h.before = p.before AND h.region = p.region
+        SELECT p.*, row_number() OVER (
+            PARTITION BY p.before ORDER BY CASE WHEN by_hosts THEN p.hosts END DESC, p.packets DESC, p.region) AS rank
+        FROM part p WHERE p.region IS NOT NULL
     ), total AS MATERIALIZED (
-        SELECT CASE WHEN by_hosts THEN (SELECT h.hosts FROM host h WHERE NOT h.before AND h.region IS NULL)
-            ELSE (SELECT sum(p.packets) FROM part p WHERE NOT p.before) END AS of_all
+        SELECT CASE WHEN by_hosts THEN sum(p.hosts) FILTER (WHERE p.region IS NULL)
+            ELSE sum(p.packets) END AS of_all
+        FROM part p WHERE NOT p.before
     )
     SELECT c.rank, c.region::char(2), coalesce(m.name, c.region), c.packets, c.hosts,
         (CASE WHEN by_hosts THEN c.hosts ELSE c.packets END / nullif(t.of_all, 0))::double precision,

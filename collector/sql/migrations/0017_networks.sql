@@ -47,12 +47,11 @@ COMMENT ON FUNCTION hirundo.network_packets IS
     'Packets of networks (network_cells()), of those in keys alone (NULL: of all), and of the organizations that held '
     'their addresses.';
 
-CREATE FUNCTION hirundo.network_hosts(period daterange, f hirundo.report_filter, by text, keys bigint[], n int,
-    with_total boolean)
+CREATE FUNCTION hirundo.network_hosts_part(period daterange, f hirundo.report_filter, by text, keys bigint[], n int,
+    with_total boolean, part int)
 RETURNS TABLE (key bigint, hosts bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 10000 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_hashagg = off
-SET parallel_tuple_cost = 0.01 -- few of the rows are different: how few, the planner can not know
+SET plan_cache_mode = force_custom_plan SET work_mem = '256MB' SET jit = off SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -63,15 +62,20 @@ BEGIN
     WITH cell AS MATERIALIZED (
         -- Network and host in one number; a prefix is part of the host. Organizations count down from the end of the
         -- ASNs: what would meet them there has no cell.
-        SELECT (CASE WHEN by = 'prefix' THEN 0 WHEN by = 'asn' THEN c.key WHEN c.key > 0 THEN 4294967295 - c.key
-            ELSE -c.key END << 32) | ((c.cell >> 20) & 4294967295) AS cell
-        FROM hirundo.network_cells(period, f, by) c
-        WHERE whole AND c.cell IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
-        GROUP BY 1
+        SELECT DISTINCT ON (e.cell) e.cell
+        FROM (
+            SELECT (CASE WHEN by = 'prefix' THEN 0 WHEN by = 'asn' THEN c.key WHEN c.key > 0 THEN 4294967295 - c.key
+                ELSE -c.key END << 32) | ((c.cell >> 20) & 4294967295) AS cell
+            FROM hirundo.network_cells(period, f, by) c
+            WHERE whole AND c.cell IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
+                -- As report_sources() has it, so that the planner does not take them for few.
+                AND (part IS DISTINCT FROM 0 OR c.cell & 268435456 < 1)
+                AND (part IS DISTINCT FROM 1 OR c.cell & 268435456 > 0)) e
     ), other AS MATERIALIZED (
         SELECT DISTINCT c.key, c.host FROM hirundo.network_cells(period, f, by) c
-        WHERE (NOT whole OR c.cell IS NULL) AND c.host IS NOT NULL AND (keys IS NULL OR c.key = ANY (keys))
-    ), part AS (
+        WHERE part IS DISTINCT FROM 1 AND (NOT whole OR c.cell IS NULL) AND c.host IS NOT NULL
+            AND (keys IS NULL OR c.key = ANY (keys))
+    ), counted AS NOT MATERIALIZED (
         SELECT CASE WHEN by <> 'organization' THEN n.number WHEN n.number > 4290000000 THEN 4294967295 - n.number
             ELSE -n.number END AS key, count(*) AS hosts
         FROM (
@@ -82,13 +86,45 @@ BEGIN
         UNION ALL
         SELECT o.key, count(*) FROM other o GROUP BY o.key
     )
-    (SELECT p.key, sum(p.hosts)::bigint FROM part p GROUP BY p.key
-        ORDER BY 2 DESC FETCH FIRST coalesce(n, 9223372036854775807) ROWS WITH TIES)
+    -- A prefix lies in one half, and is of IPv4 or IPv6.
+    (SELECT c.key, c.hosts FROM counted c WHERE by = 'prefix'
+        UNION ALL
+        SELECT c.key, sum(c.hosts)::bigint FROM counted c WHERE by <> 'prefix' GROUP BY c.key
+        ORDER BY 2 DESC FETCH FIRST coalesce(CASE WHEN part IS NULL OR by = 'prefix' THEN n END, 9223372036854775807)
+        ROWS WITH TIES)
     UNION ALL
     -- In both only where a source is another network's on another day.
     SELECT NULL, (SELECT count(DISTINCT a.host) FROM (
             SELECT (e.cell & 4294967295) - 4294967296 AS host FROM cell e UNION ALL SELECT o.host FROM other o) a)
     WHERE with_total;
+END
+$$;
+COMMENT ON FUNCTION hirundo.network_hosts_part IS
+    'network_hosts() of one half of the hosts (part 0, 1; NULL: of all): the sums of both are what all have. n holds for '
+    'all, and for prefixes, which lie in one half.';
+
+CREATE FUNCTION hirundo.network_hosts(period daterange, f hirundo.report_filter, by text, keys bigint[], n int,
+    with_total boolean)
+RETURNS TABLE (key bigint, hosts bigint)
+LANGUAGE plpgsql STABLE
+-- For itself, because SELECT INTO reads nothing in parallel.
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF keys IS NOT NULL OR NOT f.plain OR f.services IS NOT NULL THEN
+        -- Most of it is to read the rows, which is done in parallel.
+        RETURN QUERY SELECT h.* FROM hirundo.network_hosts_part(period, f, by, keys, n, with_total, NULL) h;
+        RETURN;
+    END IF;
+    -- Most of it is to sort the hosts: each half by a processor. The row of all comes first.
+    RETURN QUERY
+    SELECT h.key, sum(h.hosts)::bigint
+    FROM (
+        SELECT a.* FROM hirundo.network_hosts_part(period, f, by, keys, n, with_total, 0) a
+        UNION ALL
+        SELECT b.* FROM hirundo.network_hosts_part(period, f, by, keys, n, with_total, 1) b) h
+    GROUP BY h.key
+    ORDER BY h.key IS NULL DESC, 2 DESC FETCH FIRST coalesce(n + with_total::int, 9223372036854775807) ROWS WITH TIES;
 END
 $$;
 COMMENT ON FUNCTION hirundo.network_hosts IS
@@ -263,6 +299,6 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
     ('R6', 'report.ack_organizations',
         $x$SELECT * FROM report.ack_organizations(daterange(current_date - 90, current_date), '{"src_region": "JP"}')$x$);
 
-REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_packets, hirundo.network_hosts, hirundo.network_label,
-    report.top_networks, report.ack_organizations FROM PUBLIC;
+REVOKE ALL ON FUNCTION hirundo.network_cells, hirundo.network_packets, hirundo.network_hosts, hirundo.network_hosts_part,
+    hirundo.network_label, report.top_networks, report.ack_organizations FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION report.top_networks, report.ack_organizations TO hirundo_analyst;
