@@ -303,6 +303,62 @@ class Recount:
             "SELECT s.day, i.region, sum(s.packets)::bigint FROM hirundo.ttl_day s JOIN hirundo.sensor i USING (sensor_id)"
             " WHERE s.src = %s AND s.day BETWEEN %s AND %s GROUP BY 1, 2", (call.src, call.first, call.last))}
 
+    def response_sources_called_spoofed(self, call):
+        return {(day,): {"n": n, "called_spoofed": spoofed} for day, n, spoofed in self.c.execute(
+            f"SELECT s.day, count(DISTINCT {HOST}), count(DISTINCT {HOST}) FILTER (WHERE s.verdict = 'spoofed') FROM hirundo.verdict s"
+            " WHERE s.signature >> 40 & 1 = 1 AND s.log_claimed IS NOT NULL AND s.day BETWEEN %s AND %s GROUP BY 1", (call.first, call.last))}
+
+    def for_notices(self, call) -> list[tuple]:
+        """Rows of (src, sensor, service, response, packets, reason): why a list for notices has them not, or None."""
+        exclude = call.values("exclude") or ["response", "spoofed", "scanner_org"][call.filter.get("role") == "response":]
+        holds = {"no_source": "s.src IS NULL", "response": f"s.traits & {RESPONSE} <> 0", "bogon": "s.traits & 16 <> 0",
+                 "spoofed": "EXISTS (SELECT FROM hirundo.verdict v WHERE v.day = s.day AND v.src = s.src AND v.verdict = 'spoofed'"
+                            " AND v.track IN (0, s.initial_ttl))",
+                 "scanner_org": "EXISTS (SELECT FROM hirundo.scanner n WHERE s.src <<= n.network AND s.day >= coalesce(n.valid_from, '-infinity')"
+                                " AND s.day <= coalesce(n.valid_to, 'infinity'))"}
+        self.reasons = ["no_source", *(reason for reason in holds if reason in exclude)]
+        where, values = self.where(question("x", call.first, call.last, {k: v for k, v in call.filter.items() if k != "exclude"}),
+                                   call.first, call.last)
+        reason = " ".join(f"WHEN {holds[reason]} THEN '{reason}'" for reason in self.reasons)
+        return self.c.execute(f"SELECT host(s.src), s.sensor_id, s.service, s.traits & {RESPONSE} <> 0, s.packets, CASE {reason} END"
+                              f" FROM hirundo.source_day s WHERE {where}", values).fetchall()
+
+    def notification(self, call):
+        result: dict = {}
+        for src, sensor, service, response, packets, reason in self.for_notices(call):
+            if reason is None:
+                row = result.setdefault((src,), {"packets": 0, "services": collections.Counter(), "sensors": set(), "role": set()})
+                row["packets"] += packets
+                row["services"][service] += packets
+                row["sensors"].add(sensor)
+                row["role"].add("response" if response else "probe")
+        return {src: {**row, "sensors": len(row["sensors"]), "role": "both" if len(row["role"]) > 1 else row["role"].pop()}
+                for src, row in result.items()}
+
+    def notification_excluded(self, call):
+        packets, sources = collections.Counter(), collections.defaultdict(set)
+        for src, *_, count, reason in self.for_notices(call):
+            packets[reason] += count
+            sources[src].add(reason)
+        first = collections.Counter(min(found, key=self.reasons.index) for src, found in sources.items() if src and None not in found)
+        return {(reason,): {"sources": first[reason], "packets": packets[reason]} for reason in self.reasons}
+
+    def payload_samples(self, call):
+        """Each content of the seeded instance came to one sensor, once."""
+        if {*call.filter} - {"services", "sensors", "sensor_region", "grp", "sources"}:
+            return None
+        return {(at, self.sensors[sensor][1]): {"src": src, "packets": packets, "payload_length": length}
+                for at, sensor, src, packets, length in self.c.execute(
+                    "SELECT observed_at, sensor_id, host(src), packets, payload_length FROM hirundo.payload_sample WHERE observed_at >= %s"
+                    " AND observed_at < %s AND sensor_id = ANY (%s) AND (%s::text[] IS NULL OR hirundo.service(protocol, dst_port) = ANY (%s))"
+                    " AND (%s::text[] IS NULL OR host(src) = ANY (%s))",
+                    (self.start(call.first), self.start(call.last + DAY), self.chosen(call),
+                     *(value for key in ("services", "sources") for value in [call.values(key)] * 2)))}
+
+    def publications(self, _):
+        return {(name, edition): {"period": f"[{first},{last})", "home_region": home} for name, edition, first, last, home in self.c.execute(
+            "SELECT name, edition, lower(period), upper(period), arguments ->> 'home' FROM hirundo.publication")}
+
     def ttl_by_region(self, call):
         if {*call.filter} - {"sensors", "sensor_region", "grp", "home", "src_region", "sources"}:
             return None
@@ -314,7 +370,7 @@ class Recount:
                     values)}
 
 
-def call(function: str, first, last, filter: dict | None = None, **more) -> Call:
+def question(function: str, first, last, filter: dict | None = None, **more) -> Call:
     """A call that nobody made."""
     return Call(f"/api/{function}?" + urllib.parse.urlencode({"from": first, "to": last, "filter": json.dumps(filter or {}), **more}))
 
@@ -327,8 +383,8 @@ class Derived:
 
     def mean(self, first, last, more: dict) -> float | None:
         """Packets by covered address-days."""
-        asked = call("top_services", first, last, {**self.filter, **more})
-        days = sum(self.r.address_days(call("x", first, last, {**self.place(), **more}, step="day")).values())
+        asked = question("top_services", first, last, {**self.filter, **more})
+        days = sum(self.r.address_days(question("x", first, last, {**self.place(), **more}, step="day")).values())
         packets = sum(row[1] for row in self.r.sums(asked, "1"))
         return packets / days if days else None
 
@@ -340,24 +396,24 @@ class Derived:
         return self.first - n * DAY, self.first - DAY
 
     def covered(self, more: dict) -> float:
-        asked = call("x", self.first, self.last, {**self.place(), **more}, step="day")
+        asked = question("x", self.first, self.last, {**self.place(), **more}, step="day")
         # Of those that are disabled nothing is expected.
         sensors = [sensor for sensor in self.r.chosen(asked) if sensor not in self.r.disabled_before(self.first)]
         seconds = sum(row[0] for row in self.r.listened(asked).values())
         return seconds / (len(sensors) * ((self.last - self.first).days + 1) * 86400)
 
     def hosts(self, first, last, more: dict) -> dict:
-        asked = call("x", first, last, {**self.filter, **more}, step="day")
+        asked = question("x", first, last, {**self.filter, **more}, step="day")
         return {day: hosts for day, _, hosts in self.r.sums(asked, "s.day")}
 
     def values(self) -> dict:
         result: dict = collections.defaultdict(dict)
         for region in {region for region, _ in self.r.sensors.values()}:
             more = {"sensor_region": [region]}
-            if not self.r.chosen(call("x", self.first, self.last, {**self.place(), **more})):
+            if not self.r.chosen(question("x", self.first, self.last, {**self.place(), **more})):
                 continue
             now, then = self.mean(self.first, self.last, more), self.mean(*self.before(), more)
-            listened = {step for (step, _), row in self.r.listened(call("x", self.first, self.last, more, step="day")).items() if row[0]}
+            listened = {step for (step, _), row in self.r.listened(question("x", self.first, self.last, more, step="day")).items() if row[0]}
             hosts = self.hosts(self.first, self.last, more)
             result["regions", "Covered"][region] = self.covered(more)
             result["regions", "Packets a day per sensor address"][region] = now
@@ -377,7 +433,7 @@ class Derived:
             result["campaigns", "Packets"][name] = packets
 
     def source(self, result: dict) -> None:
-        where, values = self.r.where(call("x", self.first, self.last, self.filter), self.first, self.last)
+        where, values = self.r.where(question("x", self.first, self.last, self.filter), self.first, self.last)
         for service, packets in self.r.c.execute(f"SELECT s.service, sum(s.packets)::bigint FROM hirundo.source_day s WHERE {where} GROUP BY 1", values):
             result["source-tried", "Packets"][service] = packets
         for region, low, high, packets in self.r.c.execute(
@@ -396,7 +452,7 @@ class Derived:
     def rising(self, result: dict) -> None:
         """Score of DShield: hosts of the last day against their mean of thirty days before."""
         by_day: dict = collections.defaultdict(dict)
-        asked = call("x", self.last - 30 * DAY, self.last, self.filter, step="day")
+        asked = question("x", self.last - 30 * DAY, self.last, self.filter, step="day")
         for day, service, _, hosts in self.r.sums(asked, "s.day", "s.service"):
             by_day[service][day] = hosts
         for service, hosts in by_day.items():
@@ -415,10 +471,14 @@ KEY = {"top_services": ("service",), "top_source_regions": ("region",), "top_net
        "packets_per_sensor_day": ("step_start", "grp"), "coverage": ("step_start", "sensor"),
        "top_services_by_sensor": ("sensor", "service"), "common_services": ("service",), "ack_organizations": ("organization", "kind"),
        "spoof_verdict": ("src",), "verdict_changes": ("src",), "source": ("day", "sensor_region"),
+       "response_sources_called_spoofed": ("day",), "notification": ("src",), "notification_excluded": ("reason",),
+       "payload_samples": ("observed_at", "sensor"), "publications": ("name", "edition"),
        "spoof_campaigns": ("day", "campaign"), "verdict_share": ("step_start",), "ttl_by_region": ("sensor_region", "initial_ttl")}
 # These tell all that there is.
 WHOLE = {"ack_packets", "hosts_per_day", "activity_calendar", "coverage", "packets_per_sensor_day", "spoof_campaigns", "ttl_by_region",
-         "verdict_share", "source"}
+         "verdict_share", "source", "response_sources_called_spoofed", "notification_excluded", "publications"}
+# These the first n, and how many where nobody says.
+LISTS = {"top_services": 10, "top_source_regions": 10, "top_networks": 10, "notification": None, "payload_samples": None}
 # Nothing came, or nothing is known: both may be left out of a recount.
 NOTHING = (None, 0, False)
 
@@ -451,8 +511,9 @@ def check(recount: Recount, href: str, rows: list[dict]) -> int | None:
     if call.function in WHOLE:
         missing = {key for key, columns in want.items() if any(columns.values())} - keys
         assert not missing, f"{href}: not told: {sorted(missing, key=str)[:3]}"
-    elif call.function in ("top_services", "top_source_regions", "top_networks"):
-        assert len(rows) == min(call.n or 10, len(want)), f"{href}: {len(rows)} rows"
+    elif call.function in LISTS:
+        n = call.n or LISTS[call.function]
+        assert len(rows) == min(n or len(want), len(want)), f"{href}: {len(rows)} rows"
     return compared
 
 
@@ -468,4 +529,6 @@ def plain(name: str, value, recount: Recount, call: Call):
     if name == "step_start":
         at = datetime.datetime.fromisoformat(value)
         return at.astimezone(datetime.timezone.utc) if call.step in ("hour", "15min") else at.astimezone(recount.zone).date()
+    if name == "observed_at":
+        return datetime.datetime.fromisoformat(value)
     return datetime.date.fromisoformat(value) if name == "day" else value

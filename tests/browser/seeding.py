@@ -73,7 +73,7 @@ class Seeded:
         # Zone first: days are of it.
         self.installation.query("UPDATE hirundo.setting SET value = %s WHERE name = 'reporting_zone'", (ZONE,))
         for step in (self._sensors, self._viewers, self._names, self._before, self._coverage_before, self._recent, self._payloads,
-                     self._verdicts, self._late, self._analyze, self._answers):
+                     self._verdicts, self._late, self._analyze, self._answers, self._publish):
             step()
             self.say(f"{step.__name__[1:]}: {time.monotonic() - begin:.1f} s")
         return self
@@ -145,6 +145,9 @@ class Seeded:
                 for sensor, day in self._listening(self.first, self.days[0]):
                     copy.write_row((sensor, day, self.dataset))
             c.execute("INSERT INTO hirundo.setting VALUES ('rollup_zone', %s)", (ZONE,))
+            # Rows themselves are kept of the last weeks alone.
+            c.execute("INSERT INTO hirundo.ingest_day_frozen (sensor_id, day, rows, packets) SELECT sensor_id, %s, 0, 0 FROM hirundo.sensor",
+                      (self.days[0] - 2 * DAY,))
 
     def _listening(self, first: datetime.date, last: datetime.date):
         out: dict[int, set] = {sensor: set() for sensor in SENSORS}
@@ -299,6 +302,13 @@ class Seeded:
             n = 0
             while (self.answers is None or n < self.answers) and c.execute("SELECT hirundo.store_answer()").fetchone()[0]:
                 n += 1
+
+    def _publish(self) -> None:
+        """The last quarter that is over, in two editions."""
+        last = self.today.replace(month=(self.today.month - 1) // 3 * 3 + 1, day=1) - DAY
+        for more in ((), ("--new-edition",)):
+            self.installation.admin.run("report", "quarter", f"{last.year}Q{(last.month + 2) // 3}", "--output",
+                                        self.installation.folder / "reports", *more)
 
 
 def seed(folder: pathlib.Path, server, **options) -> Seeded:
