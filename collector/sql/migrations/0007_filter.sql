@@ -144,7 +144,7 @@ CREATE TYPE hirundo.report_filter AS (
     sensors int[],
     all_sensors boolean,
     whole boolean,
-    src_regions text[],
+    src_regions bpchar[], -- as columns are: text would be made of each row's
     asns bigint[],
     networks inet[],
     services text[],
@@ -282,11 +282,12 @@ BEGIN
         result.all_sensors := cardinality(result.sensors) = (SELECT count(*) FROM hirundo.sensor);
 
         key := 'src_region';
-        result.src_regions := hirundo.filter_list(filter, key, 'string');
-        SELECT region INTO wrong FROM unnest(result.src_regions) AS u (region) WHERE region !~ '^[A-Z]{2}$';
+        list := hirundo.filter_list(filter, key, 'string');
+        SELECT region INTO wrong FROM unnest(list) AS u (region) WHERE region !~ '^[A-Z]{2}$';
         IF FOUND THEN
             RAISE EXCEPTION '% is no region (ISO 3166-1, two letters; ZZ: not known)', wrong USING ERRCODE = '22023';
         END IF;
+        result.src_regions := list;
 
         key := 'asn';
         result.asns := hirundo.filter_list(filter, key, 'number')::bigint[];
@@ -389,7 +390,7 @@ BEGIN
     END;
     result.own_sensors := result.own IS NULL OR NOT EXISTS (
         SELECT FROM hirundo.sensor s WHERE s.sensor_id = ANY (result.sensors) AND s.region <> ALL (result.own));
-    result.own_sources := result.own IS NULL OR coalesce(result.src_regions <@ result.own, false);
+    result.own_sources := result.own IS NULL OR coalesce(result.src_regions::text[] <@ result.own, false);
     result.means := result.own_sensors OR hirundo.tells_means(result);
     PERFORM hirundo.check_sum(result, filter, false);
     RETURN result;

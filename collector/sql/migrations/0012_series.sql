@@ -644,7 +644,7 @@ BEGIN
         CASE WHEN c.step IS NOT NULL THEN c.hosts WHEN b.covered > 0 THEN 0 END,
         CASE WHEN f.means THEN coalesce(c.packets_mean, 0) / b.address_days END, b.covered, dataset, as_of
     FROM hirundo.step_covered(period, f.sensors, s) b
-    CROSS JOIN unnest(f.src_regions) WITH ORDINALITY AS k (region, place)
+    CROSS JOIN unnest(f.src_regions::text[]) WITH ORDINALITY AS k (region, place)
     LEFT JOIN counted c ON c.step = b.step AND c.key = k.region
     ORDER BY b.step, k.place;
 END
