@@ -169,10 +169,19 @@ BEGIN
         SELECT b.n::int AS slot, s.slot_days[b.n] AS day, b.at AS since,
             coalesce(lead(b.at) OVER (ORDER BY b.n), s.till) AS till
         FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE NOT s.raw
+    ), place AS MATERIALIZED (
+        -- Days of sensors. means: mean_day(); moved: addresses changed in the midst of it.
+        SELECT a.sensor_id, d.slot, d.since, d.till, bool_and(a.addresses IS NOT NULL) AS means,
+            bool_or((a.since > d.since AND a.since < d.till) OR (a.till > d.since AND a.till < d.till)) AS moved
+        FROM span a JOIN day d ON a.since < d.till AND a.till > d.since
+        GROUP BY a.sensor_id, d.slot, d.since, d.till
     ), moved AS MATERIALIZED (
-        -- Days in the midst of which a sensor's addresses changed.
-        SELECT DISTINCT a.sensor_id, d.slot, d.since, d.till
-        FROM span a JOIN day d ON (a.since > d.since AND a.since < d.till) OR (a.till > d.since AND a.till < d.till)
+        SELECT p.* FROM place p WHERE p.moved
+    ), mean AS MATERIALIZED (
+        SELECT p.sensor_id, p.slot FROM place p WHERE p.means
+        UNION ALL
+        SELECT m.sensor_id, u.n::int FROM hirundo.mean_day(period, sensors) m
+        JOIN unnest(s.slot_days) WITH ORDINALITY AS u (day, n) USING (day) WHERE s.raw
     ), part AS (
         SELECT width_bucket(o.bucket, s.slots) AS slot, o.sensor_id, o.bucket, o.seconds, o.packets
         FROM hirundo.coverage o
@@ -187,15 +196,14 @@ BEGIN
         WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
             AND NOT EXISTS (SELECT FROM moved m WHERE m.sensor_id = o.sensor_id AND m.slot = d.slot)
     )
-    SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.day IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
+    SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.slot IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
     FROM (
         SELECT o.slot, o.sensor_id, sum(o.seconds) AS seconds,
             coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
         FROM part o
         LEFT JOIN span a ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
         GROUP BY 1, 2) l
-    LEFT JOIN hirundo.mean_day(period, sensors) m
-        ON m.sensor_id = l.sensor_id AND m.day = s.slot_days[l.slot];
+    LEFT JOIN mean m ON m.sensor_id = l.sensor_id AND m.slot = l.slot;
 END
 $$;
 COMMENT ON FUNCTION hirundo.listened IS
