@@ -163,6 +163,19 @@ export async function keyboard(page, { path }) {
 	return stops.length;
 }
 
+/** What a click saves. Chromium drops one of many downloads now and then: a click that came is made once more, one that
+ *  did not come is ours. */
+async function download(page, button) {
+	const clicks = () => page.evaluate(() => globalThis.clicks ??= (addEventListener("click", () => globalThis.clicks++, true), 0));
+	for (let times = 1; ; times++) {
+		const before = await clicks();
+		const [file] = await Promise.all([page.waitForEvent("download", { timeout: 15000 }).catch(() => null), button.click()]);
+		if (file) return file;
+		assert.ok(await clicks() > before, "the click did not come");
+		assert.ok(times < 3, "nothing is saved");
+	}
+}
+
 /** Files: the CSV as the browser saves it, the chart as SVG that stands alone, the SQL. */
 export async function files(page, { path }) {
 	await open(page, path);
@@ -172,11 +185,11 @@ export async function files(page, { path }) {
 		const toggle = figure.locator("button[data-tool=csv]");
 		if (await toggle.count()) await toggle.click();
 		const link = figure.locator("a[data-tool=csv]").first();
-		const [csv] = await Promise.all([page.waitForEvent("download"), link.click()]);
+		const csv = await download(page, link);
 		const entry = { name, csv: csv.suggestedFilename(), text: await readFile(await csv.path(), "utf8"), href: await link.getAttribute("href") };
 		const svg = figure.locator("button[data-tool=svg]");
 		if (await svg.count()) {
-			const [file] = await Promise.all([page.waitForEvent("download"), svg.click()]);
+			const file = await download(page, svg);
 			entry.svg = file.suggestedFilename();
 			entry.drawing = await readFile(await file.path(), "utf8");
 		}
