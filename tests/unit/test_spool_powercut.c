@@ -377,8 +377,8 @@ static void test_damaged(void **state)
 	cut_end(c);
 }
 
-/* argv: a test that runs by itself, or behind a minus one that does not run here: one has half of the
- * states, and processors come in twos. */
+/* argv: a test that runs by itself, or behind a minus one that does not run here: one has half of
+ * the states, and processors come in twos. */
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
