@@ -316,12 +316,6 @@ static int load_rows(struct verdict_day *d, PGconn *conn, const char *day)
 	return copy_in(conn, sql, on_row, d);
 }
 
-/* What a step came to, so that the next one is not begun when it is not wanted. */
-static int unless_stopped(const struct verdict_day *d, int e)
-{
-	return e == 0 && d->stop && *d->stop ? -ECANCELED : e;
-}
-
 static void make_input(struct verdict_day *d, struct verdict_family *f)
 {
 	f->history = (struct verdict_history){
@@ -374,13 +368,13 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
 	if (e == 0)
 		e = load_rows(d, conn, day);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
-		e = unless_stopped(d, settle_sources(d, family));
+		e = verdict_unless_stopped(d->stop, settle_sources(d, family));
 	if (e == 0)
-		e = unless_stopped(d, settle_holders(d));
+		e = verdict_unless_stopped(d->stop, settle_holders(d));
 	if (e == 0 && learned)
 		e = verdict_learned_name(learned, d);
 	if (e == 0)
-		e = unless_stopped(d, settle_signatures(d));
+		e = verdict_unless_stopped(d->stop, settle_signatures(d));
 	if (e == 0 && learned)
 		e = verdict_learned_use(learned, d);
 	if (e == 0)

@@ -2,8 +2,6 @@
 #ifndef HIRUNDO_COLLECTOR_VERDICT_IMPL_H
 #define HIRUNDO_COLLECTOR_VERDICT_IMPL_H
 
-#include <errno.h>
-
 #include "collector/verdict/density.h"
 #include "collector/verdict/verdict.h"
 
@@ -132,10 +130,9 @@ static inline bool stopped(const struct detector *d)
 	return d->in->stop && *d->in->stop;
 }
 
-/** What a step came to, so that the next one is not begun when it is not wanted. */
 static inline int unless_stopped(const struct detector *d, int e)
 {
-	return e == 0 && stopped(d) ? -ECANCELED : e;
+	return verdict_unless_stopped(d->in->stop, e);
 }
 
 static inline unsigned ttl_class(uint8_t ttl)

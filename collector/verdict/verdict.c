@@ -134,7 +134,7 @@ int verdict_sort(
 	}
 	for (uint32_t s = 0; s < sources_n && !(stop && *stop); s++)
 		sort_source(rows + first[s], first[s + 1] - first[s]);
-	return stop && *stop ? -ECANCELED : 0;
+	return verdict_unless_stopped(stop, 0);
 }
 
 /* Who teaches: tracks with steady hops at two sensors or more, no suspects of the pass before. */

@@ -15,6 +15,7 @@
 #ifndef HIRUNDO_COLLECTOR_VERDICT_H
 #define HIRUNDO_COLLECTOR_VERDICT_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -211,6 +212,13 @@ struct verdict_result {
 	size_t cells_n;
 	size_t teachers;
 };
+
+/** What a step came to, so that the next one is not begun when it is not wanted.
+ *  @param stop  true: it is not; or NULL */
+static inline int verdict_unless_stopped(const atomic_bool *stop, int e)
+{
+	return e == 0 && stop && *stop ? -ECANCELED : e;
+}
 
 /** Brings rows into the order that verdict_run wants.
  *  @param stop  true: the order is not wanted any more; or NULL
