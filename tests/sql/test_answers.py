@@ -232,15 +232,18 @@ def test_verdicts_do_not_matter(owner):
 
 # Closed months.
 
-WITHOUT_HOSTS = [("top_services_by_sensor", "n => 5", {}), ("top_services_by_sensor", "n => 5", {"ports_only": True}),
-                 ("common_services", "n => 5", {"role": "probe"}), ("common_services", "n => 5", {"services": "23/TCP"}),
-                 ("top_services", "n => NULL", {"exclude": "response"}),
-                 ("packets_per_sensor_day", "step => 'month'", {}), ("packets_per_sensor_day", "step => 'day'", {}),
-                 ("packets_per_sensor_day", "step => 'week'", {"ports_only": True, "role": "probe"}),
-                 ("packets_per_sensor_day", "step => 'day'", {"role": "response"}),
-                 ("packets_per_sensor_day", "step => 'month'", {"src_region": "JP"}),
-                 ("service_trend", "step => 'week'", {"grp": "overseas"}),
-                 ("coverage", "step => 'day'", {}), ("coverage", "step => 'month'", {"grp": "domestic"})]
+OF_MONTHS = [("top_services_by_sensor", "n => 5", {}), ("top_services_by_sensor", "n => 5", {"ports_only": True}),
+             ("common_services", "n => 5", {"role": "probe"}), ("common_services", "n => 5", {"services": "23/TCP"}),
+             ("top_services", "n => NULL", {"exclude": "response"}),
+             ("top_source_regions", "n => NULL", {}), ("top_source_regions", "n => NULL", {"ports_only": True}),
+             ("top_source_regions", "n => NULL", {"exclude": "response", "sensor_region": ["JP", "AU"]}),
+             ("top_source_regions", "n => NULL", {"services": "23/TCP"}),
+             ("packets_per_sensor_day", "step => 'month'", {}), ("packets_per_sensor_day", "step => 'day'", {}),
+             ("packets_per_sensor_day", "step => 'week'", {"ports_only": True, "role": "probe"}),
+             ("packets_per_sensor_day", "step => 'day'", {"role": "response"}),
+             ("packets_per_sensor_day", "step => 'month'", {"src_region": "JP"}),
+             ("service_trend", "step => 'week'", {"grp": "overseas"}),
+             ("coverage", "step => 'day'", {}), ("coverage", "step => 'month'", {"grp": "domestic"})]
 SPANS = [*PERIODS, "[2026-01-20,2026-03-05)", "[2026-01-31,2026-02-02)"]
 
 
@@ -249,10 +252,10 @@ def alike(value):
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def without_hosts(c, spans=SPANS) -> list:
+def of_months(c, spans=SPANS) -> list:
     return [[{k: alike(v) for k, v in row.items() if k != "as_of"} for (row,) in c.execute(
         f"SELECT to_jsonb(r) FROM report.{name}(%s, %s, {more}) r", (span, json.dumps(filter)))]
-        for name, more, filter in WITHOUT_HOSTS for span in spans]
+        for name, more, filter in OF_MONTHS for span in spans]
 
 
 def from_days(c, *which) -> list:
@@ -260,7 +263,7 @@ def from_days(c, *which) -> list:
     with c.transaction(force_rollback=True):
         c.execute("DELETE FROM hirundo.month_closed")
         c.execute("DELETE FROM hirundo.stored_answer")
-        return without_hosts(c, *which)
+        return of_months(c, *which)
 
 
 def close(c) -> set[str]:
@@ -289,47 +292,47 @@ def settled(owner):
 
 
 def test_closed_months(settled):
-    before = without_hosts(settled)
+    before = of_months(settled)
     assert closed(settled) == set() and all(before[::len(SPANS)])
     assert close(settled) == MONTHS
-    assert without_hosts(settled) == before
+    assert of_months(settled) == before
     # That these were read shows where they are spoilt.
-    for table, column in (("service_month", "packets"), ("role_day", "packets"), ("coverage_day", "seconds")):
+    for table, column in (("service_month", "packets"), ("region_month", "packets"), ("role_day", "packets"), ("coverage_day", "seconds")):
         with settled.transaction(force_rollback=True):
             settled.execute(f"UPDATE hirundo.{table} SET {column} = {column} + 1")
-            assert without_hosts(settled) != before, table
+            assert of_months(settled) != before, table
 
 
 def test_closed_months_and_late_data(settled):
     close(settled)
     send(settled, 1, "2026-02-01 12:00Z")
-    before = without_hosts(settled)
+    before = of_months(settled)
     rollups.catch_up(settled)
     assert closed(settled) == {"2026-01"}
-    after = without_hosts(settled)
+    after = of_months(settled)
     assert after != before and after == from_days(settled)
-    assert close(settled) == MONTHS and without_hosts(settled) == after
+    assert close(settled) == MONTHS and of_months(settled) == after
     # Counted anew, coverage, and a month that is dropped.
     send(settled, 2, "2026-02-01 13:00Z", 5, "198.51.100.78")
     settled.execute("UPDATE hirundo.dirty_mark SET rows = rows")
     rollups.catch_up(settled)
-    assert close(settled) == MONTHS and without_hosts(settled) == from_days(settled)
+    assert close(settled) == MONTHS and of_months(settled) == from_days(settled)
     settled.execute("INSERT INTO hirundo.setting VALUES ('rollup_retention_days', '1')")
     assert settled.execute("SELECT hirundo.drop_rollup_months()").fetchone()[0] == 2
     close(settled)
     assert closed(settled) == set()
-    for table, column in (("service_month", "month"), ("role_day", "day")):
+    for table, column in (("service_month", "month"), ("region_month", "month"), ("role_day", "day")):
         assert settled.execute(f"SELECT count(*) FROM hirundo.{table} WHERE {column} < '2026-03-01'").fetchone() == (0,)
 
 
 def test_addresses_that_change_within_a_day(settled):
     """Of such days the 15 minutes are read."""
     close(settled)
-    before = without_hosts(settled)
+    before = of_months(settled)
     settled.execute("UPDATE hirundo.sensor_address SET valid_to = '2026-02-01 11:20Z' WHERE sensor_id = 1")
     settled.execute("INSERT INTO hirundo.sensor_address (sensor_id, address, first_target, targets, valid_from)"
                   " VALUES (1, '203.0.113.64/28', 100, 16, '2026-02-01 11:20Z')")
-    after = without_hosts(settled)
+    after = of_months(settled)
     assert closed(settled) == MONTHS and after != before and after == from_days(settled)
 
 
@@ -340,5 +343,5 @@ def test_a_change_while_a_month_is_closed(settled, installation):
             close(settled)
             send(other, 1, "2026-02-01 12:00Z")
             rollups.catch_up(other)
-        assert closed(settled) == {"2026-01"} and without_hosts(settled) == from_days(settled)
-        assert close(settled) == MONTHS and without_hosts(settled) == from_days(settled)
+        assert closed(settled) == {"2026-01"} and of_months(settled) == from_days(settled)
+        assert close(settled) == MONTHS and of_months(settled) == from_days(settled)

@@ -615,7 +615,7 @@ CREATE TABLE hirundo.month_closed (
     month date PRIMARY KEY,
     closed_at timestamptz NOT NULL
 );
-COMMENT ON TABLE hirundo.month_closed IS 'Months that service_month has; deleted by the marks that tell that one changed (answer_mark), then closed anew.';
+COMMENT ON TABLE hirundo.month_closed IS 'Months that service_month and region_month have; deleted by the marks that tell that one changed (answer_mark), then closed anew.';
 COMMENT ON COLUMN hirundo.month_closed.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.month_closed.closed_at IS 'when it was added up';
 
@@ -634,7 +634,24 @@ COMMENT ON COLUMN hirundo.service_month.month IS 'first day of the month';
 COMMENT ON COLUMN hirundo.service_month.service IS 'service: hirundo.service()';
 COMMENT ON COLUMN hirundo.service_month.role IS 'probe or response: hirundo.role()';
 
-GRANT SELECT ON hirundo.month_closed, hirundo.service_month TO hirundo_analyst;
+CREATE TABLE hirundo.region_month (
+    packets bigint NOT NULL,
+    sensor_id int NOT NULL,
+    month date NOT NULL,
+    region char(2) NOT NULL,
+    role text NOT NULL,
+    ports boolean NOT NULL,
+    PRIMARY KEY (sensor_id, month, region, role, ports)
+);
+COMMENT ON TABLE hirundo.region_month IS 'source_day of closed months, added up over days, sources and services.';
+COMMENT ON COLUMN hirundo.region_month.packets IS 'packets, exact';
+COMMENT ON COLUMN hirundo.region_month.sensor_id IS 'sensor that saw them';
+COMMENT ON COLUMN hirundo.region_month.month IS 'first day of the month';
+COMMENT ON COLUMN hirundo.region_month.region IS 'source_day.src_region; ZZ: not known';
+COMMENT ON COLUMN hirundo.region_month.role IS 'probe or response: hirundo.role()';
+COMMENT ON COLUMN hirundo.region_month.ports IS 'whether their services have a port (ports_only)';
+
+GRANT SELECT ON hirundo.month_closed, hirundo.service_month, hirundo.region_month TO hirundo_analyst;
 
 CREATE FUNCTION hirundo.whole_months(period daterange) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -644,15 +661,22 @@ RETURN extract(day FROM lower(period)) = 1 AND extract(day FROM upper(period)) =
         WHERE NOT EXISTS (SELECT FROM hirundo.month_closed c WHERE c.month = m.month::date))
     AND NOT EXISTS (SELECT FROM hirundo.answer_mark a WHERE a.days && period);
 COMMENT ON FUNCTION hirundo.whole_months IS
-    'Whether a period is months that service_month has, as the rollups have them in the same snapshot.';
+    'Whether a period is months that service_month and region_month have, as the rollups have them in the same '
+    'snapshot.';
 
 CREATE FUNCTION hirundo.close_month(p_month date) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off
 BEGIN ATOMIC
     DELETE FROM hirundo.service_month s WHERE s.month = p_month;
+    DELETE FROM hirundo.region_month r WHERE r.month = p_month;
     INSERT INTO hirundo.service_month (sensor_id, month, service, role, packets)
         SELECT d.sensor_id, p_month, d.service, d.role, sum(d.packets) FROM hirundo.service_day d
         WHERE d.day >= p_month AND d.day < (p_month + interval '1 month')::date GROUP BY 1, 3, 4;
+    INSERT INTO hirundo.region_month (sensor_id, month, region, role, ports, packets)
+        SELECT d.sensor_id, p_month, coalesce(d.src_region, 'ZZ'), hirundo.role(d.traits), d.service < ':' COLLATE "C",
+            sum(d.packets)
+        FROM hirundo.source_day d
+        WHERE d.day >= p_month AND d.day < (p_month + interval '1 month')::date GROUP BY 1, 3, 4, 5;
     INSERT INTO hirundo.month_closed (month, closed_at) VALUES (p_month, now());
 END;
 COMMENT ON FUNCTION hirundo.close_month IS
@@ -672,6 +696,8 @@ BEGIN ATOMIC
         RETURNING c.month
     ), services AS (
         DELETE FROM hirundo.service_month s USING open o WHERE s.month = o.month
+    ), regions AS (
+        DELETE FROM hirundo.region_month r USING open o WHERE r.month = o.month
     )
     SELECT h.days FROM hull h;
 END;
