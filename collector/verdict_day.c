@@ -271,15 +271,30 @@ static int settle_signatures(struct verdict_day *d)
 /* --- all of it
  * ---------------------------------------------------------------------------------------------- */
 
-void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text)
+int verdict_day_read(const struct verdict_day *d, PGconn *conn, const char *columns,
+	const char *table, const char *day, int (*row)(void *arg, struct bytes *fields), void *arg)
 {
-	if (d->part)
-		(void)snprintf(text, VERDICT_ROWS_MAX,
-			"hirundo.verdict_touched p, LATERAL (SELECT * FROM hirundo.%s WHERE day ="
-			" '%s' AND src = ANY (p.sources) OFFSET 0) t WHERE p.day = '%s'",
-			table, day, day);
-	else
-		(void)snprintf(text, VERDICT_ROWS_MAX, "hirundo.%s WHERE day = '%s'", table, day);
+	char sql[1024];
+	int e = 0;
+
+	if (!d->part) {
+		(void)snprintf(sql, sizeof(sql),
+			"COPY (SELECT %s FROM hirundo.%s WHERE day = '%s') TO STDOUT (FORMAT "
+			"binary)",
+			columns, table, day);
+		return copy_in(conn, sql, row, arg);
+	}
+	/* A statement for each portion: within one query's loop nothing is read in parallel. */
+	for (int i = 0; e == 0 && i < d->portions; i++) {
+		(void)snprintf(sql, sizeof(sql),
+			"COPY (SELECT %s FROM hirundo.%s WHERE day = '%s' AND src = ANY ((SELECT "
+			"sources"
+			" FROM hirundo.verdict_touched WHERE day = '%s' AND portion = %d)::inet[]))"
+			" TO STDOUT (FORMAT binary)",
+			columns, table, day, day, i);
+		e = copy_in(conn, sql, row, arg);
+	}
+	return e;
 }
 
 static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
@@ -289,7 +304,8 @@ static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
 				  "00:00:00+00') * 1000000)::bigint,"
 				  " (SELECT min(dataset_id) FROM hirundo.enrichment_dataset"
 				  " WHERE kind = 'rir' AND with_region > 0),"
-				  " $1::date - date '2000-01-01'";
+				  " $1::date - date '2000-01-01',"
+				  " (SELECT count(*) FROM hirundo.verdict_touched WHERE day = $1)";
 	PGresult *res = PQexecParams(conn, sql, 1, NULL, &day, NULL, NULL, 0);
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 ? 0 : -EIO;
 
@@ -297,23 +313,10 @@ static int load_start(struct verdict_day *d, PGconn *conn, const char *day)
 		d->start_us = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
 		d->registries = (int32_t)strtol(PQgetvalue(res, 0, 1), NULL, 10);
 		d->date = (int32_t)strtol(PQgetvalue(res, 0, 2), NULL, 10);
+		d->portions = (int)strtol(PQgetvalue(res, 0, 3), NULL, 10);
 	}
 	PQclear(res);
 	return e;
-}
-
-static int load_rows(struct verdict_day *d, PGconn *conn, const char *day)
-{
-	char rows[VERDICT_ROWS_MAX], sql[512];
-
-	verdict_day_rows(d, "ttl_day", day, rows);
-	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, sensor_id, signature, ttl, packets, first_at, last_at, "
-		"dataset_id,"
-		" src_region, holder FROM %s) TO STDOUT (FORMAT "
-		"binary)",
-		rows);
-	return copy_in(conn, sql, on_row, d);
 }
 
 static void make_input(struct verdict_day *d, struct verdict_family *f)
@@ -366,7 +369,10 @@ int verdict_day_load(struct verdict_day *d, PGconn *conn, const char *day,
 			" (FORMAT binary)",
 			on_sensor, d);
 	if (e == 0)
-		e = load_rows(d, conn, day);
+		e = verdict_day_read(d, conn,
+			"src, sensor_id, signature, ttl, packets, first_at, last_at, dataset_id,"
+			" src_region, holder",
+			"ttl_day", day, on_row, d);
 	for (unsigned family = 0; e == 0 && family < 2; family++)
 		e = verdict_unless_stopped(d->stop, settle_sources(d, family));
 	if (e == 0)

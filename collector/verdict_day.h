@@ -11,10 +11,9 @@
 #include "collector/verdict/verdict.h"
 #include "collector/verdict_earlier.h"
 #include "collector/verdict_learned.h"
+#include "common/bytes.h"
 #include "common/mem.h"
 
-/** What verdict_day_rows gives, with its zero byte. */
-#define VERDICT_ROWS_MAX 256
 /** Holder's text with its zero bytes. */
 #define VERDICT_HOLDER_MAX 80
 
@@ -56,6 +55,7 @@ struct verdict_day {
 	int32_t date; /* days since 2000-01-01 */
 	const atomic_bool *stop; /* true: it is not wanted any more; or NULL */
 	bool part; /* only the sources of hirundo.verdict_touched */
+	int portions; /* of hirundo.verdict_touched */
 	int32_t registries; /* first data set with the registries' files, from which on what is not
 			     * listed is allocated to nobody; 0: they were never imported */
 };
@@ -65,9 +65,12 @@ static inline uint8_t verdict_day_version(unsigned family)
 	return family == 0 ? 4 : 6;
 }
 
-/** Rows of a table that are of the day, or of its part, as what follows FROM.
- *  @param text  room for VERDICT_ROWS_MAX */
-void verdict_day_rows(const struct verdict_day *d, const char *table, const char *day, char *text);
+/** Reads the rows of a table that are of the day, or of its part.
+ *  @param columns  of hirundo.TABLE, in the order in which row takes them
+ *  @return as copy_in() */
+int verdict_day_read(const struct verdict_day *d, PGconn *conn, const char *columns,
+	const char *table, const char *day, int (*row)(void *arg, struct bytes *fields),
+	void *arg) MUST_CHECK;
 
 /** @param d        zeroed, apart from stop
  *  @param day      'YYYY-MM-DD', as the server wrote it

@@ -216,12 +216,20 @@ static int take_marks(struct verdict_job *j, bool part_allowed)
 
 /* Rows of the sources that changed are found by bitmaps of pages, so that each page is read once,
  * however many of them it has, in the pages' order. Where memory does not take a bitmap row by row,
- * all rows of a page are compared with all sources: there is enough for the rows of a portion. */
+ * all rows of a page are compared with all sources: there is enough for the rows of a portion.
+ * Two processes read; the planner knows nothing of how many sources there are, so pages and rows
+ * cost it nothing here. */
 static int prepare_lookups(struct verdict_job *j)
 {
 	return copy_run(j->conn,
 		"SELECT set_config('enable_indexscan', 'off', true),"
-		" set_config('enable_seqscan', 'off', true), set_config('work_mem', '512MB', true)",
+		" set_config('enable_seqscan', 'off', true), set_config('work_mem', '512MB', true),"
+		" set_config('max_parallel_workers_per_gather', '1', true),"
+		" set_config('min_parallel_table_scan_size', '0', true),"
+		" set_config('parallel_setup_cost', '0', true),"
+		" set_config('parallel_tuple_cost', '0', true),"
+		" set_config('seq_page_cost', '0', true), set_config('random_page_cost', '0', "
+		"true)",
 		0, NULL);
 }
 

@@ -221,7 +221,7 @@ static int on_gone(void *arg, struct bytes *fields)
 
 static int load_old(struct store *s)
 {
-	char rows[VERDICT_ROWS_MAX], sql[1024];
+	char sql[256];
 	int e;
 
 	intern_init(&s->names, CAMPAIGN_MAX, 0);
@@ -240,15 +240,11 @@ static int load_old(struct store *s)
 		for (size_t i = r->tracks_n; i-- > 0;)
 			s->first[family][r->tracks[i].source] = i;
 	}
-	verdict_day_rows(s->d, "verdict", s->day, rows);
-	(void)snprintf(sql, sizeof(sql),
-		"COPY (SELECT src, track, version, verdict, score, source_regions, packets, "
-		"log_claimed,"
-		" log_alternative,"
-		" log_second_path, prior, own_score, member, sits, log_campaign, mixture,"
-		" campaign, taught, held FROM %s) TO STDOUT (FORMAT binary)",
-		rows);
-	e = copy_in(s->conn, sql, on_old, s);
+	e = verdict_day_read(s->d, s->conn,
+		"src, track, version, verdict, score, source_regions, packets, log_claimed,"
+		" log_alternative, log_second_path, prior, own_score, member, sits, log_campaign,"
+		" mixture, campaign, taught, held",
+		"verdict", s->day, on_old, s);
 	(void)snprintf(sql, sizeof(sql),
 		"COPY (SELECT src, track, version FROM hirundo.verdict_history WHERE day = '%s'"
 		" AND verdict IS NULL) TO STDOUT (FORMAT binary)",

@@ -5,6 +5,7 @@ The rows are invented by SQL: networks in regions, tools, sources seen by 1 to 1
 write them, sensor by sensor every 15 minutes. Reported
 beside it: COPY of the same rows to nowhere, which no pass can be quicker than."""
 import os
+import statistics
 import time
 
 DAY = "2024-06-01"
@@ -39,8 +40,8 @@ WHERE (hashint8(i * 31 + s.n) & 2147483647) %% 15 < CASE h.own %% 5 WHEN 0 THEN 
 ORDER BY date_bin('15 minutes', at, '2024-06-01'), s.n, h.own, signature
 """
 
-# Two hours: a 24th of the rows each; of the sources that send in an hour, about half were only seen before.
-HOURS = (3, 4), (7, 8)
+# Hours: a 24th of the rows each; of the sources that send in an hour, about half were only seen before.
+HOURS = (3, 4), (7, 8), (11, 12), (15, 16)
 ACTIVE = "day = %(day)s AND (hashtext(host(src)) & 2147483647) %% 24 = ANY (%(hour)s)"
 HOUR = f"UPDATE hirundo.ttl_day SET packets = packets + 1, last_at = '2024-06-01 23:59Z' WHERE {ACTIVE} AND sensor_id %% 2 = 0"
 CHANGED = f"SELECT count(*) FROM hirundo.ttl_day WHERE {ACTIVE} AND last_at = '2024-06-01 23:59Z'"
@@ -130,17 +131,20 @@ def test_passes(private_installation):
     assert rows / seconds > AIM_ROWS_PER_S / 3
 
     # The first after a whole pass finds the pages out of PostgreSQL's buffers; those that follow are what counts.
-    read = 0
+    read, speeds = 0, []
     for hour in HOURS:
         passes.connection.execute(HOUR, {"day": DAY, "hour": list(hour)})
+        # In life the rollup's pages are written during the hour.
+        passes.connection.execute("CHECKPOINT")
         changed = installation.query(CHANGED, {"day": DAY, "hour": list(hour)})[0][0]
         seconds, _, part, _ = passes.after(MARK, hour=list(hour))
         speed, read, part = changed / seconds, part, part - read
+        speeds.append(speed)
         print(f"an hour: {changed:,} rows changed, {part:,} read: {seconds:.1f} s, {speed:,.0f} changed rows/s, which is"
-              f" {HOUR_ROWS / speed:.1f} s an hour at 100 million observations a day"
-              f" ({'holds' if speed >= LIMIT_PART_ROWS_PER_S else 'misses'} the limit of {HOUR_S} s,"
-              f" {LIMIT_PART_ROWS_PER_S:,.0f} rows/s); {passes.cost()}")
+              f" {HOUR_ROWS / speed:.1f} s an hour at 100 million observations a day; {passes.cost()}")
         assert part == installation.query(READ, {"day": DAY, "hour": list(hour)})[0][0] > changed > rows / 30
+    speed = statistics.median(speeds[1:])
+    print(f"median of all but the first: {speed:,.0f} changed rows/s, {HOUR_ROWS / speed:.1f} s an hour, limit {HOUR_S}")
     assert speed > LIMIT_PART_ROWS_PER_S / 3
 
     # It is not waited for the end of a pass; marks of what was not judged stay.
