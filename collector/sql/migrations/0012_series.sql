@@ -169,16 +169,17 @@ BEGIN
         SELECT b.n::int AS slot, s.slot_days[b.n] AS day, b.at AS since,
             coalesce(lead(b.at) OVER (ORDER BY b.n), s.till) AS till
         FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE NOT s.raw
-    ), place AS MATERIALIZED (
-        -- Days of sensors. means: mean_day(); moved: addresses changed in the midst of it.
-        SELECT a.sensor_id, d.slot, d.since, d.till, bool_and(a.addresses IS NOT NULL) AS means,
-            bool_or((a.since > d.since AND a.since < d.till) OR (a.till > d.since AND a.till < d.till)) AS moved
-        FROM span a JOIN day d ON a.since < d.till AND a.till > d.since
-        GROUP BY a.sensor_id, d.slot, d.since, d.till
     ), moved AS MATERIALIZED (
-        SELECT p.* FROM place p WHERE p.moved
+        -- Days in whose midst addresses of a sensor changed.
+        SELECT DISTINCT b.sensor_id, d.slot, d.day, d.since, d.till
+        FROM (SELECT a.sensor_id, a.since AS at FROM span a UNION ALL SELECT a.sensor_id, a.till FROM span a) b
+        JOIN day d ON b.at > d.since AND b.at < d.till
+        WHERE isfinite(b.at)
     ), mean AS MATERIALIZED (
-        SELECT p.sensor_id, p.slot FROM place p WHERE p.means
+        SELECT m.sensor_id, m.slot
+        FROM moved m JOIN span a ON a.sensor_id = m.sensor_id AND a.since < m.till AND a.till > m.since
+        GROUP BY m.sensor_id, m.slot
+        HAVING bool_and(a.addresses IS NOT NULL)
         UNION ALL
         SELECT m.sensor_id, u.n::int FROM hirundo.mean_day(period, sensors) m
         JOIN unnest(s.slot_days) WITH ORDINALITY AS u (day, n) USING (day) WHERE s.raw
@@ -190,11 +191,6 @@ BEGIN
         SELECT m.slot, o.sensor_id, o.bucket, o.seconds, o.packets
         FROM moved m
         JOIN hirundo.coverage o ON o.sensor_id = m.sensor_id AND o.bucket >= m.since AND o.bucket < m.till
-        UNION ALL
-        SELECT d.slot, o.sensor_id, d.since, o.seconds, o.packets
-        FROM hirundo.coverage_day o JOIN day d USING (day)
-        WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
-            AND NOT EXISTS (SELECT FROM moved m WHERE m.sensor_id = o.sensor_id AND m.slot = d.slot)
     )
     SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.slot IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
     FROM (
@@ -203,7 +199,15 @@ BEGIN
         FROM part o
         LEFT JOIN span a ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
         GROUP BY 1, 2) l
-    LEFT JOIN mean m ON m.sensor_id = l.sensor_id AND m.slot = l.slot;
+    LEFT JOIN mean m ON m.sensor_id = l.sensor_id AND m.slot = l.slot
+    UNION ALL
+    -- Other days are in coverage_day as they are.
+    SELECT d.slot, o.sensor_id, o.seconds, o.seconds * a.addresses / 86400, o.packets
+    FROM hirundo.coverage_day o
+    JOIN day d USING (day)
+    LEFT JOIN span a ON a.sensor_id = o.sensor_id AND d.since >= a.since AND d.since < a.till
+    WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
+        AND (o.sensor_id, o.day) NOT IN (SELECT m.sensor_id, m.day FROM moved m);
 END
 $$;
 COMMENT ON FUNCTION hirundo.listened IS
@@ -400,7 +404,7 @@ $$;
 COMMENT ON FUNCTION hirundo.slot_packets IS 'Packets that a filter leaves, by slot of the series, sensor and day.';
 
 CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
-RETURNS TABLE (at timestamptz, sensor_id int, packets bigint, address_days double precision)
+RETURNS TABLE (at timestamptz, day date, sensor_id int, packets bigint, address_days double precision)
 LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
@@ -409,12 +413,12 @@ DECLARE
 BEGIN
     IF bare THEN
         RETURN QUERY
-        SELECT s.slots[l.slot], l.sensor_id, l.packets, l.address_days
+        SELECT s.slots[l.slot], s.slot_days[l.slot], l.sensor_id, l.packets, l.address_days
         FROM hirundo.listened(period, f.sensors, s) l WHERE l.address_days IS NOT NULL;
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT s.slots[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
+    SELECT s.slots[slot], s.slot_days[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
     FROM (
         SELECT h.* FROM hirundo.listened(period, f.sensors, s) h WHERE h.address_days IS NOT NULL) l
     FULL JOIN (
@@ -484,13 +488,12 @@ BEGIN
             OR EXISTS (SELECT FROM hirundo.rollup_gap g WHERE g.sensor_id = ANY (f.sensors) AND g.day = e.at::date)
             OR EXISTS (SELECT FROM hirundo.rollup_dropped d WHERE d.month = date_trunc('month', e.at)::date)
     ), part AS (
-        SELECT width_bucket(m.at, s.starts) AS n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
+        SELECT width_bucket(m.at, s.starts) AS n, m.sensor_id, sum(m.packets)::bigint AS packets, sum(m.address_days) AS days
         FROM hirundo.mean_parts(period, f, unit, bare) m GROUP BY 1, 2
     ), part_before AS (
-        SELECT e.n, m.sensor_id, sum(m.packets) AS packets, sum(m.address_days) AS days
+        SELECT e.n, m.sensor_id, sum(m.packets)::bigint AS packets, sum(m.address_days) AS days
         FROM hirundo.mean_parts(before, f, unit, bare) m
-        JOIN earlier e ON e.at = CASE WHEN s.raw THEN m.at AT TIME ZONE s.zone
-            ELSE date_trunc('day', m.at AT TIME ZONE s.zone) END
+        JOIN earlier e ON e.at = CASE WHEN s.raw THEN m.at AT TIME ZONE s.zone ELSE m.day::timestamp END
         WHERE before IS NOT NULL AND NOT EXISTS (SELECT FROM broken b WHERE b.n = e.n)
         GROUP BY 1, 2
     ), total AS (
