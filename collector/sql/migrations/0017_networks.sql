@@ -93,9 +93,10 @@ BEGIN
         ORDER BY 2 DESC FETCH FIRST coalesce(CASE WHEN part IS NULL OR by = 'prefix' THEN n END, 9223372036854775807)
         ROWS WITH TIES)
     UNION ALL
-    -- In both only where a source is another network's on another day.
-    SELECT NULL, (SELECT count(DISTINCT a.host) FROM (
-            SELECT (e.cell & 4294967295) - 4294967296 AS host FROM cell e UNION ALL SELECT o.host FROM other o) a)
+    -- A host is in either; its prefix is always the same.
+    SELECT NULL, CASE WHEN by = 'prefix' THEN (SELECT count(*) FROM cell)
+            ELSE (SELECT count(DISTINCT e.cell & 4294967295) FROM cell e) END
+        + (SELECT count(DISTINCT o.host) FROM other o)
     WHERE with_total;
 END
 $$;
