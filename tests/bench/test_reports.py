@@ -51,6 +51,8 @@ CALLS = [
     ("activity_calendar", {"services": "22/TCP", "networks": "60.0.0.0/8"}, (10,), WITH_HOSTS),
     ("activity_calendar", {}, (10,), WITH_HOSTS),
     ("coverage", {}, ("day",), WITHOUT_HOSTS),
+    ("notification", {"src_region": "JP"}, (100,), WITH_HOSTS),
+    ("notification", {"networks": "60.1.0.0/16"}, (), WITH_HOSTS),
 ]
 
 

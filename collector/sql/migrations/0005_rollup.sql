@@ -215,6 +215,7 @@ CREATE TABLE hirundo.source_day (
     ack_kind text COLLATE "C",
     UNIQUE NULLS NOT DISTINCT (sensor_id, day, service, src, traits, initial_ttl, ack_kind)
 ) PARTITION BY RANGE (day);
+CREATE INDEX source_day_src ON hirundo.source_day (src); -- since when sources are known
 CREATE INDEX source_day_no_cell ON hirundo.source_day (day) WHERE cell IS NULL; -- what is counted apart
 COMMENT ON TABLE hirundo.source_day IS 'Rollup of sources: what each sent to each service of each sensor on each reporting day. Its packets are those of observation. Partitioned by month.';
 COMMENT ON COLUMN hirundo.source_day.first_at IS 'time of the first packet';

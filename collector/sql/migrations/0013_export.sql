@@ -44,6 +44,30 @@ COMMENT ON FUNCTION hirundo.notification_rows IS
     'track. reason: why a list for notices has them not, the first that holds of no_source (the address was the '
     'sensor''s own), response, bogon, spoofed, scanner_org, as far as without names them; NULL: it has them.';
 
+CREATE FUNCTION hirundo.first_ever(sources inet[], few boolean, sensors int[])
+RETURNS TABLE (src inet, first_at timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 10000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET work_mem = '128MB' SET jit = off SET enable_sort = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF few THEN
+        -- What they are is told late: plans ask for statistics of each.
+        RETURN QUERY
+        SELECT d.src, min(d.first_at) FROM hirundo.source_day d
+        WHERE d.src = ANY ((SELECT sources)::inet[]) AND d.sensor_id = ANY (sensors) GROUP BY d.src;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT d.src, min(d.first_at) FROM hirundo.source_day d
+    JOIN (SELECT DISTINCT u.src FROM unnest(sources) AS u (src)) s USING (src)
+    WHERE d.sensor_id = ANY (sensors) GROUP BY d.src;
+END
+$$;
+COMMENT ON FUNCTION hirundo.first_ever IS
+    'When any of these sensors saw any packet of sources first, as far back as rollups are kept. few: they are looked '
+    'up one by one.';
+
 CREATE FUNCTION report.notification(period daterange, filter jsonb DEFAULT '{}', n int DEFAULT NULL)
 RETURNS TABLE (src inet, first_seen timestamptz, last_seen timestamptz, first_ever timestamptz, packets bigint,
     services jsonb, src_ports int[], sensors int, traits text[], role text, asn bigint, organization text, contact text,
@@ -77,7 +101,7 @@ BEGIN
     -- Who is listed; further work is about them alone, where they are few.
     listed := ARRAY(
         SELECT r.src FROM hirundo.notification_rows(period, f, without) r WHERE r.reason IS NULL
-        GROUP BY r.src ORDER BY sum(r.packets) DESC, r.src LIMIT least(n, ports_max + 1));
+        GROUP BY r.src ORDER BY sum(r.packets) DESC, r.src LIMIT n);
     few := CASE WHEN cardinality(listed) <= ports_max THEN listed END;
     -- What a viewer of regions may look back on.
     places := ARRAY(SELECT s.sensor_id FROM hirundo.sensor s
@@ -103,13 +127,8 @@ BEGIN
             (max(c.organization))[2] AS organization_id, origin + (max(c.best))[3]::int AS day
         FROM cell c GROUP BY c.src
         ORDER BY sum(c.packets) DESC, c.src LIMIT n
-    ), ever AS (
-        -- One of the two falls away.
-        SELECT d.src, min(d.first_at) AS first_at FROM hirundo.source_day d
-        WHERE few IS NOT NULL AND d.src = ANY (few) AND d.sensor_id = ANY (places) GROUP BY d.src
-        UNION ALL
-        SELECT d.src, min(d.first_at) FROM hirundo.source_day d JOIN source s USING (src)
-        WHERE few IS NULL AND d.sensor_id = ANY (places) GROUP BY d.src
+    ), ever AS MATERIALIZED (
+        SELECT a.* FROM hirundo.first_ever(listed, few IS NOT NULL, places) a
     ), port AS (
         SELECT p.src, (array_agg(p.src_port ORDER BY p.packets DESC, p.src_port))[:ports_shown] AS ports
         FROM (
