@@ -344,16 +344,19 @@ class Recount:
         return {(reason,): {"sources": first[reason], "packets": packets[reason]} for reason in self.reasons}
 
     def payload_samples(self, call):
-        """Each content of the seeded instance came to one sensor, once."""
+        """All contents of the seeded instance have their bytes."""
         if {*call.filter} - {"services", "sensors", "sensor_region", "grp", "sources"}:
             return None
-        return {(at, self.sensors[sensor][1]): {"src": src, "packets": packets, "payload_length": length}
-                for at, sensor, src, packets, length in self.c.execute(
-                    "SELECT observed_at, sensor_id, host(src), packets, payload_length FROM hirundo.payload_sample WHERE observed_at >= %s"
-                    " AND observed_at < %s AND sensor_id = ANY (%s) AND (%s::text[] IS NULL OR hirundo.service(protocol, dst_port) = ANY (%s))"
-                    " AND (%s::text[] IS NULL OR host(src) = ANY (%s))",
-                    (self.start(call.first), self.start(call.last + DAY), self.chosen(call),
-                     *(value for key in ("services", "sources") for value in [call.values(key)] * 2)))}
+        rows = {}
+        for at, sensor, src, packets, length, payload in self.c.execute(
+                "SELECT observed_at, sensor_id, host(src), packets, payload_length, payload FROM hirundo.payload_sample WHERE observed_at >= %s"
+                " AND observed_at < %s AND sensor_id = ANY (%s) AND (%s::text[] IS NULL OR hirundo.service(protocol, dst_port) = ANY (%s))"
+                " AND (%s::text[] IS NULL OR host(src) = ANY (%s)) ORDER BY observed_at, content",
+                (self.start(call.first), self.start(call.last + DAY), self.chosen(call),
+                 *(value for key in ("services", "sources") for value in [call.values(key)] * 2))):
+            first = rows.setdefault((sensor, payload), (at, {"src": src, "packets": 0, "payload_length": length}))
+            first[1]["packets"] += packets
+        return {(at, self.sensors[sensor][1]): row for (sensor, _), (at, row) in rows.items()}
 
     def publications(self, _):
         return {(name, edition): {"period": f"[{first},{last})", "home_region": home} for name, edition, first, last, home in self.c.execute(

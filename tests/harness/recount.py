@@ -16,6 +16,7 @@ from typing import NamedTuple
 from scapy.utils import RawPcapNgReader, RawPcapReader
 
 QUARTER_US = 900_000_000
+SAMPLE_BYTES = 128
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 ICMP, IGMP, TCP, UDP, GRE, ESP, ICMPV6, SCTP = 1, 2, 6, 17, 47, 50, 58, 132
 # IANA, protocol numbers; what has no name here is called by its number.
@@ -62,6 +63,8 @@ class Packet(NamedTuple):
     header: int | None      # bytes, of TCP
     ttl: int
     traits: frozenset
+    payload: bytes
+    payload_length: int     # as headers state it
 
 
 @functools.lru_cache(maxsize=None)
@@ -141,6 +144,22 @@ def _tcp(v4: bool, dst: bytes, ip_id, df: bool, data: bytes) -> tuple:
     return flags, window, header, traits
 
 
+def payload_of(protocol: int | None, traits: set, data: bytes) -> tuple[bytes, int]:
+    """What is behind the transport header, and how long it is (proto/PROTOCOL.md, payload_length)."""
+    if protocol is None or "fragment" in traits and protocol != UDP:
+        return b"", 0
+    if protocol == UDP:
+        end = int.from_bytes(data[4:6], "big")
+        return (data[8:end], end - 8) if len(data) >= 8 and end >= 8 else (b"", 0)
+    header = {TCP: 20, ICMP: 8, ICMPV6: 8, SCTP: 12, 33: 12}.get(protocol, 0)
+    if protocol in (TCP, 33) and len(data) >= header:
+        stated = data[12] >> 4 << 2 if protocol == TCP else data[4] << 2
+        if stated < header:
+            return b"", 0
+        header = stated
+    return data[header:], max(len(data) - header, 0)
+
+
 def parse(time_us: int, packet: bytes) -> Packet | None:
     """The outermost IP header and what is directly behind it; None where there is no whole one."""
     version = packet[0] >> 4 if packet else 0
@@ -194,7 +213,8 @@ def parse(time_us: int, packet: bytes) -> Packet | None:
             replies, errors = (ICMP_REPLIES, ICMP_ERRORS) if protocol == ICMP else (ICMPV6_REPLIES, ICMPV6_ERRORS)
             traits |= {"backscatter_icmp_reply"} if icmp_type in replies else set()
             traits |= {"backscatter_icmp_error"} if icmp_type in errors else set()
-    return Packet(time_us, address(src), address(dst), protocol, *ports, icmp_type, *tcp, ttl, frozenset(traits))
+    return Packet(time_us, address(src), address(dst), protocol, *ports, icmp_type, *tcp, ttl, frozenset(traits),
+                  *((b"", 0) if later else payload_of(protocol, traits, data)))
 
 
 def read(capture) -> list[Packet]:
@@ -349,6 +369,15 @@ class Sensor(NamedTuple):
         return sum(net.num_addresses if net.version == 4 else 1 for net in nets)
 
 
+class Payload(NamedTuple):
+    """Of the first packet that brought it, and how many did."""
+    first_us: int
+    src: str | None
+    service: str
+    length: int
+    packets: int
+
+
 class Counted:
     """What an installation received, and when it listened.
 
@@ -361,6 +390,7 @@ class Counted:
         self.cells: collections.Counter = collections.Counter()
         self.first: dict[Cell, int] = {}
         self.last: dict[Cell, int] = {}
+        self.payloads: dict[tuple[int, bytes], Payload] = {}
         self.covered: dict[int, list[tuple[int, int]]] = collections.defaultdict(list)
         self.regions = self.asns = self.organizations = NOBODY
         self.scanners: list[tuple] = []
@@ -396,6 +426,13 @@ class Counted:
             self.cells[cell] += 1
             self.first[cell] = min(self.first.get(cell, p.time_us), p.time_us)
             self.last[cell] = max(self.last.get(cell, p.time_us), p.time_us)
+            if p.payload:
+                known = self.payloads.get((sensor.number, p.payload[:SAMPLE_BYTES]))
+                if known is None or p.time_us < known.first_us:
+                    self.payloads[sensor.number, p.payload[:SAMPLE_BYTES]] = Payload(
+                        p.time_us, src, cell.service, p.payload_length, (known.packets if known else 0) + 1)
+                else:
+                    self.payloads[sensor.number, p.payload[:SAMPLE_BYTES]] = known._replace(packets=known.packets + 1)
         if cover is None and packets:
             cover = min(p.time_us for p in packets), max(p.time_us for p in packets) + 1
         if cover:

@@ -249,18 +249,21 @@ def test_payload_samples_of_what_is_not_complete(raw):
 
 
 def test_payload_samples(raw):
-    for seconds, src, sensor, port in [(60, SCANNER, 1, 53), (61, ANSWERER, 2, 53), (70, FORGER, 1, 123), (90000, SCANNER, 1, 53)]:
+    for seconds, src, sensor, port in [(60, SCANNER, 1, 53), (61, ANSWERER, 2, 53), (70, FORGER, 1, 123),
+                                       (3700, ANSWERER, 1, 123), (90000, SCANNER, 1, 53)]:
         raw.observe(seconds, src, port, 4444, protocol=17, sensor=sensor)
     raw.sample(60, SCANNER, 11, b"\0version", length=300)
     raw.sample(62, SCANNER, 11, None, packets=6)
     raw.sample(61, ANSWERER, 11, b"\0version", sensor=2)  # its number is of that sensor alone
     raw.sample(70, FORGER, 12, b"monlist", packets=3, dst_port=123)
+    raw.sample(3700, ANSWERER, 15, b"monlist", packets=2, dst_port=123)  # the sensor was started anew
     raw.sample(90000, SCANNER, 13, b"tomorrow")
     raw.sample(80, None, 14, b"from itself")
     raw.roll_up()
     columns = "observed_at, sensor, host(src), service, payload, packets, payload_length"
     first = (raw.at(60), "s1", SCANNER, "53/UDP", b"\0version", 7, 300)
-    second = (raw.at(70), "s1", FORGER, "123/UDP", b"monlist", 3, 9)
+    second = (raw.at(70), "s1", FORGER, "123/UDP", b"monlist", 5, 9)
+    his = (*second[:5], 3, 9)
     third = (raw.at(61), "s2", ANSWERER, "53/UDP", b"\0version", 1, 9)
     own = (raw.at(80), "s1", None, "53/UDP", b"from itself", 1, 9)
     ask = lambda filter, *more: raw.ask("payload_samples", [DAY], filter, *more, columns=columns)
@@ -270,7 +273,7 @@ def test_payload_samples(raw):
     assert ask({"services": "123/UDP"}) == [second]
     assert ask({"ports_only": True, "grp": "domestic"}) == [first, second, own]
     assert ask({"networks": f"{SCANNER}/32"}) == ask({"sources": SCANNER, "services": "53/UDP"}) == [first]
-    assert ask({"role": "probe", "sources": FORGER}) == [second]
+    assert ask({"role": "probe", "sources": FORGER}) == [his]
     assert ask({"role": "response"}) == ask({"traits": "mirai"}) == ask({"src_region": "JP"}) == ask({"asn": 5}) == []
     assert ask({"src_region": "ZZ"}) == [first, second, third]
 

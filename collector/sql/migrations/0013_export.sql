@@ -325,31 +325,38 @@ BEGIN
             max(encode(p.payload, 'hex')) AS payload, sum(p.packets)::bigint AS packets
         FROM hirundo.payload_rows(period, since, till, zone, f, plain) p
         GROUP BY p.sensor_id, p.content
+    ), sample AS (
+        SELECT c.sensor_id, c.content, c.observed_at, c.src, c.service, c.payload_length, c.packets,
+            coalesce(decode(c.payload, 'hex'), (
+                -- The bytes came with another source's packet, or just before the period.
+                SELECT q.payload FROM hirundo.payload_sample q
+                WHERE q.sensor_id = c.sensor_id AND q.content = c.content AND q.payload IS NOT NULL
+                    AND q.observed_at >= date_trunc('hour', c.observed_at, 'UTC')
+                    AND q.observed_at < date_trunc('hour', c.observed_at, 'UTC') + interval '1 hour'
+                    AND q.observed_at >= date_trunc('hour', since, 'UTC') AND q.observed_at < till
+                LIMIT 1)) AS payload
+        FROM content c
     )
-    SELECT c.observed_at, s.sensor, c.src, c.service, coalesce(decode(c.payload, 'hex'), (
-            -- The bytes came with another source's packet, or just before the period.
-            SELECT q.payload FROM hirundo.payload_sample q
-            WHERE q.sensor_id = c.sensor_id AND q.content = c.content AND q.payload IS NOT NULL
-                AND q.observed_at >= date_trunc('hour', c.observed_at, 'UTC')
-                AND q.observed_at < date_trunc('hour', c.observed_at, 'UTC') + interval '1 hour'
-                AND q.observed_at >= date_trunc('hour', since, 'UTC') AND q.observed_at < till
-            LIMIT 1)),
-        c.packets, c.payload_length, dataset, as_of
-    FROM content c JOIN hirundo.place(f, false) s USING (sensor_id)
-    ORDER BY c.packets DESC, c.observed_at, s.sensor, c.content
+    SELECT min(c.observed_at) AS observed_at, s.sensor, (array_agg(c.src ORDER BY c.observed_at, c.content))[1],
+        (array_agg(c.service ORDER BY c.observed_at, c.content))[1], c.payload, sum(c.packets)::bigint AS packets,
+        (array_agg(c.payload_length ORDER BY c.observed_at, c.content))[1], dataset, as_of
+    FROM sample c JOIN hirundo.place(f, false) s USING (sensor_id)
+    -- Each start of a sensor calls the same bytes by another number.
+    GROUP BY s.sensor, c.sensor_id, c.payload, CASE WHEN c.payload IS NULL THEN c.content END
+    ORDER BY packets DESC, observed_at, s.sensor, min(c.content)
     LIMIT n;
 END
 $$;
 COMMENT ON FUNCTION report.payload_samples IS
-    'What payloads came (R13): a row for each content of a sensor, most packets first, then the earliest. payload: its '
+    'What payloads came (R13): a row for each payload of a sensor, most packets first, then the earliest. payload: its '
     'first 128 bytes, the sensor''s addresses masked; payload_length: bytes that the packet had. packets: that brought '
-    'this content in the period, whoever sent them: the sensor counts a content for at most an hour, under the source '
-    'and service of the first packet; observed_at, src (NULL: the sensor''s own address), service, payload_length: of '
-    'the first. Keys pick by these: sensors and services those of the row, the others by what source_day has of that '
-    'sensor, reporting day, service and source, so a source whose content another brought first in an hour may be '
-    'missed. Above its limit for new contents a sensor keeps no sample (sensor_status.samples_dropped). Error where '
-    'rows of the period are not kept any more. dataset: address data of the rows. as_of: all that was received '
-    'before is there.';
+    'it in the period, whoever sent them: the sensor counts one for at most an hour, under the source and service of '
+    'the first packet; observed_at, src (NULL: the sensor''s own address), service, payload_length: of the first. Keys '
+    'pick by these: sensors and services those of the row, the others by what source_day has of that sensor, reporting '
+    'day, service and source, so a source whose payload another brought first in an hour may be missed. Above its '
+    'limit for new payloads a sensor keeps no sample (sensor_status.samples_dropped). payload NULL: its bytes are not '
+    'kept. Error where rows of the period are not kept any more. dataset: address data of the rows. as_of: all that '
+    'was received before is there.';
 
 -- Exports: what hirundo-admin writes to files.
 --
