@@ -38,12 +38,13 @@ CREATE TYPE hirundo.series AS (
     days date[],
     slots timestamptz[],
     slot_days date[],
+    slot_steps int[],
     till timestamptz
 );
 COMMENT ON TYPE hirundo.series IS
     'Steps of a period as series() made them. raw: below a day; zone: the reporting zone; starts: when the steps begin, '
     'days: on which reporting days; slots: parts of steps that lie in a day each (days, or the steps), with slot_days '
-    'when they begin; till: when the period ends.';
+    'when they begin, and slot_steps which step they are of (from 1; NULL: none); till: when the period ends.';
 
 CREATE FUNCTION hirundo.series(period daterange, unit text) RETURNS hirundo.series
 LANGUAGE plpgsql STABLE
@@ -59,6 +60,8 @@ BEGIN
     s.slots := CASE WHEN s.raw THEN s.starts ELSE hirundo.step_starts(period, 'day') END;
     s.slot_days := ARRAY(
         SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.slot_steps := ARRAY(
+        SELECT width_bucket(b.at, s.starts) FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
     s.till := hirundo.day_start(upper(period));
     RETURN s;
 END
@@ -156,8 +159,8 @@ COMMENT ON FUNCTION hirundo.mean_day IS
     'Days on which sensors have a place in means: they had an address, and did not take everything.';
 
 CREATE FUNCTION hirundo.listened(period daterange, sensors int[], s hirundo.series)
-RETURNS TABLE (slot int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+RETURNS TABLE (step int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET enable_sort = off
 -- Not in SQL: as part of a query it might run for each of its rows.
 AS $$
 #variable_conflict use_column
@@ -166,7 +169,7 @@ BEGIN
     WITH span AS MATERIALIZED (
         SELECT a.* FROM hirundo.address_span(sensors) a
     ), day AS MATERIALIZED (
-        SELECT b.n::int AS slot, s.slot_days[b.n] AS day, b.at AS since,
+        SELECT b.n::int AS slot, s.slot_steps[b.n] AS step, s.slot_days[b.n] AS day, b.at AS since,
             coalesce(lead(b.at) OVER (ORDER BY b.n), s.till) AS till
         FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE NOT s.raw
     ), moved AS MATERIALIZED (
@@ -192,27 +195,33 @@ BEGIN
         FROM moved m
         JOIN hirundo.coverage o ON o.sensor_id = m.sensor_id AND o.bucket >= m.since AND o.bucket < m.till
     )
-    SELECT l.slot, l.sensor_id, l.seconds, CASE WHEN m.slot IS NOT NULL THEN l.address_seconds / 86400 END, l.packets
+    SELECT u.step, u.sensor_id, sum(u.seconds), sum(u.address_days),
+        sum(u.packets) FILTER (WHERE u.address_days IS NOT NULL)::bigint
     FROM (
-        SELECT o.slot, o.sensor_id, sum(o.seconds) AS seconds,
-            coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
-        FROM part o
-        LEFT JOIN span a ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
-        GROUP BY 1, 2) l
-    LEFT JOIN mean m ON m.sensor_id = l.sensor_id AND m.slot = l.slot
-    UNION ALL
-    -- Other days are in coverage_day as they are.
-    SELECT d.slot, o.sensor_id, o.seconds, o.seconds * a.addresses / 86400, o.packets
-    FROM hirundo.coverage_day o
-    JOIN day d USING (day)
-    LEFT JOIN span a ON a.sensor_id = o.sensor_id AND d.since >= a.since AND d.since < a.till
-    WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
-        AND (o.sensor_id, o.day) NOT IN (SELECT m.sensor_id, m.day FROM moved m);
+        SELECT s.slot_steps[l.slot] AS step, l.sensor_id, l.seconds,
+            CASE WHEN m.slot IS NOT NULL THEN l.address_seconds / 86400 END AS address_days, l.packets
+        FROM (
+            SELECT o.slot, o.sensor_id, sum(o.seconds) AS seconds,
+                coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
+            FROM part o
+            LEFT JOIN span a ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
+            GROUP BY 1, 2) l
+        LEFT JOIN mean m ON m.sensor_id = l.sensor_id AND m.slot = l.slot
+        UNION ALL
+        -- Other days are in coverage_day as they are.
+        SELECT d.step, o.sensor_id, o.seconds, o.seconds * a.addresses / 86400, o.packets
+        FROM hirundo.coverage_day o
+        JOIN day d USING (day)
+        LEFT JOIN span a ON a.sensor_id = o.sensor_id AND d.since >= a.since AND d.since < a.till
+        WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
+            AND (o.sensor_id, o.day) NOT IN (SELECT m.sensor_id, m.day FROM moved m)) u
+    WHERE u.step IS NOT NULL
+    GROUP BY u.step, u.sensor_id;
 END
 $$;
 COMMENT ON FUNCTION hirundo.listened IS
-    'By sensor and slot of the series: seconds that it listened, the same times its addresses, in days (NULL: no place '
-    'in means that day), packets received.';
+    'By sensor and step of the series: seconds that it listened; of days on which it has a place in means, the same '
+    'times its addresses, in days, and packets received (NULL: of no such day).';
 
 CREATE FUNCTION hirundo.step_covered(period daterange, sensors int[], s hirundo.series)
 RETURNS TABLE (step int, step_start timestamptz, covered double precision, address_days double precision)
@@ -227,10 +236,9 @@ BEGIN
         nullif(l.address_days, 0)
     FROM unnest(s.starts) WITH ORDINALITY AS b (at, n)
     LEFT JOIN (
-        SELECT width_bucket(s.slots[h.slot], s.starts) AS step, sum(h.seconds) AS seconds,
-            sum(h.address_days) AS address_days
+        SELECT h.step, sum(h.seconds) AS seconds, sum(h.address_days) AS address_days
         FROM hirundo.listened(period, sensors, s) h
-        GROUP BY 1) l ON l.step = b.n;
+        GROUP BY h.step) l ON l.step = b.n;
 END
 $$;
 COMMENT ON FUNCTION hirundo.step_covered IS
@@ -403,33 +411,32 @@ END
 $$;
 COMMENT ON FUNCTION hirundo.slot_packets IS 'Packets that a filter leaves, by slot of the series, sensor and day.';
 
-CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, unit text, bare boolean)
-RETURNS TABLE (at timestamptz, day date, sensor_id int, packets bigint, address_days double precision)
+CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, s hirundo.series, bare boolean)
+RETURNS TABLE (step int, sensor_id int, packets bigint, address_days double precision)
 LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
-DECLARE
-    s hirundo.series := hirundo.series(period, unit);
 BEGIN
     IF bare THEN
         RETURN QUERY
-        SELECT s.slots[l.slot], s.slot_days[l.slot], l.sensor_id, l.packets, l.address_days
+        SELECT l.step, l.sensor_id, l.packets, l.address_days
         FROM hirundo.listened(period, f.sensors, s) l WHERE l.address_days IS NOT NULL;
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT s.slots[slot], s.slot_days[slot], sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
+    SELECT step, sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
     FROM (
         SELECT h.* FROM hirundo.listened(period, f.sensors, s) h WHERE h.address_days IS NOT NULL) l
     FULL JOIN (
-        SELECT r.slot, r.sensor_id, sum(r.packets)::bigint AS packets
+        SELECT s.slot_steps[r.slot] AS step, r.sensor_id, sum(r.packets)::bigint AS packets
         FROM hirundo.slot_packets(period, f, s) r JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
-        GROUP BY 1, 2) c USING (slot, sensor_id);
+        WHERE s.slot_steps[r.slot] IS NOT NULL
+        GROUP BY 1, 2) c USING (step, sensor_id);
 END
 $$;
 COMMENT ON FUNCTION hirundo.mean_parts IS
-    'What means are made of: packets and covered address-days of each sensor, by day, or by steps below a day, of days '
-    'on which it has a place in means. bare: the filter picks sensors alone.';
+    'What means are made of: packets and covered address-days of each sensor, by step of the series, of days on which it '
+    'has a place in means. bare: the filter picks sensors alone.';
 
 -- Reports.
 
@@ -448,6 +455,10 @@ DECLARE
     home text := coalesce(filter ->> 'home', (SELECT value FROM hirundo.setting WHERE name = 'home_region'));
     s hirundo.series;
     before daterange;
+    s_before hirundo.series;
+    -- Steps, and their parts a year before: days, or the step itself.
+    earlier_n int[];
+    earlier_at timestamp[];
     as_of timestamptz;
     dataset text;
 BEGIN
@@ -463,39 +474,55 @@ BEGIN
             (upper(period) - 1 - interval '1 year')::date + 1)) END END;
     as_of := hirundo.rollup_as_of(period, f.sensors);
     dataset := hirundo.rollup_dataset(period, f.sensors);
+    IF before IS NOT NULL THEN
+        s_before := hirundo.series(before, unit);
+        WITH step AS (
+            SELECT b.n::int, CASE WHEN s.raw THEN b.at AT TIME ZONE s.zone
+                    ELSE date_trunc('day', b.at AT TIME ZONE s.zone) END AS since,
+                coalesce(lead(b.at) OVER (ORDER BY b.n) AT TIME ZONE s.zone, upper(period)::timestamp) AS till
+            FROM unnest(s.starts) WITH ORDINALITY AS b (at, n)
+        ), part AS (
+            SELECT t.n, e.at
+            FROM step t
+            CROSS JOIN LATERAL (
+                SELECT g.at FROM generate_series(t.since - interval '1 year', t.till - interval '1 year', '1 day') AS g (at)
+                WHERE unit = 'month' AND g.at < t.till - interval '1 year'
+                UNION ALL
+                -- 52 weeks, so that it begins with a Monday.
+                SELECT g.at - interval '364 days' FROM generate_series(t.since, t.till - interval '1 day', '1 day') AS g (at)
+                WHERE unit = 'week'
+                UNION ALL
+                SELECT t.since - interval '1 year' WHERE unit NOT IN ('week', 'month')) e
+        ), whole AS (
+            SELECT p.n FROM part p GROUP BY p.n
+            HAVING NOT bool_or(
+                EXISTS (SELECT FROM hirundo.rollup_gap g WHERE g.sensor_id = ANY (f.sensors) AND g.day = p.at::date)
+                OR EXISTS (SELECT FROM hirundo.rollup_dropped d WHERE d.month = date_trunc('month', p.at)::date))
+        )
+        SELECT array_agg(p.n ORDER BY p.n, p.at), array_agg(p.at ORDER BY p.n, p.at) INTO earlier_n, earlier_at
+        FROM part p JOIN whole USING (n);
+        IF unit IN ('week', 'month') THEN
+            s_before.slot_steps := ARRAY(
+                SELECT e.n FROM unnest(s_before.slot_days) WITH ORDINALITY AS d (day, i)
+                LEFT JOIN unnest(earlier_n, earlier_at) AS e (n, at) ON e.at = d.day ORDER BY d.i);
+        END IF;
+    END IF;
     RETURN QUERY
-    WITH step AS (
-        SELECT b.n::int, b.at,
-            CASE WHEN s.raw THEN b.at AT TIME ZONE s.zone ELSE date_trunc('day', b.at AT TIME ZONE s.zone) END AS since,
-            coalesce(lead(b.at) OVER (ORDER BY b.n) AT TIME ZONE s.zone, upper(period)::timestamp) AS till
-        FROM unnest(s.starts) WITH ORDINALITY AS b (at, n)
-    ), earlier AS (
-        -- The parts of a step's year before: days, or the step itself.
-        SELECT t.n, e.at
-        FROM step t
-        CROSS JOIN LATERAL (
-            SELECT g.at FROM generate_series(t.since - interval '1 year', t.till - interval '1 year', '1 day') AS g (at)
-            WHERE unit = 'month' AND g.at < t.till - interval '1 year'
-            UNION ALL
-            -- 52 weeks, so that it begins with a Monday.
-            SELECT g.at - interval '364 days' FROM generate_series(t.since, t.till - interval '1 day', '1 day') AS g (at)
-            WHERE unit = 'week'
-            UNION ALL
-            SELECT t.since - interval '1 year' WHERE unit NOT IN ('week', 'month')) e
-    ), broken AS (
-        SELECT DISTINCT e.n FROM earlier e
-        WHERE before IS NULL
-            OR EXISTS (SELECT FROM hirundo.rollup_gap g WHERE g.sensor_id = ANY (f.sensors) AND g.day = e.at::date)
-            OR EXISTS (SELECT FROM hirundo.rollup_dropped d WHERE d.month = date_trunc('month', e.at)::date)
+    WITH earlier AS (
+        SELECT DISTINCT e.n, e.n AS step FROM unnest(earlier_n) AS e (n) WHERE unit IN ('week', 'month')
+        UNION ALL
+        -- A 29 February has the 28th, which has its own.
+        SELECT e.n, b.step FROM unnest(earlier_n, earlier_at) AS e (n, at)
+        JOIN unnest(s_before.starts, s_before.days) WITH ORDINALITY AS b (at, day, step)
+            ON e.at = CASE WHEN s.raw THEN b.at AT TIME ZONE s.zone ELSE b.day::timestamp END
+        WHERE unit NOT IN ('week', 'month')
     ), part AS (
-        SELECT width_bucket(m.at, s.starts) AS n, m.sensor_id, sum(m.packets)::bigint AS packets, sum(m.address_days) AS days
-        FROM hirundo.mean_parts(period, f, unit, bare) m GROUP BY 1, 2
+        SELECT m.step AS n, m.sensor_id, m.packets, m.address_days AS days
+        FROM hirundo.mean_parts(period, f, s, bare) m
     ), part_before AS (
-        SELECT e.n, m.sensor_id, sum(m.packets)::bigint AS packets, sum(m.address_days) AS days
-        FROM hirundo.mean_parts(before, f, unit, bare) m
-        JOIN earlier e ON e.at = CASE WHEN s.raw THEN m.at AT TIME ZONE s.zone ELSE m.day::timestamp END
-        WHERE before IS NOT NULL AND NOT EXISTS (SELECT FROM broken b WHERE b.n = e.n)
-        GROUP BY 1, 2
+        SELECT e.n, m.sensor_id, m.packets, m.address_days AS days
+        FROM hirundo.mean_parts(before, f, s_before, bare) m JOIN earlier e USING (step)
+        WHERE before IS NOT NULL
     ), total AS (
         SELECT n, (i.region = home) AS domestic, sum(p.packets) AS packets, nullif(sum(p.days), 0) AS days,
             sum(b.packets) AS packets_before, nullif(sum(b.days), 0) AS days_before,
@@ -510,7 +537,8 @@ BEGIN
     SELECT w.at, g.name, t.packets / t.days, t.days, t.packets_before / t.days_before,
         t.packets_same / t.days_same, t.packets_same_before / t.days_same_before, t.packets::bigint,
         dataset, as_of
-    FROM step w CROSS JOIN (VALUES ('domestic', true), ('overseas', false)) AS g (name, domestic)
+    FROM unnest(s.starts) WITH ORDINALITY AS w (at, n)
+    CROSS JOIN (VALUES ('domestic', true), ('overseas', false)) AS g (name, domestic)
     LEFT JOIN total t USING (n, domestic)
     ORDER BY w.at, g.name;
 END
