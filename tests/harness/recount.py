@@ -72,6 +72,9 @@ def address(data: bytes) -> str:
     return str(ipaddress.ip_address(data))
 
 
+network = functools.lru_cache(maxsize=None)(ipaddress.ip_network)
+
+
 @functools.lru_cache(maxsize=None)
 def bogon(src: str) -> bool:
     """Nobody can have this source address."""
@@ -474,12 +477,17 @@ class Counted:
 
     def scanner(self, src: str | None, day) -> bool:
         """Whether it is a research scanner's on that day; of both ends None: any."""
-        if src not in self._scanners:
-            self._scanners[src] = [] if src is None else [
-                (since, until) for network, _, since, until in self.scanners
-                if ipaddress.ip_address(src) in ipaddress.ip_network(network)]
         return any((since is None or since <= day) and (until is None or day <= until)
-                   for since, until in self._scanners[src])
+                   for *_, since, until in self.scanners_at(src))
+
+    def scanners_at(self, src: str | None) -> list[tuple]:
+        """(length of the network, number of the entry, organization, first day, last day) of those that hold it."""
+        if src not in self._scanners:
+            a = None if src is None else ipaddress.ip_address(src)
+            self._scanners[src] = [] if a is None else [
+                (net.prefixlen, i, name, since, until) for i, (text, name, since, until) in enumerate(self.scanners)
+                for net in [network(text)] if a in net]
+        return self._scanners[src]
 
     def is_spoofed(self, cell: Cell) -> bool:
         return bool({(cell.day, cell.src, 0), (cell.day, cell.src, initial_ttl(cell.ttl))} & self.spoofed)

@@ -479,9 +479,8 @@ def notification(asked: Asked) -> list[tuple]:
 
 def _scanner(asked: Asked, src: str) -> str | None:
     """The narrowest network of a scanner that was one on some day of the period."""
-    found = [(-net.prefixlen, i, name) for i, (text, name, since, until) in enumerate(asked.counted.scanners)
-             for net in [ipaddress.ip_network(text)] if ipaddress.ip_address(src) in net
-             and (since is None or since < asked.last) and (until is None or until >= asked.first)]
+    found = [(-length, i, name) for length, i, name, since, until in asked.counted.scanners_at(src)
+             if (since is None or since < asked.last) and (until is None or until >= asked.first)]
     return min(found)[2] if found else None
 
 
