@@ -80,6 +80,16 @@ def test_readers(serve, record_property):
     check(took, STORED, record_property)
 
 
+def test_series_of_a_year(serve, record_property):
+    """Eight at once, between stored answers, each with what is added up from the days of a year."""
+    before, year = TODAY.replace(day=1) - DAY, {"from": TODAY - 365 * DAY, "to": TODAY - DAY}
+    stored = {"from": before.replace(day=1), "to": before}
+    calls = [("top_services", {**stored, "n": 10}), ("packets_per_sensor_day", {**year, "step": "month"}), ("hosts_per_day", stored),
+             ("coverage", {**year, "step": "week"}), ("service_trend", {**stored, "step": "day", "n": 5}), ("mirai_hosts", {**stored, "n": 5})]
+    check(ask(serve(connections=READERS), READERS, 12 * len(calls), lambda reader, i: calls[(reader + i) % len(calls)], 4 * len(calls)),
+          STORED, record_property)
+
+
 def test_exact_hosts(serve, record_property):
     """Eight at once, each with filters of its own, over a year: nothing of it is stored."""
     year = {"from": TODAY - 365 * DAY, "to": TODAY - DAY}
