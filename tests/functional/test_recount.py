@@ -108,7 +108,7 @@ def payloads_that_differ(place: Place) -> list[str]:
             told = collections.Counter((payload, *p) for payload, p in want[number].items() if not shows(sensor, payload))
         wrong += [f"{sensor.name}: missing {row}" for row in told - got]
         hidden = [p for payload, p in want[number].items() if (payload, *p) not in told]
-        left = [row for row in (got - told).elements()]
+        left = list((got - told).elements())
         if len(left) > len(hidden) or sum(row[5] for row in left) != sum(p.packets for p in hidden):
             wrong.append(f"{sensor.name}: {len(left)} samples of {sum(row[5] for row in left)} packets, should be at most"
                          f" {len(hidden)} of {sum(p.packets for p in hidden)}: {left[:3]}")
