@@ -132,7 +132,7 @@ def fill(connection, full: int, quarters: int = QUARTERS, part: int = 1, say=lam
         say(f"{first:%Y-%m}: {rows:,} rows, {time.monotonic() - begin:.0f} s")
     with connection.transaction():
         add_up(connection)
-    for table in ("sensor", "sensor_address", "coverage", "coverage_day", "source_day", "service_day", "role_day", "ttl_day"):
+    for table in ("sensor", "sensor_address", "coverage", "coverage_day", "coverage_step", "source_day", "service_day", "role_day", "ttl_day"):
         connection.execute(f"VACUUM (ANALYZE, PARALLEL 0) hirundo.{table}")
     say(f"analyzed: {time.monotonic() - begin:.0f} s")
     return rows

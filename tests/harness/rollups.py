@@ -83,6 +83,11 @@ INSERT INTO hirundo.coverage_day (sensor_id, day, packets, lost, seconds)
     FROM hirundo.coverage c JOIN hirundo.setting z ON z.name = 'reporting_zone' GROUP BY 1, 2
     ON CONFLICT (sensor_id, day) DO UPDATE
     SET packets = excluded.packets, lost = excluded.lost, seconds = excluded.seconds;
+INSERT INTO hirundo.coverage_step (sensor_id, unit, day, packets, lost, seconds)
+    SELECT sensor_id, unit, date_trunc(unit, day::timestamp)::date, sum(packets), sum(lost), sum(seconds)
+    FROM hirundo.coverage_day CROSS JOIN unnest('{week,month}'::text[]) AS u (unit) GROUP BY 1, 2, 3
+    ON CONFLICT (sensor_id, unit, day) DO UPDATE
+    SET packets = excluded.packets, lost = excluded.lost, seconds = excluded.seconds;
 """
 
 
@@ -150,7 +155,7 @@ def compare(connection) -> None:
         wrong = sorted((key for key in {*want, *got} if want.get(key) != got.get(key)), key=str)
         assert not wrong, f"{name}: {len(wrong)} of {len(want)} rows differ: " + "; ".join(
             f"{key}: {got.get(key)}, should be {want.get(key)}" for key in wrong[:3])
-    for table in ("role_day", "coverage_day"):
+    for table in ("role_day", "coverage_day", "coverage_step"):
         rows = f"SELECT to_jsonb(r) FROM hirundo.{table} r"
         got = {frozenset(about(row).items()) for (row,) in connection.execute(rows)}
         with connection.transaction(force_rollback=True):

@@ -251,3 +251,162 @@ def test_outage_of_three_days(installation):
     assert cut[0] == pytest.approx(whole[0], rel=0.02) and cut[0] != whole[0]
     assert cut[1] == whole[0] and after[1] == cut[0]
     assert all(day[0] == pytest.approx(whole[0], rel=0.02) for day in days)
+
+
+# Weeks and months as a whole.
+
+LONG = [
+    ("2024-01-01", "2024-03-01"), ("2024-01-15", "2024-02-29"), ("2024-02-01", "2024-02-29"), ("2024-02-29", "2024-03-01"),
+    ("2025-02-01", "2025-03-01"), ("2024-12-30", "2025-03-03"), ("2025-01-03", "2025-02-27"), ("2025-01-08", "2025-01-11")]
+# Sensor, addresses (0: everything), from, to. 1 never changes; 2 changes within a day and where a month begins; 3 takes
+# everything for some days; 4 has no address after a while; 5 never announced any.
+HELD = [(1, 3, "2022-12-01 00:00", None), (2, 1, "2022-12-01 00:00", "2024-02-01 00:00"),
+        (2, 4, "2024-02-01 00:00", "2025-01-14 10:20"), (2, 2, "2025-01-14 10:20", None),
+        (3, 1, "2022-12-01 00:00", "2025-02-03 07:00"), (3, 0, "2025-02-03 07:00", "2025-02-06 00:00"),
+        (3, 8, "2025-02-06 00:00", "2025-02-20 13:00"), (3, 9, "2025-02-20 13:00", None),
+        (4, 6, "2022-12-01 00:00", "2023-02-15 00:00"), (4, 5, "2023-02-15 00:00", "2025-01-29 12:00")]
+
+
+class LongWorld:
+    """Four months of three years by the hour, in Asia/Tokyo, with addresses that change; counted hour by hour."""
+
+    ZONE = datetime.timezone(datetime.timedelta(hours=9))
+
+    def __init__(self):
+        self.rows = []
+        for year in (2023, 2024, 2025):
+            hour = datetime.datetime(year - 1, 12, 25, tzinfo=self.ZONE)
+            while hour < datetime.datetime(year, 3, 10, tzinfo=self.ZONE):
+                n = int(hour.timestamp() // 3600)
+                self.rows += [(s, hour, (900, 450, 0)[n * s % 7 // 3], n * s % 11, n % (50 + s) // 50)
+                              for s in range(1, 6) if n * (s + 3) % 13 and not (s == 1 and hour.day == 7)]
+                hour += datetime.timedelta(hours=1)
+
+    def held(self, sensor: int):
+        floor = lambda at: datetime.datetime.fromisoformat(at).replace(tzinfo=self.ZONE, second=0) - datetime.timedelta(
+            minutes=int(at[-2:]) % 15)
+        mine = sorted((row for row in HELD if row[0] == sensor), key=lambda row: row[2])
+        for number, (_, targets, since, till) in enumerate(mine):
+            yield (targets, floor(since) if number else datetime.datetime.min.replace(tzinfo=self.ZONE),
+                   floor(till) if till else datetime.datetime.max.replace(tzinfo=self.ZONE))
+
+    def by_day(self) -> dict:
+        """(sensor, day) -> seconds, packets, lost, seconds times addresses (None: no place in means)."""
+        days = {}
+        for sensor, hour, seconds, packets, lost in self.rows:
+            targets = sum(n for n, since, till in self.held(sensor) if since <= hour < till)
+            day = days.setdefault((sensor, hour.date()), [0, 0, 0, 0])
+            for i, value in enumerate((seconds, packets, lost, seconds * targets)):
+                day[i] += value
+        for (sensor, day), values in days.items():
+            start = datetime.datetime.combine(day, datetime.time(), self.ZONE)
+            during = [n for n, since, till in self.held(sensor)
+                      if since < start + datetime.timedelta(days=1) and till > start]
+            if not during or not min(during):
+                values[3] = None
+        return days
+
+    def steps(self, first: datetime.date, last: datetime.date, step: str) -> dict:
+        """Begin of the step -> its days."""
+        steps = {}
+        for n in range((last - first).days):
+            day = first + datetime.timedelta(days=n)
+            start = day - datetime.timedelta(days=day.weekday()) if step == "week" else day.replace(day=1)
+            steps.setdefault(max(start, first), []).append(day)
+        return steps
+
+    def year_before(self, days: list, step: str) -> list:
+        if step == "week":
+            return [day - datetime.timedelta(days=364) for day in days]
+        back = lambda day: day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)
+        last = back(days[-1])
+        # "a month: that month", so to its end, too.
+        if (days[-1] + datetime.timedelta(days=1)).day == 1:
+            last = days[-1].replace(year=days[-1].year - 1, day=1) + datetime.timedelta(days=31)
+            last = last.replace(day=1) - datetime.timedelta(days=1)
+        first = back(days[0])
+        return [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@pytest.fixture(scope="module")
+def long(server, template, tmp_path_factory):
+    world = LongWorld()
+    installation = Installation(tmp_path_factory.mktemp("long"), server, "hirundo_series_long", template)
+    with installation.connect() as c:
+        c.execute("UPDATE hirundo.setting SET value = 'Asia/Tokyo' WHERE name IN ('reporting_zone', 'rollup_zone')")
+        for sensor in range(1, 6):
+            c.execute("INSERT INTO hirundo.sensor (sensor_id, name, urn, region, public_label) VALUES (%s, %s, %s, %s, %s)",
+                      (sensor, f"s{sensor}", f"s{sensor}", "JP" if sensor < 4 else "AU", f"label {sensor}"))
+        for number, (sensor, targets, since, till) in enumerate(HELD):
+            c.execute("INSERT INTO hirundo.sensor_address (sensor_id, address, first_target, targets, valid_from, valid_to)"
+                      " VALUES (%s, %s, %s, %s, %s::timestamp AT TIME ZONE 'Asia/Tokyo', %s::timestamp AT TIME ZONE"
+                      " 'Asia/Tokyo')", (sensor, f"198.51.100.{number}" if targets else "0.0.0.0/0", number + 1, targets,
+                                         since, till))
+        with c.cursor().copy("COPY hirundo.coverage (sensor_id, bucket, seconds, packets, lost) FROM STDIN") as copy:
+            for row in world.rows:
+                copy.write_row(row)
+        c.execute("SELECT hirundo.rollup_coverage_day(ARRAY[1, 2, 3, 4, 5], '-infinity', 'infinity')")
+    world.connection = installation.connect()
+    yield world
+    world.connection.close()
+    installation.finish()
+
+
+@pytest.mark.parametrize("step", ["week", "month"])
+@pytest.mark.parametrize("first,last", LONG)
+def test_whole_steps(long, first, last, step):
+    """They are read from other tables than the days of those that a period cuts; addresses of some sensors change."""
+    days, (since, till) = long.by_day(), map(datetime.date.fromisoformat, (first, last))
+    steps, start = long.steps(since, till, step), lambda day: datetime.datetime.combine(day, datetime.time(), long.ZONE)
+    covered = [(start(begin), f"s{sensor}", *(sum(days[sensor, day][i] for day in those if (sensor, day) in days) for i in
+                                              range(3))) for begin, those in steps.items() for sensor in (4, 5, 1, 2, 3)]
+    got = long.connection.execute("SELECT step_start, sensor, covered_seconds, coalesce(packets, 0), coalesce(lost, 0) FROM"
+                                  " report.coverage(daterange(%s, %s), '{}', %s)", (first, last, step)).fetchall()
+    same(got, covered)
+
+    def parts(those) -> dict:
+        """Sensor -> packets and seconds times addresses of days with a place in means."""
+        sums = {}
+        for day in those:
+            for sensor in range(1, 6):
+                if days.get((sensor, day), [None])[-1] is not None:
+                    part = sums.setdefault(sensor, [0, 0])
+                    part[0] += days[sensor, day][1]
+                    part[1] += days[sensor, day][3]
+        return sums
+
+    def mean(sums, sensors):
+        packets, seconds = (sum(sums[s][i] for s in sensors if s in sums) for i in (0, 1))
+        return packets / (seconds / 86400) if seconds else None
+
+    want = []
+    for begin, those in steps.items():
+        now, before = parts(those), parts(long.year_before(those, step))
+        for grp, sensors in (("domestic", (1, 2, 3)), ("overseas", (4, 5))):
+            both = [s for s in sensors if now.get(s, [0, 0])[1] and before.get(s, [0, 0])[1]]
+            seconds = sum(now[s][1] for s in sensors if s in now)
+            want.append((start(begin), grp, mean(now, sensors), seconds / 86400 if seconds else None, mean(before, sensors),
+                         mean(now, both), mean(before, both)))
+    assert any(row[2] for row in want) and any(row[4] for row in want)
+    got = long.connection.execute("SELECT step_start, grp, mean_packets, covered_address_days, mean_year_before,"
+                                  " mean_same_sensors, mean_year_before_same_sensors FROM"
+                                  " report.packets_per_sensor_day(daterange(%s, %s), '{\"home\": \"JP\"}', %s)",
+                                  (first, last, step)).fetchall()
+    same(got, want)
+    # A filter that leaves nothing still divides by the same address-days.
+    got = long.connection.execute("SELECT step_start, grp, covered_address_days FROM report.packets_per_sensor_day("
+                                  "daterange(%s, %s), '{\"home\": \"JP\", \"services\": \"1/TCP\"}', %s)",
+                                  (first, last, step)).fetchall()
+    same(got, [row[:2] + row[3:4] for row in want])
+
+
+def test_whole_steps_are_read(long):
+    """Of sensors whose addresses did not change then, and of no others."""
+    ask = lambda sensor: long.connection.execute(
+        "SELECT mean_packets FROM report.packets_per_sensor_day('[2025-01-01,2025-03-01)', jsonb_build_object('home', 'JP',"
+        " 'sensors', %s::int)) WHERE grp = 'domestic'", (sensor,)).fetchall()
+    before = [ask(sensor) for sensor in (1, 2, 3)]
+    with long.connection.transaction(force_rollback=True):
+        long.connection.execute("UPDATE hirundo.coverage_step SET packets = packets + 1000")
+        after = [ask(sensor) for sensor in (1, 2, 3)]
+    assert before[0] != after[0] and before[1:] == after[1:]

@@ -292,6 +292,23 @@ COMMENT ON COLUMN hirundo.coverage_day.day IS 'reporting day';
 COMMENT ON COLUMN hirundo.coverage_day.packets IS 'packets stored in observation, exact';
 COMMENT ON COLUMN hirundo.coverage_day.lost IS 'packets lost, as in coverage';
 COMMENT ON COLUMN hirundo.coverage_day.seconds IS 'seconds listened, as in coverage';
+
+CREATE TABLE hirundo.coverage_step (
+    sensor_id int NOT NULL,
+    unit text NOT NULL CHECK (unit IN ('week', 'month')),
+    day date NOT NULL,
+    packets bigint NOT NULL,
+    lost bigint NOT NULL,
+    seconds double precision NOT NULL,
+    PRIMARY KEY (sensor_id, unit, day)
+);
+COMMENT ON TABLE hirundo.coverage_step IS 'coverage_day added up by week and month.';
+COMMENT ON COLUMN hirundo.coverage_step.sensor_id IS 'the sensor';
+COMMENT ON COLUMN hirundo.coverage_step.unit IS 'week (from Monday) or month';
+COMMENT ON COLUMN hirundo.coverage_step.day IS 'first reporting day of the week or month';
+COMMENT ON COLUMN hirundo.coverage_step.packets IS 'packets stored in observation, exact';
+COMMENT ON COLUMN hirundo.coverage_step.lost IS 'packets lost, as in coverage';
+COMMENT ON COLUMN hirundo.coverage_step.seconds IS 'seconds listened, as in coverage';
 CREATE TABLE hirundo.verdict_due (
     day date NOT NULL,
     rollup bigint NOT NULL,
@@ -331,6 +348,8 @@ CREATE TABLE hirundo.dataset_day (
     dataset_id int NOT NULL,
     PRIMARY KEY (sensor_id, day, dataset_id)
 );
+-- Which states a period has is asked by each report.
+CREATE INDEX dataset_day_dataset ON hirundo.dataset_day (dataset_id, day, sensor_id);
 COMMENT ON TABLE hirundo.dataset_day IS 'Rollup of address data: states of it that the regions and ASNs of a day''s rows come from (ingest_batch.dataset_id).';
 COMMENT ON COLUMN hirundo.dataset_day.sensor_id IS 'sensor that saw them';
 COMMENT ON COLUMN hirundo.dataset_day.day IS 'reporting day (setting reporting_zone)';
@@ -525,6 +544,11 @@ BEGIN
         INSERT INTO hirundo.coverage_day AS c (sensor_id, day, packets, lost, seconds)
         SELECT b.sensor_id, (b.bucket AT TIME ZONE zone)::date, sum(b.packets), 0, 0 FROM bucket b GROUP BY 1, 2
         ON CONFLICT (sensor_id, day) DO UPDATE SET packets = c.packets + excluded.packets
+    ), bucket_steps AS (
+        INSERT INTO hirundo.coverage_step AS c (sensor_id, unit, day, packets, lost, seconds)
+        SELECT b.sensor_id, u.unit, date_trunc(u.unit, b.bucket AT TIME ZONE zone)::date, sum(b.packets), 0, 0
+        FROM bucket b CROSS JOIN (VALUES ('week'), ('month')) AS u (unit) GROUP BY 1, 2, 3
+        ON CONFLICT (sensor_id, unit, day) DO UPDATE SET packets = c.packets + excluded.packets
     ), due AS (
         INSERT INTO hirundo.verdict_due (day, rollup, sources)
         SELECT d.day, hashtextextended(gen_random_uuid()::text, 0), array_agg(d.src)
@@ -555,10 +579,19 @@ BEGIN
         GROUP BY 1, 2
         ON CONFLICT (sensor_id, day) DO UPDATE
         SET packets = excluded.packets, lost = excluded.lost, seconds = excluded.seconds;
+    INSERT INTO hirundo.coverage_step (sensor_id, unit, day, packets, lost, seconds)
+        SELECT c.sensor_id, u.unit, date_trunc(u.unit, c.day::timestamp)::date, sum(c.packets), sum(c.lost), sum(c.seconds)
+        FROM (VALUES ('week', interval '1 week'), ('month', interval '1 month')) AS u (unit, length)
+        JOIN hirundo.coverage_day c ON c.day >= date_trunc(u.unit, since AT TIME ZONE zone)
+            AND c.day < date_trunc(u.unit, p_to AT TIME ZONE zone) + u.length
+        WHERE c.sensor_id = ANY (p_sensors)
+        GROUP BY 1, 2, 3
+        ON CONFLICT (sensor_id, unit, day) DO UPDATE
+        SET packets = excluded.packets, lost = excluded.lost, seconds = excluded.seconds;
 END
 $$;
 COMMENT ON FUNCTION hirundo.rollup_coverage_day IS
-    'Adds coverage up anew by day, of sensors and the reporting days that these times lie in.';
+    'Adds coverage up anew by day, week and month, of sensors and the reporting days that these times lie in.';
 
 CREATE FUNCTION hirundo.rollup_coverage(p_sensor_id int, p_from timestamptz, p_to timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -878,7 +911,7 @@ COMMENT ON FUNCTION hirundo.drop_rollup_months IS
     'tables are busy: try again.';
 
 GRANT SELECT ON hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.role_day, hirundo.coverage,
-    hirundo.coverage_day, hirundo.verdict_due, hirundo.rollup_gap, hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
+    hirundo.coverage_day, hirundo.coverage_step, hirundo.verdict_due, hirundo.rollup_gap, hirundo.rollup_dropped, hirundo.dataset_day TO hirundo_ingest, hirundo_analyst;
 REVOKE ALL ON FUNCTION hirundo.initial_ttl, hirundo.protocol_name, hirundo.service, hirundo.ack_kind,
     hirundo.service_number, hirundo.numbered_service, hirundo.source_cell, hirundo.signature, hirundo.signature_text,
     hirundo.reporting_zone, hirundo.check_zone, hirundo.monthly_tables, hirundo.rollup_source_order,

@@ -74,7 +74,7 @@ BEGIN
             lost_from, lost_to USING ERRCODE = '23001';
     END IF;
     TRUNCATE hirundo.ttl_day, hirundo.source_day, hirundo.service_day, hirundo.role_day, hirundo.coverage_day,
-        hirundo.rollup_gap, hirundo.hop_model, hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder, hirundo.hop_holder_offset, hirundo.campaign,
+        hirundo.coverage_step, hirundo.rollup_gap, hirundo.hop_model, hirundo.hop_sensor, hirundo.hop_region, hirundo.hop_holder, hirundo.hop_holder_offset, hirundo.campaign,
         hirundo.campaign_cell, hirundo.verdict, hirundo.verdict_history, hirundo.verdict_due, hirundo.verdict_touched;
     PERFORM hirundo.mark_answers('[1970-01-01,2201-01-01)');
     INSERT INTO hirundo.rollup_gap (sensor_id, day, rows, noted_at)

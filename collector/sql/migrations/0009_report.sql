@@ -462,76 +462,6 @@ COMMENT ON FUNCTION report.source IS
     'others'' sensors, too, one row for all of a region (sensor NULL), times by the hour; of others'' sources no '
     'expected_hops, nor evidence in reason.';
 
-CREATE FUNCTION report.coverage(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
-RETURNS TABLE (step_start timestamptz, sensor text, region char(2), covered_seconds double precision, packets bigint,
-    lost bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET work_mem = '32MB' SET jit = off
-AS $$
-#variable_conflict use_column
-DECLARE
-    f hirundo.report_filter := hirundo.report_filter(filter, '{sensors,grp,home,sensor_region}');
-    unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
-    zone text := hirundo.reporting_zone();
-    since timestamptz;
-    till timestamptz;
-    by_day boolean := unit NOT IN ('15min', 'hour');
-BEGIN
-    PERFORM hirundo.check_period(period);
-    since := hirundo.day_start(lower(period));
-    till := least(hirundo.day_start(upper(period)), now());
-    RETURN QUERY
-    WITH step AS MATERIALIZED (
-        -- Of 15 minutes, or days where steps are no shorter.
-        SELECT b.bucket, CASE unit WHEN '15min' THEN b.bucket
-            ELSE greatest(date_trunc(unit, b.bucket, zone), since) END AS start
-        FROM generate_series(since, till - interval '1 microsecond', '15 min') AS b (bucket)
-        WHERE NOT by_day
-        UNION ALL
-        SELECT d.at AT TIME ZONE zone, greatest(date_trunc(unit, d.at) AT TIME ZONE zone, since)
-        FROM generate_series(lower(period)::timestamp, (till - interval '1 microsecond') AT TIME ZONE zone, '1 day') AS d (at)
-        WHERE by_day
-    ), place AS (
-        SELECT s.sensor_id, s.region, s.sensor, CASE WHEN s.sensor IS NOT NULL THEN i.disabled_at END AS disabled_at
-        FROM hirundo.place(f, false) s JOIN hirundo.sensor i USING (sensor_id)
-    ), listened AS (
-        SELECT t.start, p.region, p.sensor, sum(o.seconds) AS seconds, sum(o.packets) AS packets, sum(o.lost) AS lost
-        FROM place p
-        -- One range of the index for each sensor.
-        CROSS JOIN LATERAL (
-            SELECT c.bucket, c.seconds, c.packets, c.lost FROM hirundo.coverage c
-            WHERE NOT by_day AND c.sensor_id = p.sensor_id AND c.bucket >= since AND c.bucket < till
-            UNION ALL
-            SELECT c.day::timestamp AT TIME ZONE zone, c.seconds, c.packets, c.lost FROM hirundo.coverage_day c
-            WHERE by_day AND c.sensor_id = p.sensor_id AND c.day >= lower(period) AND c.day < upper(period)
-            OFFSET 0) o
-        JOIN step t USING (bucket)
-        GROUP BY t.start, p.region, p.sensor
-    ), gap AS (
-        SELECT DISTINCT t.start, p.region, p.sensor
-        FROM hirundo.rollup_gap g JOIN place p USING (sensor_id)
-        JOIN step t ON (t.bucket AT TIME ZONE zone)::date = g.day
-    )
-    SELECT w.start, w.sensor, w.region, coalesce(l.seconds, 0)::double precision,
-        CASE WHEN g.start IS NULL THEN l.packets::bigint END, l.lost::bigint
-    FROM (
-        SELECT t.start, p.region, p.sensor, bool_or(p.disabled_at IS NULL OR t.start < p.disabled_at) AS in_use
-        FROM (SELECT DISTINCT start FROM step) t CROSS JOIN place p GROUP BY 1, 2, 3) w
-    LEFT JOIN listened l ON l.start = w.start AND l.region = w.region AND l.sensor IS NOT DISTINCT FROM w.sensor
-    LEFT JOIN gap g ON g.start = w.start AND g.region = w.region AND g.sensor IS NOT DISTINCT FROM w.sensor
-    WHERE w.in_use OR l.start IS NOT NULL OR g.start IS NOT NULL
-    ORDER BY w.start, w.region, w.sensor;
-END
-$$;
-COMMENT ON FUNCTION report.coverage IS
-    'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and '
-    'sensor, also where it did not listen, but for steps after it was disabled in which nothing came. covered_seconds: really listened; packets: received then, lost: known to be '
-    'lost; NULL where nothing is known, packets also where rows of a day of the step could not be counted '
-    '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. A '
-    'viewer of regions gets its own sensors so (sensor: the public_label), and one row for all of another region '
-    '(sensor NULL), for all that are not shown alone one of ZZ: seconds added up. Keys of the filter: sensors, '
-    'sensor_region, grp, home.';
-
 CREATE TABLE hirundo.report_example (
     function text PRIMARY KEY,
     analysis text NOT NULL,
@@ -575,8 +505,6 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
         $x$SELECT * FROM report.response_sources_called_spoofed(daterange(current_date - 30, current_date))$x$),
     ('source page', 'report.source',
         $x$SELECT * FROM report.source(daterange(current_date - 30, current_date), '192.0.2.1')$x$),
-    ('all', 'report.coverage',
-        $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
     ('all', 'report.catalog', $x$SELECT * FROM report.catalog()$x$);
 
 GRANT SELECT ON hirundo.report_example TO hirundo_analyst;

@@ -32,6 +32,7 @@ COMMENT ON FUNCTION hirundo.step_starts IS
     'that the period cuts begins with it. None after now.';
 
 CREATE TYPE hirundo.series AS (
+    unit text,
     raw boolean,
     zone text,
     starts timestamptz[],
@@ -39,19 +40,23 @@ CREATE TYPE hirundo.series AS (
     slots timestamptz[],
     slot_days date[],
     slot_steps int[],
+    whole daterange,
     till timestamptz
 );
 COMMENT ON TYPE hirundo.series IS
     'Steps of a period as series() made them. raw: below a day; zone: the reporting zone; starts: when the steps begin, '
     'days: on which reporting days; slots: parts of steps that lie in a day each (days, or the steps), with slot_days '
-    'when they begin, and slot_steps which step they are of (from 1; NULL: none); till: when the period ends.';
+    'when they begin, and slot_steps which step they are of (from 1; NULL: none); whole: the weeks or months that the '
+    'period does not cut, empty for other units; till: when the period ends.';
 
 CREATE FUNCTION hirundo.series(period daterange, unit text) RETURNS hirundo.series
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     s hirundo.series;
+    since date;
 BEGIN
+    s.unit := unit;
     s.raw := unit IN ('15min', 'hour');
     s.zone := hirundo.reporting_zone();
     s.starts := hirundo.step_starts(period, unit);
@@ -62,6 +67,11 @@ BEGIN
         SELECT (b.at AT TIME ZONE s.zone)::date FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
     s.slot_steps := ARRAY(
         SELECT width_bucket(b.at, s.starts) FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) ORDER BY b.n);
+    s.whole := 'empty';
+    IF unit IN ('week', 'month') THEN
+        since := date_trunc(unit, (lower(period) - 1)::timestamp) + ('1 ' || unit)::interval;
+        s.whole := daterange(since, greatest(since, date_trunc(unit, upper(period)::timestamp)::date));
+    END IF;
     s.till := hirundo.day_start(upper(period));
     RETURN s;
 END
@@ -159,69 +169,91 @@ COMMENT ON FUNCTION hirundo.mean_day IS
     'Days on which sensors have a place in means: they had an address, and did not take everything.';
 
 CREATE FUNCTION hirundo.listened(period daterange, sensors int[], s hirundo.series)
-RETURNS TABLE (step int, sensor_id int, seconds double precision, address_days double precision, packets bigint)
+RETURNS TABLE (step int, sensor_id int, seconds double precision, address_seconds double precision, packets bigint)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET enable_sort = off
 -- Not in SQL: as part of a query it might run for each of its rows.
 AS $$
 #variable_conflict use_column
 BEGIN
+    IF s.raw THEN
+        RETURN QUERY
+        SELECT o.step, o.sensor_id, sum(o.seconds),
+            CASE WHEN m.n IS NOT NULL THEN coalesce(sum(o.seconds * a.addresses), 0) END,
+            CASE WHEN m.n IS NOT NULL THEN sum(o.packets)::bigint END
+        FROM (
+            SELECT width_bucket(c.bucket, s.starts) AS step, c.* FROM hirundo.coverage c
+            WHERE c.sensor_id = ANY (sensors) AND c.bucket >= s.starts[1] AND c.bucket < s.till) o
+        LEFT JOIN hirundo.address_span(sensors) a
+            ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
+        LEFT JOIN (
+            SELECT d.sensor_id, u.n FROM hirundo.mean_day(period, sensors) d
+            JOIN unnest(s.days) WITH ORDINALITY AS u (day, n) USING (day)) m
+            ON m.sensor_id = o.sensor_id AND m.n = o.step
+        GROUP BY o.step, o.sensor_id, m.n;
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH span AS MATERIALIZED (
-        SELECT a.* FROM hirundo.address_span(sensors) a
-    ), day AS MATERIALIZED (
-        SELECT b.n::int AS slot, s.slot_steps[b.n] AS step, s.slot_days[b.n] AS day, b.at AS since,
-            coalesce(lead(b.at) OVER (ORDER BY b.n), s.till) AS till
-        FROM unnest(s.slots) WITH ORDINALITY AS b (at, n) WHERE NOT s.raw
+        SELECT a.sensor_id, a.since, a.till, a.addresses FROM hirundo.address_span(sensors) a
     ), moved AS MATERIALIZED (
         -- Days in whose midst addresses of a sensor changed.
-        SELECT DISTINCT b.sensor_id, d.slot, d.day, d.since, d.till
-        FROM (SELECT a.sensor_id, a.since AS at FROM span a UNION ALL SELECT a.sensor_id, a.till FROM span a) b
-        JOIN day d ON b.at > d.since AND b.at < d.till
-        WHERE isfinite(b.at)
-    ), mean AS MATERIALIZED (
-        SELECT m.sensor_id, m.slot
-        FROM moved m JOIN span a ON a.sensor_id = m.sensor_id AND a.since < m.till AND a.till > m.since
-        GROUP BY m.sensor_id, m.slot
-        HAVING bool_and(a.addresses IS NOT NULL)
-        UNION ALL
-        SELECT m.sensor_id, u.n::int FROM hirundo.mean_day(period, sensors) m
-        JOIN unnest(s.slot_days) WITH ORDINALITY AS u (day, n) USING (day) WHERE s.raw
-    ), part AS (
-        SELECT width_bucket(o.bucket, s.slots) AS slot, o.sensor_id, o.bucket, o.seconds, o.packets
-        FROM hirundo.coverage o
-        WHERE s.raw AND o.sensor_id = ANY (sensors) AND o.bucket >= s.slots[1] AND o.bucket < s.till
-        UNION ALL
-        SELECT m.slot, o.sensor_id, o.bucket, o.seconds, o.packets
-        FROM moved m
-        JOIN hirundo.coverage o ON o.sensor_id = m.sensor_id AND o.bucket >= m.since AND o.bucket < m.till
-    )
-    SELECT u.step, u.sensor_id, sum(u.seconds), sum(u.address_days),
-        sum(u.packets) FILTER (WHERE u.address_days IS NOT NULL)::bigint
-    FROM (
-        SELECT s.slot_steps[l.slot] AS step, l.sensor_id, l.seconds,
-            CASE WHEN m.slot IS NOT NULL THEN l.address_seconds / 86400 END AS address_days, l.packets
+        SELECT DISTINCT b.sensor_id, s.slot_steps[b.slot] AS step, s.slot_days[b.slot] AS day, s.slots[b.slot] AS since,
+            coalesce(s.slots[b.slot + 1], s.till) AS till
         FROM (
-            SELECT o.slot, o.sensor_id, sum(o.seconds) AS seconds,
-                coalesce(sum(o.seconds * a.addresses), 0) AS address_seconds, sum(o.packets)::bigint AS packets
-            FROM part o
-            LEFT JOIN span a ON a.sensor_id = o.sensor_id AND o.bucket >= a.since AND o.bucket < a.till
-            GROUP BY 1, 2) l
-        LEFT JOIN mean m ON m.sensor_id = l.sensor_id AND m.slot = l.slot
+            SELECT a.sensor_id, c.at, width_bucket(c.at, s.slots) AS slot
+            FROM span a CROSS JOIN LATERAL (VALUES (a.since), (a.till)) AS c (at)
+            WHERE c.at > s.slots[1] AND c.at < s.till) b
+        WHERE b.at > s.slots[b.slot]
+    ), steady AS MATERIALIZED (
+        -- Whose addresses stayed the same over all weeks or months that the period does not cut.
+        SELECT a.sensor_id, a.addresses FROM span a
+        WHERE a.since <= s.slots[lower(s.whole) - lower(period) + 1]
+            AND a.till >= coalesce(s.slots[upper(s.whole) - lower(period) + 1], s.till)
+    )
+    SELECT u.step, u.sensor_id, sum(u.seconds), sum(u.address_seconds),
+        sum(u.packets) FILTER (WHERE u.address_seconds IS NOT NULL)::bigint
+    FROM (
+        SELECT s.slot_steps[o.day - lower(period) + 1] AS step, o.sensor_id, o.seconds,
+            o.seconds * t.addresses AS address_seconds, o.packets
+        FROM steady t
+        CROSS JOIN LATERAL (
+            SELECT c.* FROM hirundo.coverage_step c
+            WHERE c.sensor_id = t.sensor_id AND c.unit = s.unit AND c.day >= lower(s.whole) AND c.day < upper(s.whole)
+            OFFSET 0) o
         UNION ALL
-        -- Other days are in coverage_day as they are.
-        SELECT d.step, o.sensor_id, o.seconds, o.seconds * a.addresses / 86400, o.packets
-        FROM hirundo.coverage_day o
-        JOIN day d USING (day)
-        LEFT JOIN span a ON a.sensor_id = o.sensor_id AND d.since >= a.since AND d.since < a.till
-        WHERE o.sensor_id = ANY (sensors) AND o.day >= lower(period) AND o.day < upper(period)
-            AND (o.sensor_id, o.day) NOT IN (SELECT m.sensor_id, m.day FROM moved m)) u
+        -- Days of the others, and of what the period cuts.
+        SELECT s.slot_steps[o.day - lower(period) + 1], o.sensor_id, o.seconds, o.seconds * a.addresses, o.packets
+        FROM unnest(sensors) AS i (sensor_id)
+        LEFT JOIN steady t USING (sensor_id)
+        CROSS JOIN LATERAL unnest(datemultirange(period)
+            - datemultirange(CASE WHEN t.sensor_id IS NOT NULL THEN s.whole ELSE 'empty' END)) AS r (days)
+        CROSS JOIN LATERAL (
+            SELECT c.* FROM hirundo.coverage_day c
+            WHERE c.sensor_id = i.sensor_id AND c.day >= lower(r.days) AND c.day < upper(r.days) OFFSET 0) o
+        LEFT JOIN span a ON a.sensor_id = o.sensor_id AND s.slots[o.day - lower(period) + 1] >= a.since
+            AND s.slots[o.day - lower(period) + 1] < a.till
+        WHERE (o.sensor_id, o.day) NOT IN (SELECT m.sensor_id, m.day FROM moved m)
+        UNION ALL
+        -- The 15 minutes of days on which they changed.
+        SELECT m.step, m.sensor_id, o.seconds, CASE WHEN w.mean THEN o.address_seconds END, o.packets
+        FROM moved m
+        CROSS JOIN LATERAL (
+            SELECT bool_and(a.addresses IS NOT NULL) AS mean FROM span a
+            WHERE a.sensor_id = m.sensor_id AND a.since < m.till AND a.till > m.since) w
+        CROSS JOIN LATERAL (
+            SELECT sum(c.seconds) AS seconds, coalesce(sum(c.seconds * a.addresses), 0) AS address_seconds,
+                sum(c.packets)::bigint AS packets
+            FROM hirundo.coverage c
+            LEFT JOIN span a ON a.sensor_id = c.sensor_id AND c.bucket >= a.since AND c.bucket < a.till
+            WHERE c.sensor_id = m.sensor_id AND c.bucket >= m.since AND c.bucket < m.till
+            HAVING count(*) > 0) o) u
     WHERE u.step IS NOT NULL
     GROUP BY u.step, u.sensor_id;
 END
 $$;
 COMMENT ON FUNCTION hirundo.listened IS
     'By sensor and step of the series: seconds that it listened; of days on which it has a place in means, the same '
-    'times its addresses, in days, and packets received (NULL: of no such day).';
+    'times its addresses, and packets received (NULL: of no such day).';
 
 CREATE FUNCTION hirundo.step_covered(period daterange, sensors int[], s hirundo.series)
 RETURNS TABLE (step int, step_start timestamptz, covered double precision, address_days double precision)
@@ -233,10 +265,10 @@ BEGIN
     SELECT b.n::int, b.at,
         coalesce(l.seconds, 0) / (nullif(cardinality(sensors), 0) * greatest(1, extract(epoch FROM
             coalesce(lead(b.at) OVER (ORDER BY b.n), least(s.till, now())) - b.at)::double precision)),
-        nullif(l.address_days, 0)
+        nullif(l.address_seconds, 0) / 86400
     FROM unnest(s.starts) WITH ORDINALITY AS b (at, n)
     LEFT JOIN (
-        SELECT h.step, sum(h.seconds) AS seconds, sum(h.address_days) AS address_days
+        SELECT h.step, sum(h.seconds) AS seconds, sum(h.address_seconds) AS address_seconds
         FROM hirundo.listened(period, sensors, s) h
         GROUP BY h.step) l ON l.step = b.n;
 END
@@ -412,21 +444,21 @@ $$;
 COMMENT ON FUNCTION hirundo.slot_packets IS 'Packets that a filter leaves, by slot of the series, sensor and day.';
 
 CREATE FUNCTION hirundo.mean_parts(period daterange, f hirundo.report_filter, s hirundo.series, bare boolean)
-RETURNS TABLE (step int, sensor_id int, packets bigint, address_days double precision)
+RETURNS TABLE (step int, sensor_id int, packets bigint, address_seconds double precision)
 LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
 BEGIN
     IF bare THEN
         RETURN QUERY
-        SELECT l.step, l.sensor_id, l.packets, l.address_days
-        FROM hirundo.listened(period, f.sensors, s) l WHERE l.address_days IS NOT NULL;
+        SELECT l.step, l.sensor_id, l.packets, l.address_seconds
+        FROM hirundo.listened(period, f.sensors, s) l WHERE l.address_seconds IS NOT NULL;
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT step, sensor_id, coalesce(c.packets, 0), coalesce(l.address_days, 0)
+    SELECT step, sensor_id, coalesce(c.packets, 0), coalesce(l.address_seconds, 0)
     FROM (
-        SELECT h.* FROM hirundo.listened(period, f.sensors, s) h WHERE h.address_days IS NOT NULL) l
+        SELECT h.* FROM hirundo.listened(period, f.sensors, s) h WHERE h.address_seconds IS NOT NULL) l
     FULL JOIN (
         SELECT s.slot_steps[r.slot] AS step, r.sensor_id, sum(r.packets)::bigint AS packets
         FROM hirundo.slot_packets(period, f, s) r JOIN hirundo.mean_day(period, f.sensors) m USING (sensor_id, day)
@@ -435,10 +467,67 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hirundo.mean_parts IS
-    'What means are made of: packets and covered address-days of each sensor, by step of the series, of days on which it '
-    'has a place in means. bare: the filter picks sensors alone.';
+    'What means are made of: packets of each sensor and seconds that it listened times its addresses, by step of the '
+    'series, of days on which it has a place in means. bare: the filter picks sensors alone.';
 
 -- Reports.
+
+CREATE FUNCTION report.coverage(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'day')
+RETURNS TABLE (step_start timestamptz, sensor text, region char(2), covered_seconds double precision, packets bigint,
+    lost bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET work_mem = '32MB' SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    f hirundo.report_filter := hirundo.report_filter(filter, '{sensors,grp,home,sensor_region}');
+    unit text := hirundo.check_step(step, '{15min,hour,day,week,month}');
+    s hirundo.series;
+BEGIN
+    PERFORM hirundo.check_period(period);
+    s := hirundo.series(period, unit);
+    RETURN QUERY
+    WITH heard AS (
+        SELECT width_bucket(c.bucket, s.starts) AS n, c.sensor_id, sum(c.seconds) AS seconds, sum(c.packets) AS packets,
+            sum(c.lost) AS lost
+        FROM hirundo.coverage c
+        WHERE s.raw AND c.sensor_id = ANY (f.sensors) AND c.bucket >= s.starts[1] AND c.bucket < s.till
+        GROUP BY 1, 2
+        UNION ALL
+        -- Weeks and months, and the days of those that the period cuts.
+        SELECT s.slot_steps[c.day - lower(period) + 1], c.sensor_id, c.seconds, c.packets, c.lost
+        FROM hirundo.coverage_step c
+        WHERE c.sensor_id = ANY (f.sensors) AND c.unit = s.unit AND c.day >= lower(s.whole) AND c.day < upper(s.whole)
+        UNION ALL
+        SELECT s.slot_steps[c.day - lower(period) + 1], c.sensor_id, sum(c.seconds), sum(c.packets), sum(c.lost)
+        FROM unnest(datemultirange(period) - datemultirange(s.whole)) AS r (days)
+        JOIN hirundo.coverage_day c ON c.day >= lower(r.days) AND c.day < upper(r.days)
+        WHERE NOT s.raw AND c.sensor_id = ANY (f.sensors)
+        GROUP BY 1, 2
+    ), gap AS (
+        SELECT DISTINCT d.n, g.sensor_id
+        FROM unnest(s.slot_days, s.slot_steps) AS d (day, n) JOIN hirundo.rollup_gap g USING (day)
+    )
+    SELECT w.at, p.sensor, p.region, coalesce(sum(h.seconds), 0)::double precision,
+        CASE WHEN NOT bool_or(g.n IS NOT NULL) THEN sum(h.packets)::bigint END, sum(h.lost)::bigint
+    FROM unnest(s.starts) WITH ORDINALITY AS w (at, n)
+    CROSS JOIN hirundo.place(f, false) p
+    JOIN hirundo.sensor i USING (sensor_id)
+    LEFT JOIN heard h ON h.n = w.n AND h.sensor_id = p.sensor_id
+    LEFT JOIN gap g ON g.n = w.n AND g.sensor_id = p.sensor_id
+    GROUP BY w.at, p.region, p.sensor
+    HAVING p.sensor IS NULL OR bool_or(i.disabled_at IS NULL OR w.at < i.disabled_at OR h.n IS NOT NULL OR g.n IS NOT NULL)
+    ORDER BY w.at, p.region, p.sensor;
+END
+$$;
+COMMENT ON FUNCTION report.coverage IS
+    'Who listened when: a row for each step (15min, hour, day, week from Monday, month; in the reporting zone) and '
+    'sensor, also where it did not listen, but for steps after it was disabled in which nothing came. covered_seconds: really listened; packets: received then, lost: known to be '
+    'lost; NULL where nothing is known, packets also where rows of a day of the step could not be counted '
+    '(rollup_gap). A step that the period cuts holds only its days, and begins with it; none after now. A '
+    'viewer of regions gets its own sensors so (sensor: the public_label), and one row for all of another region '
+    '(sensor NULL), for all that are not shown alone one of ZZ: seconds added up. Keys of the filter: sensors, '
+    'sensor_region, grp, home.';
 
 CREATE FUNCTION report.packets_per_sensor_day(period daterange, filter jsonb DEFAULT '{}', step text DEFAULT 'month')
 RETURNS TABLE (step_start timestamptz, grp text, mean_packets double precision, covered_address_days double precision,
@@ -485,8 +574,11 @@ BEGIN
             SELECT t.n, e.at
             FROM step t
             CROSS JOIN LATERAL (
-                SELECT g.at FROM generate_series(t.since - interval '1 year', t.till - interval '1 year', '1 day') AS g (at)
-                WHERE unit = 'month' AND g.at < t.till - interval '1 year'
+                -- To its end, too.
+                SELECT g.at
+                FROM generate_series(t.since - interval '1 year', greatest(t.till - interval '1 year' - interval '1 day',
+                    t.till - interval '1 day' - interval '1 year'), '1 day') AS g (at)
+                WHERE unit = 'month'
                 UNION ALL
                 -- 52 weeks, so that it begins with a Monday.
                 SELECT g.at - interval '364 days' FROM generate_series(t.since, t.till - interval '1 day', '1 day') AS g (at)
@@ -517,19 +609,19 @@ BEGIN
             ON e.at = CASE WHEN s.raw THEN b.at AT TIME ZONE s.zone ELSE b.day::timestamp END
         WHERE unit NOT IN ('week', 'month')
     ), part AS (
-        SELECT m.step AS n, m.sensor_id, m.packets, m.address_days AS days
+        SELECT m.step AS n, m.sensor_id, m.packets, m.address_seconds AS seconds
         FROM hirundo.mean_parts(period, f, s, bare) m
     ), part_before AS (
-        SELECT e.n, m.sensor_id, m.packets, m.address_days AS days
+        SELECT e.n, m.sensor_id, m.packets, m.address_seconds AS seconds
         FROM hirundo.mean_parts(before, f, s_before, bare) m JOIN earlier e USING (step)
         WHERE before IS NOT NULL
     ), total AS (
-        SELECT n, (i.region = home) AS domestic, sum(p.packets) AS packets, nullif(sum(p.days), 0) AS days,
-            sum(b.packets) AS packets_before, nullif(sum(b.days), 0) AS days_before,
-            sum(p.packets) FILTER (WHERE p.days > 0 AND b.days > 0) AS packets_same,
-            sum(p.days) FILTER (WHERE p.days > 0 AND b.days > 0) AS days_same,
-            sum(b.packets) FILTER (WHERE p.days > 0 AND b.days > 0) AS packets_same_before,
-            sum(b.days) FILTER (WHERE p.days > 0 AND b.days > 0) AS days_same_before
+        SELECT n, (i.region = home) AS domestic, sum(p.packets) AS packets, nullif(sum(p.seconds), 0) / 86400 AS days,
+            sum(b.packets) AS packets_before, nullif(sum(b.seconds), 0) / 86400 AS days_before,
+            sum(p.packets) FILTER (WHERE p.seconds > 0 AND b.seconds > 0) AS packets_same,
+            sum(p.seconds) FILTER (WHERE p.seconds > 0 AND b.seconds > 0) / 86400 AS days_same,
+            sum(b.packets) FILTER (WHERE p.seconds > 0 AND b.seconds > 0) AS packets_same_before,
+            sum(b.seconds) FILTER (WHERE p.seconds > 0 AND b.seconds > 0) / 86400 AS days_same_before
         FROM part p FULL JOIN part_before b USING (n, sensor_id)
         JOIN hirundo.sensor i USING (sensor_id)
         GROUP BY 1, 2
@@ -748,6 +840,8 @@ COMMENT ON FUNCTION report.ack_packets IS
     'keys of the filter.';
 
 INSERT INTO hirundo.report_example (analysis, function, example) VALUES
+    ('all', 'report.coverage',
+        $x$SELECT * FROM report.coverage(daterange(current_date - 30, current_date), '{"grp": "domestic"}', 'day')$x$),
     ('R7, R8', 'report.packets_per_sensor_day',
         $x$SELECT * FROM report.packets_per_sensor_day(daterange(current_date - 90, current_date), '{}', 'month')$x$),
     ('R2, R17', 'report.service_trend',
@@ -760,6 +854,6 @@ INSERT INTO hirundo.report_example (analysis, function, example) VALUES
 REVOKE ALL ON FUNCTION hirundo.step_starts, hirundo.series, hirundo.check_raw, hirundo.address_span, hirundo.mean_day,
     hirundo.listened, hirundo.step_covered, hirundo.report_raw, hirundo.series_rows, hirundo.step_packets,
     hirundo.step_hosts, hirundo.slot_packets, hirundo.mean_parts,
-    report.packets_per_sensor_day, report.service_trend, report.source_region_trend, report.ack_packets FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION report.packets_per_sensor_day, report.service_trend, report.source_region_trend,
-    report.ack_packets TO hirundo_analyst, hirundo_dashboard;
+    report.coverage, report.packets_per_sensor_day, report.service_trend, report.source_region_trend, report.ack_packets FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION report.coverage, report.packets_per_sensor_day, report.service_trend,
+    report.source_region_trend, report.ack_packets TO hirundo_analyst, hirundo_dashboard;
