@@ -25,8 +25,6 @@
 /** After a failure. */
 #define RETRY_MS 30000u
 #define DAY_TEXT 16
-/** Sources of a part that are looked up at a time: most of those of an hour. */
-#define PORTION "400000"
 /** Data sets of a day as text, bytes. */
 #define DATASETS_MAX 65536u
 
@@ -199,10 +197,11 @@ static int take_marks(struct verdict_job *j, bool part_allowed)
 		" told AS (SELECT count(*) AS n, $2 AND count(*) > 0 AND count(*) = count(sources)"
 		" AS part FROM gone), listed AS (INSERT INTO hirundo.verdict_touched (day,"
 		" portion, sources) SELECT $1::date, portion, array_agg(src) FROM"
-		" (SELECT src, (row_number() OVER (ORDER BY src) - 1) / $3::int"
-		" FROM (SELECT DISTINCT src FROM told, gone, unnest(gone.sources) AS u (src)"
-		" WHERE told.part) d) n (src, portion) GROUP BY portion) SELECT n, part FROM told";
-	const char *values[] = {j->day, part_allowed ? "true" : "false", PORTION};
+		" (SELECT src, (row_number() OVER (ORDER BY src) - 1) / verdict_portion_sources"
+		" FROM hirundo.verdict_settings(), (SELECT DISTINCT src"
+		" FROM told, gone, unnest(gone.sources) AS u (src) WHERE told.part) d) n"
+		" (src, portion) GROUP BY portion) SELECT n, part FROM told";
+	const char *values[] = {j->day, part_allowed ? "true" : "false"};
 	PGresult *res = PQexecParams(j->conn, sql, ARRAY_SIZE(values), NULL, values, NULL, NULL, 0);
 	int e = PQresultStatus(res) == PGRES_TUPLES_OK ? 0 : -EIO;
 

@@ -173,9 +173,11 @@ VERSIONS = ("SELECT count(*) FROM hirundo.verdict v FULL JOIN (SELECT DISTINCT O
             " OR v.verdict IS DISTINCT FROM h.verdict")
 
 
-def test_parts(sensors):
+@pytest.mark.parametrize("portion", [400000, 50])
+def test_parts(sensors, portion):
     """A day whose whole pass takes long is judged in parts: what has new packets, by what the whole day taught."""
     sensors.query("UPDATE hirundo.setting SET value = '0' WHERE name = 'verdict_full_seconds'")
+    sensors.query("UPDATE hirundo.setting SET value = %s WHERE name = 'verdict_portion_sources'", (portion,))
     first = Day().world().flood(100)
     ttls = {row[4]: row[7] for row in first.rows if row[8] == "22.2.0.1"}
     collector = judged(sensors, first)

@@ -7,12 +7,12 @@ import pytest
 DEFAULTS = {
     "spoofed_prevalence": "0.5", "spoofed_score": "-1", "spoofed_score_alone": "-2", "spoofed_score_one_region": "-2",
     "genuine_score": "0.5", "genuine_score_one_region": "1", "verdict_full_seconds": "10",
-    "verdict_rest_times": "9", "hop_history_days": "3", "hop_model_retention_days": "35"}
+    "verdict_rest_times": "9", "verdict_portion_sources": "400000", "hop_history_days": "3", "hop_model_retention_days": "35"}
 # lowest and highest that is taken, and what is just beyond
 RANGES = {name: ("-9", "0", "-9.01", "0.01") for name in DEFAULTS if name.startswith("spoofed_score")} | {
     name: ("0", "9", "-0.01", "9.01") for name in DEFAULTS if name.startswith("genuine_score")} | {
     "spoofed_prevalence": ("1e-300", "0.999999", "0", "1"), "verdict_full_seconds": ("0", "1e6", "-1", "1000001"),
-    "verdict_rest_times": ("0", "1000", "-0.1", "1000.1"),
+    "verdict_rest_times": ("0", "1000", "-0.1", "1000.1"), "verdict_portion_sources": ("1", "10000000", "0", "10000001"),
     "hop_history_days": ("0", "35", "-1", "36"), "hop_model_retention_days": ("35", "36500", "34", "36501")}
 NO_NUMBERS = ["", "many", "1,5", "NaN", "Infinity", "-Infinity", "1e999", "0.5; 1"]
 
@@ -47,7 +47,7 @@ def test_range(owner, name):
     for value in (low, high):
         change(owner, name, value)
         assert used(owner)[name] == float(value)
-    fractions = ["3.5"] if name.endswith("_days") else []
+    fractions = ["3.5"] if name.endswith(("_days", "_sources")) else []
     for value in [below, above, *NO_NUMBERS, *fractions]:
         with pytest.raises(psycopg.errors.InvalidParameterValue) as error:
             change(owner, name, value)

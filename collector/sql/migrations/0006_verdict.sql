@@ -13,6 +13,7 @@ INSERT INTO hirundo.setting VALUES
     ('genuine_score_one_region', '1'),
     ('verdict_full_seconds', '10'),
     ('verdict_rest_times', '9'),
+    ('verdict_portion_sources', '400000'),
     ('hop_history_days', '3'),
     ('hop_model_retention_days', '35');
 
@@ -320,6 +321,7 @@ BEGIN
         WHEN name ~ '^genuine_score(_one_region)?$' THEN low := 0; high := 9;
         WHEN name = 'verdict_full_seconds' THEN low := 0; high := 1000000;
         WHEN name = 'verdict_rest_times' THEN low := 0; high := 1000;
+        WHEN name = 'verdict_portion_sources' THEN low := 1; high := 10000000;
         WHEN name = 'hop_history_days' THEN low := 0; high := 35;
         WHEN name = 'hop_model_retention_days' THEN low := 35; high := 36500;
         ELSE RETURN true;
@@ -328,12 +330,12 @@ BEGIN
         number := value::float8;
         possible := number BETWEEN low AND high -- NaN is above all
             AND (name <> 'spoofed_prevalence' OR number NOT IN (low, high))
-            AND (name !~ '_days$' OR number = floor(number));
+            AND (name !~ '_(days|sources)$' OR number = floor(number));
     EXCEPTION WHEN data_exception THEN -- no number
     END;
     IF NOT possible THEN
         RAISE EXCEPTION 'setting % can not be %, only a % %', name, quote_nullable(value),
-            CASE WHEN name ~ '_days$' THEN 'whole number' ELSE 'number' END,
+            CASE WHEN name ~ '_(days|sources)$' THEN 'whole number' ELSE 'number' END,
             CASE name WHEN 'spoofed_prevalence' THEN 'above 0 and below 1' ELSE format('from %s to %s', low, high) END
             USING ERRCODE = '22023';
     END IF;
@@ -350,7 +352,7 @@ CREATE FUNCTION hirundo.verdict_settings(
     OUT spoofed_prevalence double precision, OUT spoofed_score double precision, OUT genuine_score double precision,
     OUT spoofed_score_alone double precision, OUT spoofed_score_one_region double precision, OUT genuine_score_one_region double precision,
     OUT verdict_full_seconds double precision, OUT verdict_rest_times double precision, OUT hop_history_days int,
-    OUT hop_model_retention_days int)
+    OUT hop_model_retention_days int, OUT verdict_portion_sources int)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(max(value::float8) FILTER (WHERE name = 'spoofed_prevalence'), 0.5),
@@ -362,11 +364,12 @@ BEGIN ATOMIC
         coalesce(max(value::float8) FILTER (WHERE name = 'verdict_full_seconds'), 10),
         coalesce(max(value::float8) FILTER (WHERE name = 'verdict_rest_times'), 9),
         coalesce(max(value::float8) FILTER (WHERE name = 'hop_history_days')::int, 3),
-        coalesce(max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int, 35)
+        coalesce(max(value::float8) FILTER (WHERE name = 'hop_model_retention_days')::int, 35),
+        coalesce(max(value::float8) FILTER (WHERE name = 'verdict_portion_sources')::int, 400000)
     FROM hirundo.setting
     WHERE name IN ('spoofed_prevalence', 'spoofed_score', 'genuine_score', 'spoofed_score_alone',
         'spoofed_score_one_region', 'genuine_score_one_region', 'verdict_full_seconds', 'verdict_rest_times',
-        'hop_history_days', 'hop_model_retention_days');
+        'hop_history_days', 'hop_model_retention_days', 'verdict_portion_sources');
 END;
 COMMENT ON FUNCTION hirundo.verdict_settings IS
     'The verdict''s settings; one that is not set has its default. spoofed_prevalence: share of sources taken to be spoofed beforehand, above 0 and below '
@@ -375,7 +378,8 @@ COMMENT ON FUNCTION hirundo.verdict_settings IS
     'speaks against a track, ..._one_region where one region saw it; verdict_full_seconds: a day whose last whole pass took longer is judged '
     'in parts (the sources that have new packets), with a whole pass when the parts have read half as much as it did, '
     'and when the day becomes final; verdict_rest_times: so many times as long as it worked the job rests; hop_history_days: earlier days that vote on profiles; '
-    'hop_model_retention_days: days that hop_holder and hop_holder_offset are kept.';
+    'hop_model_retention_days: days that hop_holder and hop_holder_offset are kept; verdict_portion_sources: sources of a '
+    'part whose rows are looked up at a time.';
 
 CREATE FUNCTION hirundo.verdict_final_at(p_day date, p_opened_at timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE

@@ -13,7 +13,8 @@ COMMENT ON TABLE hirundo.setting IS
     'spoofed_score_alone: where no sender, campaign or random TTL speaks against the source (-2); '
     'spoofed_score_one_region: such a one that one region saw (-2); genuine_score: genuine at or above (0.5); '
     'genuine_score_one_region: what one region saw (1). verdict_full_seconds: a day whose last whole pass took longer is '
-    'judged in parts (10). verdict_rest_times: so many times as long as it worked the verdict job rests (9). hop_history_days: earlier days that vote on how far networks are away (3). '
+    'judged in parts (10). verdict_rest_times: so many times as long as it worked the verdict job rests (9). verdict_portion_sources: of a part, so many sources are '
+    'looked up at a time, in up to 512 MB for each of two processes (400000). hop_history_days: earlier days that vote on how far networks are away (3). '
     'hop_model_retention_days: days that these votes are kept (35).';
 
 CREATE INDEX observation_quarantine_received_at ON hirundo.observation_quarantine USING brin (received_at);
