@@ -29,7 +29,7 @@ extern const size_t migrations_n;
 extern const char sql_roles[]; /* roles and their settings, run each time */
 
 /** Oldest schema that this program works with. */
-#define MIGRATE_COMPATIBLE_FROM 20
+#define MIGRATE_COMPATIBLE_FROM 24
 
 enum migrate_res {
 	MIGRATE_OK = 0,
