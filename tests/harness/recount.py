@@ -6,6 +6,7 @@ all reports take, `harness.recount_reports` answers them."""
 import bisect
 import collections
 import contextlib
+import dataclasses
 import datetime
 import functools
 import ipaddress
@@ -283,8 +284,9 @@ def host(src: str):
     return src if ":" not in src else int(ipaddress.IPv6Address(src)) >> 64
 
 
-class Cell(NamedTuple):
-    """Packets that no report tells apart."""
+@dataclasses.dataclass(eq=False, slots=True)
+class Cell:
+    """Packets that no report tells apart. Counted makes one object of them: cells are compared, and hashed, as objects."""
     sensor: int
     day: datetime.date
     quarter_us: int         # start of its 15 minutes
@@ -296,10 +298,10 @@ class Cell(NamedTuple):
     ttl: int
     ack: str | None
     tool: tuple
+    role: str = dataclasses.field(init=False)
 
-    @property
-    def role(self) -> str:
-        return "response" if self.traits & RESPONSES else "probe"
+    def __post_init__(self):
+        self.role = "response" if self.traits & RESPONSES else "probe"
 
 
 # Whose an address is.
@@ -399,6 +401,7 @@ class Counted:
         self.scanners: list[tuple] = []
         self.groups: dict[str, list] = {}
         self.spoofed: set[tuple] = set()
+        self._cells: dict[tuple, Cell] = {}
         self._days: dict[int, datetime.date] = {}
         self._scanners: dict = {}
 
@@ -424,8 +427,9 @@ class Counted:
             src, traits = p.src, p.traits
             if not everything and inside(src):
                 src, traits = None, traits | {"land"}
-            cell = Cell(sensor.number, self.day_of(p.time_us), p.time_us // QUARTER_US * QUARTER_US, src, p.src_port,
-                        service(p), p.protocol, traits, p.ttl, ack_kind(p), tool(p))
+            key = (sensor.number, self.day_of(p.time_us), p.time_us // QUARTER_US * QUARTER_US, src, p.src_port,
+                   service(p), p.protocol, traits, p.ttl, ack_kind(p), tool(p))
+            cell = self._cells.get(key) or self._cells.setdefault(key, Cell(*key))
             self.cells[cell] += 1
             self.first[cell] = min(self.first.get(cell, p.time_us), p.time_us)
             self.last[cell] = max(self.last.get(cell, p.time_us), p.time_us)
