@@ -2,7 +2,8 @@
 --
 -- Steps of days and more are added up from the rollups of days, which can be cut nowhere else. Shorter ones are
 -- counted from the rows of observation, of the days asked for alone, by the same rules: hosts by the hour would need a
--- rollup almost as large as the rows. Only packets without any key on packets have their 15 minutes, in coverage.
+-- rollup almost as large as the rows. Only packets without any key on packets have their 15 minutes, in coverage, and
+-- their weeks and months, in coverage_step.
 
 -- Steps.
 
