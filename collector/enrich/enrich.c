@@ -8,10 +8,11 @@
 
 /* Of each address's upper 16 bits: where its ranges begin. */
 #define INDEX_N 65536u
-/* IPv6 has most of its ranges below few of those: they are told apart by 8 further bits. */
-#define FINE_N 256u
+/* IPv6 has most of its ranges below few of those: they are told apart by further bits. */
+#define FINE_BITS 12
+#define FINE_N (1u << FINE_BITS)
 /* Fewer are searched without. */
-#define FINE_MIN 16u
+#define FINE_MIN 256u
 
 /* What is known of a range; its limits stand apart, so that the search reads little memory. */
 struct known {
@@ -100,7 +101,7 @@ static int fine_init(struct enrich *e)
 			continue;
 		fine = e->fine + (size_t)(e->row[top] - 1) * (FINE_N + 1);
 		for (uint32_t i = e->v6.index[top]; i < end; i++)
-			while (at <= (e->lo6[i].hi >> 40 & (FINE_N - 1)))
+			while (at <= (e->lo6[i].hi >> (48 - FINE_BITS) & (FINE_N - 1)))
 				fine[at++] = i;
 		while (at <= FINE_N)
 			fine[at++] = end;
@@ -189,7 +190,7 @@ static size_t search6(const struct enrich *e, struct address128 a)
 
 	if (e->row[a.hi >> 48])
 		limits = &e->fine[(size_t)(e->row[a.hi >> 48] - 1) * (FINE_N + 1) +
-				  (a.hi >> 40 & (FINE_N - 1))];
+				  (a.hi >> (48 - FINE_BITS) & (FINE_N - 1))];
 	at = limits[0];
 	n = limits[1] - at;
 	while (n > 0) {
